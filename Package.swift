@@ -1,0 +1,82 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One set of rules for every Swift target: Swift 6 strict mode, warnings are errors.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+  // Exclusivity is checked in debug builds and tests; release pays nothing for it.
+  .unsafeFlags(
+    ["-enforce-exclusivity=unchecked", "-cross-module-optimization"],
+    .when(configuration: .release)),
+]
+
+func module(
+  _ name: String, _ dependencies: [Target.Dependency] = [], path: String? = nil,
+  exclude: [String] = []
+) -> Target {
+  .target(
+    name: name, dependencies: dependencies, path: path, exclude: exclude, swiftSettings: settings)
+}
+
+func program(
+  _ name: String, _ dependencies: [Target.Dependency], path: String? = nil
+) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+// Dependencies point one way only; each C module is visible to exactly one Swift module.
+let package = Package(
+  name: "quire",
+  targets: [
+    // C libraries.
+    .systemLibrary(name: "CUV", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
+    .systemLibrary(
+      name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    .systemLibrary(
+      name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
+    // Generated protobuf-c code and the descriptor set, checked in (`make generate`).
+    .target(name: "CQuireProtos", dependencies: ["CProtobufC"]),
+
+    // The domain: deterministic, imports nothing.
+    module("KVBlocks"),
+
+    // Transport.
+    module("UVLoop", ["CUV"]),
+    module("HTTP2", ["CNGHTTP2"]),
+    module("GRPCWire"),
+    module("GRPCServer", ["UVLoop", "HTTP2", "GRPCWire"]),
+    module("GRPCClient", ["UVLoop", "HTTP2", "GRPCWire"]),
+
+    // Service: messages to commands, outcomes to messages.
+    module("BlockMessages", ["CQuireProtos"]),
+    module("BlockService", ["KVBlocks", "BlockMessages", "GRPCWire"]),
+    program("quired", ["UVLoop", "GRPCServer", "GRPCWire", "BlockService"]),
+
+    // Clients.
+    module("Workloads", path: "clients/load/Workloads"),
+    program(
+      "quire-load", ["Workloads", "GRPCClient", "GRPCWire", "BlockMessages", "UVLoop"],
+      path: "clients/load/quire-load"),
+
+    // Tests and benchmarks.
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+    tests("KVBlocksTests", ["KVBlocks", "TestSupport"]),
+    tests("UVLoopTests", ["UVLoop"]),
+    tests("HTTP2Tests", ["HTTP2", "TestSupport"]),
+    tests("GRPCWireTests", ["GRPCWire", "TestSupport"]),
+    tests("GRPCServerTests", ["GRPCServer", "GRPCWire", "HTTP2", "UVLoop", "TestSupport"]),
+    tests("GRPCClientTests", ["GRPCClient", "GRPCServer", "GRPCWire", "UVLoop", "TestSupport"]),
+    tests("BlockMessagesTests", ["BlockMessages", "TestSupport"]),
+    tests("BlockServiceTests", ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks"]),
+    tests("WorkloadsTests", ["Workloads", "TestSupport"]),
+    program("BlockPoolBenchmark", ["KVBlocks"], path: "Tests/Benchmarks/BlockPoolBenchmark"),
+  ]
+)

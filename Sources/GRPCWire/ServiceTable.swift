@@ -1,0 +1,83 @@
+/// The methods a server serves, by full path (`/package.Service/Method`).
+///
+/// Filled before the server starts, read-only afterwards. Handlers run on the loop thread, one at a
+/// time, and must not block.
+package final class ServiceTable {
+  /// Serves one request. Writes the reply's bytes with `reply.message(byteCount:)` exactly once when
+  /// it returns `.ok`; on any other status nothing it wrote is sent.
+  ///
+  /// `request` is one whole message, borrowed for the time of the call.
+  package typealias UnaryHandler = (
+    _ request: UnsafeRawBufferPointer, _ reply: any ReplyWriter, _ call: any CallContext
+  ) -> Status
+
+  /// Begins a streaming call: makes the object that receives its messages.
+  package typealias StreamFactory = (_ responses: any ResponseStream, _ call: any CallContext) ->
+    any RequestStream
+
+  package enum Method {
+    case unary(UnaryHandler)
+    /// Server-streaming, client-streaming and bidirectional alike. With `isClientStreaming` false the
+    /// transport enforces exactly one request message.
+    case streaming(isClientStreaming: Bool, StreamFactory)
+  }
+
+  package private(set) var methods: [String: Method] = [:]
+
+  package init() {}
+
+  package func unary(_ path: String, _ handler: @escaping UnaryHandler) {
+    add(path, .unary(handler))
+  }
+
+  package func streaming(
+    _ path: String, isClientStreaming: Bool, _ factory: @escaping StreamFactory
+  ) {
+    add(path, .streaming(isClientStreaming: isClientStreaming, factory))
+  }
+
+  private func add(_ path: String, _ method: Method) {
+    precondition(methods.updateValue(method, forKey: path) == nil, "\(path) registered twice")
+  }
+}
+
+/// Where a unary handler puts its reply. Owned by the transport and reused from call to call.
+package protocol ReplyWriter: AnyObject {
+  /// Room for a message of exactly `byteCount` bytes, to be filled before the handler returns.
+  func message(byteCount: Int) -> UnsafeMutableRawPointer
+}
+
+/// The server's side of a streaming call: what the handler sends.
+package protocol ResponseStream: AnyObject {
+  /// Queues one message; `fill` writes exactly `byteCount` bytes. Ignored after the call ended.
+  func send(byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void)
+  /// Ends the call. Queued messages go first. Ignored after the call ended.
+  func finish(_ status: Status)
+  /// Bytes queued and not yet taken by flow control: stop sending while this is large.
+  var queuedBytes: Int { get }
+}
+
+/// The handler's side of a streaming call: what it receives. One object per call, dropped when the
+/// call has ended.
+package protocol RequestStream: AnyObject {
+  /// One whole message, borrowed for the time of the call.
+  func received(_ message: UnsafeRawBufferPointer)
+  /// The client has sent all it will send.
+  func halfClosed()
+  /// The call ended before `finish`: cancelled, reset, expired, or its connection went.
+  func cancelled(_ status: Status)
+  /// The response queue fell below the low-water mark after having been above the high one.
+  func drained()
+}
+
+/// What is known of a call beside its messages.
+package protocol CallContext: AnyObject {
+  /// The path as the client sent it.
+  var path: String { get }
+  /// Values of a custom metadata field, in order; `-bin` values are decoded bytes.
+  func metadata(_ name: String) -> [[UInt8]]
+  /// Nanoseconds of the loop's monotonic clock at which the call expires; nil = never.
+  var deadlineNanoseconds: UInt64? { get }
+  /// `127.0.0.1:4711` or `unix:`.
+  var peer: String { get }
+}

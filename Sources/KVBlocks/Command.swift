@@ -1,0 +1,226 @@
+/// A block of a pool: 1 ... `blocks`. 0 is the null block, which no one holds.
+package typealias BlockID = UInt32
+/// The client's name for a sequence, unique within its session.
+package typealias SequenceID = UInt64
+/// Who holds: 0 is the default session, which never expires.
+package typealias SessionID = UInt64
+/// Counts the commands that changed a pool's state.
+package typealias Revision = UInt64
+
+/// One thing to do to a pool, as a value: the unit that is applied, refused, journalled and replayed.
+///
+/// A unary call is a command of one operation; a scheduler step is a command of many. The buffers
+/// inside the operations are borrowed for the time of `KVPool.apply` and never kept.
+package struct Command {
+  package var session: SessionID
+  /// Refuse the whole command unless the pool is at this revision; 0 = whatever it is at.
+  package var ifRevision: Revision
+  /// Answer as if, change nothing.
+  package var isDryRun: Bool
+  /// Marks a scheduler step: in a `CopyAck.nextStep` pool every copy the session was ordered to make
+  /// in earlier commands is done by now.
+  package var isStep: Bool
+  /// A step's copies up to this id are done; 0 = none named.
+  package var acknowledgedCopyID: UInt64
+  /// Tokens that decode, extend and admit may schedule in all, in order; 0 = no budget.
+  package var tokenBudget: UInt32
+  /// After a preemption in this command, admissions are refused with `.notAttempted`.
+  package var refusesAdmissionAfterPreemption: Bool
+  /// What a refusal does where an operation does not say.
+  package var onRefusal: OnRefusal
+  package var operations: UnsafeBufferPointer<Operation>
+
+  package init(
+    session: SessionID, operations: UnsafeBufferPointer<Operation>, ifRevision: Revision = 0,
+    isDryRun: Bool = false, isStep: Bool = false, acknowledgedCopyID: UInt64 = 0,
+    tokenBudget: UInt32 = 0, refusesAdmissionAfterPreemption: Bool = false,
+    onRefusal: OnRefusal = .continue
+  ) {
+    self.session = session
+    self.operations = operations
+    self.ifRevision = ifRevision
+    self.isDryRun = isDryRun
+    self.isStep = isStep
+    self.acknowledgedCopyID = acknowledgedCopyID
+    self.tokenBudget = tokenBudget
+    self.refusesAdmissionAfterPreemption = refusesAdmissionAfterPreemption
+    self.onRefusal = onRefusal
+  }
+}
+
+/// What happens to the rest of a command when one of its operations is refused.
+package enum OnRefusal: UInt8 {
+  /// In an operation only: as the command says.
+  case inherit
+  /// Every operation stands alone.
+  case `continue`
+  /// What follows is `.notAttempted` (head-of-line admission).
+  case stop
+  /// Preempt a running sequence by the victim order and retry the same operation, as vLLM does.
+  case preempt
+  /// All or nothing: the command is undone and refused as a whole.
+  case abort
+}
+
+/// One operation of a command.
+package struct Operation {
+  package var onRefusal: OnRefusal
+  package var kind: Kind
+
+  package init(_ kind: Kind, onRefusal: OnRefusal = .inherit) {
+    self.kind = kind
+    self.onRefusal = onRefusal
+  }
+
+  package enum Kind {
+    // Raw blocks, for schedulers that keep their own tables.
+
+    /// Takes `count` free blocks, all or none, each with reference count 1.
+    case allocate(count: UInt32)
+    /// Drops one of the session's references to each block, in the given order.
+    /// `generations`: empty, one for all, or one each.
+    case freeBlocks(UnsafeBufferPointer<BlockID>, generations: UnsafeBufferPointer<UInt32>)
+    /// Takes one more reference to each block, held by the session.
+    case forkBlocks(UnsafeBufferPointer<BlockID>, generations: UnsafeBufferPointer<UInt32>)
+    /// Makes a held block safe to write: itself, or another one and a copy order.
+    /// `filledTokens` 0 = the whole block.
+    case copyOnWrite(BlockID, filledTokens: UInt32)
+    /// The copies named, and all up to `upTo` (0 = none), are done.
+    case acknowledgeCopies(UnsafeBufferPointer<UInt64>, upTo: UInt64)
+
+    // Sequences, whose tables the pool keeps.
+
+    case add(AddSequence)
+    case admit(Admit)
+    case extend(Extend)
+    case append(SequenceID, tokens: UInt32)
+    case fork(parent: SequenceID, children: UnsafeBufferPointer<SequenceID>)
+    case rewind(Rewind)
+    case preempt(UnsafeBufferPointer<SequenceID>)
+    case freeSequences(UnsafeBufferPointer<SequenceID>, ignoresMissing: Bool)
+    case decode(Decode)
+  }
+}
+
+/// A sequence to come: its content is known, it has no blocks yet (`SequenceState.waiting`).
+package struct AddSequence {
+  package var sequence: SequenceID
+  /// Known tokens, at least 1.
+  package var tokens: UInt32
+  /// Lower runs first and is preempted last, as in vLLM.
+  package var priority: Int32
+  package var expectedTokens: UInt32
+  /// UTF-8, copied.
+  package var label: UnsafeBufferPointer<UInt8>
+
+  package init(
+    sequence: SequenceID, tokens: UInt32, priority: Int32 = 0, expectedTokens: UInt32 = 0,
+    label: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0)
+  ) {
+    self.sequence = sequence
+    self.tokens = tokens
+    self.priority = priority
+    self.expectedTokens = expectedTokens
+    self.label = label
+  }
+}
+
+/// Waiting or preempted to running: slots for the sequence's tokens (vLLM's `allocate_slots` for a
+/// request that holds nothing yet; `reference` rules are in the DocC article of this module).
+package struct Admit {
+  package var sequence: SequenceID
+  /// Add and admit in one: a refusal leaves no trace unless `keepsOnRefusal`.
+  package var add: AddSequence?
+  package var keepsOnRefusal: Bool
+  /// Slots for at most this many tokens now (chunked prefill); 0 = all.
+  package var maxTokensNow: UInt32
+  package var lookaheadTokens: UInt32
+  /// False: refused unless the whole sequence fits now (vLLM's default gate).
+  package var allowsPartialFit: Bool
+  /// Blocks that must stay available beside this admission.
+  package var reservedBlocks: UInt32
+
+  package init(
+    sequence: SequenceID, add: AddSequence? = nil, keepsOnRefusal: Bool = false,
+    maxTokensNow: UInt32 = 0, lookaheadTokens: UInt32 = 0, allowsPartialFit: Bool = false,
+    reservedBlocks: UInt32 = 0
+  ) {
+    self.sequence = sequence
+    self.add = add
+    self.keepsOnRefusal = keepsOnRefusal
+    self.maxTokensNow = maxTokensNow
+    self.lookaheadTokens = lookaheadTokens
+    self.allowsPartialFit = allowsPartialFit
+    self.reservedBlocks = reservedBlocks
+  }
+}
+
+/// Slots for a running sequence. Appended tokens are a fact and recorded even when the slots are
+/// refused (unless the whole command is undone).
+package struct Extend {
+  package var sequence: SequenceID
+  package var appendTokens: UInt32
+  /// Slots for at most this many outstanding tokens; 0 = all.
+  package var maxTokensNow: UInt32
+  package var lookaheadTokens: UInt32
+  package var reservedBlocks: UInt32
+
+  package init(
+    sequence: SequenceID, appendTokens: UInt32 = 0, maxTokensNow: UInt32 = 0,
+    lookaheadTokens: UInt32 = 0, reservedBlocks: UInt32 = 0
+  ) {
+    self.sequence = sequence
+    self.appendTokens = appendTokens
+    self.maxTokensNow = maxTokensNow
+    self.lookaheadTokens = lookaheadTokens
+    self.reservedBlocks = reservedBlocks
+  }
+}
+
+/// Takes back computed tokens (rejected speculation) or the tokens themselves.
+package struct Rewind {
+  package var sequence: SequenceID
+  /// Their slots are kept for reuse.
+  package var uncomputeTokens: UInt32
+  /// These tokens go altogether; at least one token stays.
+  package var dropTokens: UInt32
+  /// Tail blocks that are now empty are freed.
+  package var releasesBlocks: Bool
+
+  package init(
+    sequence: SequenceID, uncomputeTokens: UInt32 = 0, dropTokens: UInt32 = 0,
+    releasesBlocks: Bool = false
+  ) {
+    self.sequence = sequence
+    self.uncomputeTokens = uncomputeTokens
+    self.dropTokens = dropTokens
+    self.releasesBlocks = releasesBlocks
+  }
+}
+
+/// Many running sequences extended at once, in columns.
+package struct Decode {
+  package var sequences: UnsafeBufferPointer<SequenceID>
+  /// Tokens to append to each; empty = one each.
+  package var appendCounts: UnsafeBufferPointer<UInt32>
+  /// Tokens to schedule of each; empty = everything outstanding.
+  package var scheduleCounts: UnsafeBufferPointer<UInt32>
+  /// Empty = none; one value = for all.
+  package var lookaheadTokens: UnsafeBufferPointer<UInt32>
+  /// For `OnRefusal.preempt`: whom to preempt first; empty = this list from its end.
+  package var victimOrder: UnsafeBufferPointer<SequenceID>
+
+  package init(
+    sequences: UnsafeBufferPointer<SequenceID>,
+    appendCounts: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
+    scheduleCounts: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
+    lookaheadTokens: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
+    victimOrder: UnsafeBufferPointer<SequenceID> = .init(start: nil, count: 0)
+  ) {
+    self.sequences = sequences
+    self.appendCounts = appendCounts
+    self.scheduleCounts = scheduleCounts
+    self.lookaheadTokens = lookaheadTokens
+    self.victimOrder = victimOrder
+  }
+}

@@ -1,0 +1,4 @@
+@main
+enum Quired {
+  static func main() {}
+}

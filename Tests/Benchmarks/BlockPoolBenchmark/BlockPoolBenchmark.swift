@@ -1,0 +1,4 @@
+@main
+enum BlockPoolBenchmark {
+  static func main() {}
+}

@@ -1,0 +1,4 @@
+@main
+enum QuireLoad {
+  static func main() {}
+}
