@@ -1,0 +1,51 @@
+# `make demo` and `make test` are the two commands that do everything; the rest are their parts.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+.PHONY: help deps build test unit e2e soak check-all demo bench lint generate clean
+
+help: ## Shows this list.
+	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
+
+deps: ## Installs the Debian packages that are missing; checks the Swift toolchain.
+	@.ci/deps
+
+build: deps ## Builds the server and the load tool, optimised, into .build/release.
+	swift build -c release --product quired
+	swift build -c release --product quire-load
+
+test: deps lint unit e2e ## Everything a change must pass (under 10 minutes).
+
+lint: ## Format, module boundaries, freshness of the generated code.
+	swift format lint --recursive --strict Package.swift Sources clients Tests
+	.ci/check-boundaries
+	Protos/generate.sh --check
+
+unit: ## The Swift test suites, in a debug build that checks exclusivity.
+	swift build --build-tests
+	swift test --skip-build --disable-xctest
+
+e2e: ## Stock grpcio drives the built server.
+	swift build --product quired
+	Tests/EndToEnd/run.sh
+
+soak: deps ## Ten million random commands, model against implementation.
+	QUIRE_MODEL_COMMANDS=10000000 swift test -c release --disable-xctest --filter KVBlocksTests
+
+check-all: test soak ## All that is too slow for `make test` too: real traces, ten million commands.
+	Tests/EndToEnd/traces.sh
+
+demo: build ## Server on loopback, a small trace replayed into it, a report.
+	clients/load/demo.sh
+
+bench: build ## Nanoseconds, instructions and requests per second, with their references.
+	@.ci/deps bench-packages.txt
+	Tests/Benchmarks/run.sh
+
+generate: deps ## Regenerates the protobuf-c code and the descriptor set from Protos.
+	Protos/generate.sh
+
+clean: ## Removes everything that was built.
+	rm -rf .build
