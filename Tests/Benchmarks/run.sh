@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Every benchmark of the project. Prints, asserts nothing: machines differ. Compare ratios and
+# instruction counts, not single times.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+swift build -c release --product BlockPoolBenchmark 2>&1 | tail -n 1
+.build/release/BlockPoolBenchmark
+python3 Tests/Benchmarks/unary_allocate.py
