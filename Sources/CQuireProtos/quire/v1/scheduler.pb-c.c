@@ -669,7 +669,7 @@ static const ProtobufCFieldDescriptor quire__v1__op__field_descriptors[24] =
     PROTOBUF_C_TYPE_MESSAGE,
     offsetof(Quire__V1__Op, op_case),
     offsetof(Quire__V1__Op, swap_out),
-    &quire__v1__swap__descriptor,
+    &quire__v1__swap_sequences__descriptor,
     NULL,
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -681,7 +681,7 @@ static const ProtobufCFieldDescriptor quire__v1__op__field_descriptors[24] =
     PROTOBUF_C_TYPE_MESSAGE,
     offsetof(Quire__V1__Op, op_case),
     offsetof(Quire__V1__Op, swap_in),
-    &quire__v1__swap__descriptor,
+    &quire__v1__swap_sequences__descriptor,
     NULL,
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */

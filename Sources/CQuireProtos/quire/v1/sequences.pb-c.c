@@ -1492,49 +1492,49 @@ void   quire__v1__swap_request__free_unpacked
   assert(message->base.descriptor == &quire__v1__swap_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-void   quire__v1__swap__init
-                     (Quire__V1__Swap         *message)
+void   quire__v1__swap_sequences__init
+                     (Quire__V1__SwapSequences         *message)
 {
-  static const Quire__V1__Swap init_value = QUIRE__V1__SWAP__INIT;
+  static const Quire__V1__SwapSequences init_value = QUIRE__V1__SWAP_SEQUENCES__INIT;
   *message = init_value;
 }
-size_t quire__v1__swap__get_packed_size
-                     (const Quire__V1__Swap *message)
+size_t quire__v1__swap_sequences__get_packed_size
+                     (const Quire__V1__SwapSequences *message)
 {
-  assert(message->base.descriptor == &quire__v1__swap__descriptor);
+  assert(message->base.descriptor == &quire__v1__swap_sequences__descriptor);
   return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
 }
-size_t quire__v1__swap__pack
-                     (const Quire__V1__Swap *message,
+size_t quire__v1__swap_sequences__pack
+                     (const Quire__V1__SwapSequences *message,
                       uint8_t       *out)
 {
-  assert(message->base.descriptor == &quire__v1__swap__descriptor);
+  assert(message->base.descriptor == &quire__v1__swap_sequences__descriptor);
   return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
 }
-size_t quire__v1__swap__pack_to_buffer
-                     (const Quire__V1__Swap *message,
+size_t quire__v1__swap_sequences__pack_to_buffer
+                     (const Quire__V1__SwapSequences *message,
                       ProtobufCBuffer *buffer)
 {
-  assert(message->base.descriptor == &quire__v1__swap__descriptor);
+  assert(message->base.descriptor == &quire__v1__swap_sequences__descriptor);
   return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
 }
-Quire__V1__Swap *
-       quire__v1__swap__unpack
+Quire__V1__SwapSequences *
+       quire__v1__swap_sequences__unpack
                      (ProtobufCAllocator  *allocator,
                       size_t               len,
                       const uint8_t       *data)
 {
-  return (Quire__V1__Swap *)
-     protobuf_c_message_unpack (&quire__v1__swap__descriptor,
+  return (Quire__V1__SwapSequences *)
+     protobuf_c_message_unpack (&quire__v1__swap_sequences__descriptor,
                                 allocator, len, data);
 }
-void   quire__v1__swap__free_unpacked
-                     (Quire__V1__Swap *message,
+void   quire__v1__swap_sequences__free_unpacked
+                     (Quire__V1__SwapSequences *message,
                       ProtobufCAllocator *allocator)
 {
   if(!message)
     return;
-  assert(message->base.descriptor == &quire__v1__swap__descriptor);
+  assert(message->base.descriptor == &quire__v1__swap_sequences__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   quire__v1__swap_reply__init
@@ -4685,7 +4685,7 @@ static const ProtobufCFieldDescriptor quire__v1__swap_request__field_descriptors
     PROTOBUF_C_TYPE_MESSAGE,
     0,   /* quantifier_offset */
     offsetof(Quire__V1__SwapRequest, swap),
-    &quire__v1__swap__descriptor,
+    &quire__v1__swap_sequences__descriptor,
     NULL,
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
@@ -4715,42 +4715,42 @@ const ProtobufCMessageDescriptor quire__v1__swap_request__descriptor =
   (ProtobufCMessageInit) quire__v1__swap_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__swap__field_descriptors[1] =
+static const ProtobufCFieldDescriptor quire__v1__swap_sequences__field_descriptors[1] =
 {
   {
     "sequence_ids",
     1,
     PROTOBUF_C_LABEL_REPEATED,
     PROTOBUF_C_TYPE_UINT64,
-    offsetof(Quire__V1__Swap, n_sequence_ids),
-    offsetof(Quire__V1__Swap, sequence_ids),
+    offsetof(Quire__V1__SwapSequences, n_sequence_ids),
+    offsetof(Quire__V1__SwapSequences, sequence_ids),
     NULL,
     NULL,
     0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
 };
-static const unsigned quire__v1__swap__field_indices_by_name[] = {
+static const unsigned quire__v1__swap_sequences__field_indices_by_name[] = {
   0,   /* field[0] = sequence_ids */
 };
-static const ProtobufCIntRange quire__v1__swap__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__swap_sequences__number_ranges[1 + 1] =
 {
   { 1, 0 },
   { 0, 1 }
 };
-const ProtobufCMessageDescriptor quire__v1__swap__descriptor =
+const ProtobufCMessageDescriptor quire__v1__swap_sequences__descriptor =
 {
   PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
-  "quire.v1.Swap",
-  "Swap",
-  "Quire__V1__Swap",
+  "quire.v1.SwapSequences",
+  "SwapSequences",
+  "Quire__V1__SwapSequences",
   "quire.v1",
-  sizeof(Quire__V1__Swap),
+  sizeof(Quire__V1__SwapSequences),
   1,
-  quire__v1__swap__field_descriptors,
-  quire__v1__swap__field_indices_by_name,
-  1,  quire__v1__swap__number_ranges,
-  (ProtobufCMessageInit) quire__v1__swap__init,
+  quire__v1__swap_sequences__field_descriptors,
+  quire__v1__swap_sequences__field_indices_by_name,
+  1,  quire__v1__swap_sequences__number_ranges,
+  (ProtobufCMessageInit) quire__v1__swap_sequences__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor quire__v1__swap_reply__field_descriptors[5] =

@@ -156,8 +156,8 @@ struct  Quire__V1__Op
     Quire__V1__Preempt *preempt;
     Quire__V1__FreeSequences *free_sequences;
     Quire__V1__AckCopies *ack_copies;
-    Quire__V1__Swap *swap_out;
-    Quire__V1__Swap *swap_in;
+    Quire__V1__SwapSequences *swap_out;
+    Quire__V1__SwapSequences *swap_in;
     Quire__V1__Add *add;
     Quire__V1__Reserve *reserve;
     Quire__V1__Pin *pin;

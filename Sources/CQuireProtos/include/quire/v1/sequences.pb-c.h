@@ -49,7 +49,7 @@ typedef struct Quire__V1__PreemptRequest Quire__V1__PreemptRequest;
 typedef struct Quire__V1__Preempt Quire__V1__Preempt;
 typedef struct Quire__V1__PreemptReply Quire__V1__PreemptReply;
 typedef struct Quire__V1__SwapRequest Quire__V1__SwapRequest;
-typedef struct Quire__V1__Swap Quire__V1__Swap;
+typedef struct Quire__V1__SwapSequences Quire__V1__SwapSequences;
 typedef struct Quire__V1__SwapReply Quire__V1__SwapReply;
 typedef struct Quire__V1__ReserveRequest Quire__V1__ReserveRequest;
 typedef struct Quire__V1__Reserve Quire__V1__Reserve;
@@ -779,21 +779,24 @@ struct  Quire__V1__SwapRequest
 {
   ProtobufCMessage base;
   Quire__V1__Call *call;
-  Quire__V1__Swap *swap;
+  Quire__V1__SwapSequences *swap;
 };
 #define QUIRE__V1__SWAP_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__swap_request__descriptor) \
     , NULL, NULL }
 
 
-struct  Quire__V1__Swap
+/*
+ * Not "Swap": C++ gives every message a member of that name.
+ */
+struct  Quire__V1__SwapSequences
 {
   ProtobufCMessage base;
   size_t n_sequence_ids;
   uint64_t *sequence_ids;
 };
-#define QUIRE__V1__SWAP__INIT \
- { PROTOBUF_C_MESSAGE_INIT (&quire__v1__swap__descriptor) \
+#define QUIRE__V1__SWAP_SEQUENCES__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__swap_sequences__descriptor) \
     , 0,NULL }
 
 
@@ -1779,24 +1782,24 @@ Quire__V1__SwapRequest *
 void   quire__v1__swap_request__free_unpacked
                      (Quire__V1__SwapRequest *message,
                       ProtobufCAllocator *allocator);
-/* Quire__V1__Swap methods */
-void   quire__v1__swap__init
-                     (Quire__V1__Swap         *message);
-size_t quire__v1__swap__get_packed_size
-                     (const Quire__V1__Swap   *message);
-size_t quire__v1__swap__pack
-                     (const Quire__V1__Swap   *message,
+/* Quire__V1__SwapSequences methods */
+void   quire__v1__swap_sequences__init
+                     (Quire__V1__SwapSequences         *message);
+size_t quire__v1__swap_sequences__get_packed_size
+                     (const Quire__V1__SwapSequences   *message);
+size_t quire__v1__swap_sequences__pack
+                     (const Quire__V1__SwapSequences   *message,
                       uint8_t             *out);
-size_t quire__v1__swap__pack_to_buffer
-                     (const Quire__V1__Swap   *message,
+size_t quire__v1__swap_sequences__pack_to_buffer
+                     (const Quire__V1__SwapSequences   *message,
                       ProtobufCBuffer     *buffer);
-Quire__V1__Swap *
-       quire__v1__swap__unpack
+Quire__V1__SwapSequences *
+       quire__v1__swap_sequences__unpack
                      (ProtobufCAllocator  *allocator,
                       size_t               len,
                       const uint8_t       *data);
-void   quire__v1__swap__free_unpacked
-                     (Quire__V1__Swap *message,
+void   quire__v1__swap_sequences__free_unpacked
+                     (Quire__V1__SwapSequences *message,
                       ProtobufCAllocator *allocator);
 /* Quire__V1__SwapReply methods */
 void   quire__v1__swap_reply__init
@@ -2222,8 +2225,8 @@ typedef void (*Quire__V1__PreemptReply_Closure)
 typedef void (*Quire__V1__SwapRequest_Closure)
                  (const Quire__V1__SwapRequest *message,
                   void *closure_data);
-typedef void (*Quire__V1__Swap_Closure)
-                 (const Quire__V1__Swap *message,
+typedef void (*Quire__V1__SwapSequences_Closure)
+                 (const Quire__V1__SwapSequences *message,
                   void *closure_data);
 typedef void (*Quire__V1__SwapReply_Closure)
                  (const Quire__V1__SwapReply *message,
@@ -2316,7 +2319,7 @@ extern const ProtobufCMessageDescriptor quire__v1__preempt_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__preempt__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__preempt_reply__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__swap_request__descriptor;
-extern const ProtobufCMessageDescriptor quire__v1__swap__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__swap_sequences__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__swap_reply__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__reserve_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__reserve__descriptor;
