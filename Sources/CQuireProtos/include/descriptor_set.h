@@ -9,4 +9,9 @@
 extern const unsigned char quire_descriptor_set[];
 extern const size_t quire_descriptor_set_size;
 
+// Swift does not import arrays of unknown length.
+static inline const unsigned char *quire_descriptor_set_address(void) {
+  return quire_descriptor_set;
+}
+
 #endif

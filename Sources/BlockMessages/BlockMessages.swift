@@ -1,0 +1,86 @@
+internal import CQuireProtos
+
+// This module owns the messages of quire.v1: decoding them into views that plain Swift can read,
+// checking what the wire does not (text, known enum values, fields not served yet), and packing them.
+// It is the only one that sees protobuf-c. It never decides what a request means: it knows no pools,
+// no statuses and no sockets.
+
+/// The messages that can be decoded.
+package enum MessageKind: UInt8, CaseIterable, Sendable {
+  // Requests, checked against `ServedFields`.
+  case allocateRequest, freeRequest, forkBlocksRequest, copyOnWriteRequest, ackCopiesRequest
+  case addRequest, admitRequest, extendRequest, appendRequest, forkRequest, rewindRequest
+  case preemptRequest, freeSequencesRequest, getSequenceRequest, listSequencesRequest
+  case stepRequest
+  case createPoolRequest, getPoolRequest, listPoolsRequest, deletePoolRequest, resetPoolRequest
+  case getDigestRequest
+  case getStatsRequest
+  // Replies, for clients.
+  case allocateReply, freeReply, stepReply, poolInfo, stats, sequence, digest
+
+  var isRequest: Bool { rawValue <= Self.getStatsRequest.rawValue }
+
+  /// protobuf-c's own descriptor, whose address is its identity.
+  var descriptor: UnsafePointer<ProtobufCMessageDescriptor> {
+    switch self {
+    case .allocateRequest: address(quire__v1__allocate_request__init)
+    case .freeRequest: address(quire__v1__free_request__init)
+    case .forkBlocksRequest: address(quire__v1__fork_blocks_request__init)
+    case .copyOnWriteRequest: address(quire__v1__copy_on_write_request__init)
+    case .ackCopiesRequest: address(quire__v1__ack_copies_request__init)
+    case .addRequest: address(quire__v1__add_request__init)
+    case .admitRequest: address(quire__v1__admit_request__init)
+    case .extendRequest: address(quire__v1__extend_request__init)
+    case .appendRequest: address(quire__v1__append_request__init)
+    case .forkRequest: address(quire__v1__fork_request__init)
+    case .rewindRequest: address(quire__v1__rewind_request__init)
+    case .preemptRequest: address(quire__v1__preempt_request__init)
+    case .freeSequencesRequest: address(quire__v1__free_sequences_request__init)
+    case .getSequenceRequest: address(quire__v1__get_sequence_request__init)
+    case .listSequencesRequest: address(quire__v1__list_sequences_request__init)
+    case .stepRequest: address(quire__v1__step_request__init)
+    case .createPoolRequest: address(quire__v1__create_pool_request__init)
+    case .getPoolRequest: address(quire__v1__get_pool_request__init)
+    case .listPoolsRequest: address(quire__v1__list_pools_request__init)
+    case .deletePoolRequest: address(quire__v1__delete_pool_request__init)
+    case .resetPoolRequest: address(quire__v1__reset_pool_request__init)
+    case .getDigestRequest: address(quire__v1__get_digest_request__init)
+    case .getStatsRequest: address(quire__v1__get_stats_request__init)
+    case .allocateReply: address(quire__v1__allocate_reply__init)
+    case .freeReply: address(quire__v1__free_reply__init)
+    case .stepReply: address(quire__v1__step_reply__init)
+    case .poolInfo: address(quire__v1__pool_info__init)
+    case .stats: address(quire__v1__stats__init)
+    case .sequence: address(quire__v1__sequence__init)
+    case .digest: address(quire__v1__digest__init)
+    }
+  }
+
+  /// A message begins with its descriptor's address, which only its initialiser is sure to know:
+  /// taking the address of the imported global could give that of a copy.
+  private func address<Message>(
+    _ initialise: (UnsafeMutablePointer<Message>?) -> Void
+  ) -> UnsafePointer<ProtobufCMessageDescriptor> {
+    let message = UnsafeMutablePointer<Message>.allocate(capacity: 1)
+    defer { message.deallocate() }
+    initialise(message)
+    return UnsafeRawPointer(message).load(as: UnsafePointer<ProtobufCMessageDescriptor>.self)
+  }
+}
+
+/// A serialised `google.protobuf.FileDescriptorSet` of everything the server serves, each file after
+/// those it imports; for reflection. Lives as long as the program.
+package func fileDescriptorSet() -> UnsafeRawBufferPointer {
+  UnsafeRawBufferPointer(
+    start: quire_descriptor_set_address(), count: quire_descriptor_set_size)
+}
+
+func list<Element>(
+  _ elements: UnsafeMutablePointer<Element>?, _ count: Int
+) -> UnsafeBufferPointer<Element> {
+  UnsafeBufferPointer(start: elements, count: count)
+}
+
+func text(_ data: ProtobufCBinaryData) -> UnsafeBufferPointer<UInt8> {
+  UnsafeBufferPointer(start: data.data, count: data.len)
+}

@@ -1,0 +1,150 @@
+internal import CQuireProtos
+
+// block_pool.proto: raw blocks. Requests as views; replies by the packer.
+
+package struct AllocateRequest: WireMessage {
+  package static var kind: MessageKind { .allocateRequest }
+  private let m: UnsafePointer<Quire__V1__AllocateRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__AllocateRequest.self)
+  }
+
+  package var call: CallMessage { .init(m.pointee.call) }
+  package var allocate: AllocateMessage? { m.pointee.allocate.map { .init($0) } }
+}
+
+package struct AllocateMessage {
+  private let m: UnsafePointer<Quire__V1__Allocate>
+  init(_ m: UnsafePointer<Quire__V1__Allocate>) { self.m = m }
+  package var count: UInt32 { m.pointee.count }
+}
+
+package struct FreeRequest: WireMessage {
+  package static var kind: MessageKind { .freeRequest }
+  private let m: UnsafePointer<Quire__V1__FreeRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__FreeRequest.self)
+  }
+
+  package var call: CallMessage { .init(m.pointee.call) }
+  package var freeBlocks: FreeBlocksMessage? { m.pointee.free_blocks.map { .init($0) } }
+}
+
+package struct FreeBlocksMessage {
+  private let m: UnsafePointer<Quire__V1__FreeBlocks>
+  init(_ m: UnsafePointer<Quire__V1__FreeBlocks>) { self.m = m }
+  package var blockIDs: UnsafeBufferPointer<UInt32> {
+    list(m.pointee.block_ids, m.pointee.n_block_ids)
+  }
+  package var generations: UnsafeBufferPointer<UInt32> {
+    list(m.pointee.generations, m.pointee.n_generations)
+  }
+}
+
+package struct ForkBlocksRequest: WireMessage {
+  package static var kind: MessageKind { .forkBlocksRequest }
+  private let m: UnsafePointer<Quire__V1__ForkBlocksRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__ForkBlocksRequest.self)
+  }
+
+  package var call: CallMessage { .init(m.pointee.call) }
+  package var forkBlocks: ForkBlocksMessage? { m.pointee.fork_blocks.map { .init($0) } }
+}
+
+package struct ForkBlocksMessage {
+  private let m: UnsafePointer<Quire__V1__ForkBlocks>
+  init(_ m: UnsafePointer<Quire__V1__ForkBlocks>) { self.m = m }
+  package var blockIDs: UnsafeBufferPointer<UInt32> {
+    list(m.pointee.block_ids, m.pointee.n_block_ids)
+  }
+  package var generations: UnsafeBufferPointer<UInt32> {
+    list(m.pointee.generations, m.pointee.n_generations)
+  }
+}
+
+package struct CopyOnWriteRequest: WireMessage {
+  package static var kind: MessageKind { .copyOnWriteRequest }
+  private let m: UnsafePointer<Quire__V1__CopyOnWriteRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__CopyOnWriteRequest.self)
+  }
+
+  package var call: CallMessage { .init(m.pointee.call) }
+  package var copyOnWrite: CopyOnWriteMessage? { m.pointee.copy_on_write.map { .init($0) } }
+}
+
+package struct CopyOnWriteMessage {
+  private let m: UnsafePointer<Quire__V1__CopyOnWrite>
+  init(_ m: UnsafePointer<Quire__V1__CopyOnWrite>) { self.m = m }
+  package var blockID: UInt32 { m.pointee.block_id }
+  /// 0 = the whole block.
+  package var filledTokens: UInt32 { m.pointee.filled_tokens }
+}
+
+package struct AckCopiesRequest: WireMessage {
+  package static var kind: MessageKind { .ackCopiesRequest }
+  private let m: UnsafePointer<Quire__V1__AckCopiesRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__AckCopiesRequest.self)
+  }
+
+  package var call: CallMessage { .init(m.pointee.call) }
+  package var ackCopies: AckCopiesMessage? { m.pointee.ack_copies.map { .init($0) } }
+}
+
+package struct AckCopiesMessage {
+  private let m: UnsafePointer<Quire__V1__AckCopies>
+  init(_ m: UnsafePointer<Quire__V1__AckCopies>) { self.m = m }
+  package var copyIDs: UnsafeBufferPointer<UInt64> {
+    list(m.pointee.copy_ids, m.pointee.n_copy_ids)
+  }
+  package var upTo: UInt64 { m.pointee.up_to }
+}
+
+// MARK: Replies
+
+/// Each packs the fields of its message; inside a step's result `revision` stays 0, for the step
+/// says it once.
+extension MessagePacker {
+  package mutating func allocateReply(
+    revision: UInt64, blockIDs: UnsafeBufferPointer<UInt32>, availableBlocks: UInt32
+  ) {
+    uint32(3, availableBlocks)
+    packedUInt32(2, blockIDs)
+    uint64(1, revision)
+  }
+
+  package mutating func freeReply(
+    revision: UInt64, freedBlocks: UInt32, availableBlocks: UInt32
+  ) {
+    uint32(3, availableBlocks)
+    uint32(2, freedBlocks)
+    uint64(1, revision)
+  }
+
+  package mutating func forkBlocksReply(
+    revision: UInt64, refCounts: UnsafeBufferPointer<UInt32>
+  ) {
+    packedUInt32(2, refCounts)
+    uint64(1, revision)
+  }
+
+  package mutating func copyOnWriteReply(
+    revision: UInt64, blockID: UInt32, copy: CopyOrderFields?, availableBlocks: UInt32
+  ) {
+    uint32(4, availableBlocks)
+    if let copy { copyOrder(3, copy) }
+    uint32(2, blockID)
+    uint64(1, revision)
+  }
+
+  package mutating func ackCopiesReply(
+    revision: UInt64, acknowledged: UInt32, pending: UInt32, availableBlocks: UInt32
+  ) {
+    uint32(4, availableBlocks)
+    uint32(3, pending)
+    uint32(2, acknowledged)
+    uint64(1, revision)
+  }
+}

@@ -1,0 +1,112 @@
+internal import CQuireProtos
+
+// types.proto: the envelope of every request, and the shapes that many replies share.
+
+/// `Call`: which pool, and on what conditions. Absent fields read as their defaults.
+package struct CallMessage {
+  private let m: UnsafePointer<Quire__V1__Call>?
+  init(_ m: UnsafePointer<Quire__V1__Call>?) { self.m = m }
+
+  /// UTF-8; empty = "default".
+  package var pool: UnsafeBufferPointer<UInt8> {
+    guard let m else { return .init(start: nil, count: 0) }
+    return text(m.pointee.pool)
+  }
+  package var ifRevision: UInt64 { m?.pointee.if_revision ?? 0 }
+  package var isDryRun: Bool { (m?.pointee.dry_run ?? 0) != 0 }
+}
+
+/// The values of a `CopyOrder`.
+package struct CopyOrderFields: Equatable, BitwiseCopyable {
+  package var copyID: UInt64
+  package var sourceBlock: UInt32
+  package var targetBlock: UInt32
+  package var tokens: UInt32
+  package var sequenceID: UInt64
+  package var tableIndex: UInt32
+
+  package init(
+    copyID: UInt64, sourceBlock: UInt32, targetBlock: UInt32, tokens: UInt32, sequenceID: UInt64,
+    tableIndex: UInt32
+  ) {
+    self.copyID = copyID
+    self.sourceBlock = sourceBlock
+    self.targetBlock = targetBlock
+    self.tokens = tokens
+    self.sequenceID = sequenceID
+    self.tableIndex = tableIndex
+  }
+}
+
+/// The values of a `Refusal`.
+package struct RefusalFields: Equatable {
+  /// Raw value of `RefusalReason`.
+  package var reason: UInt32
+  package var field: String
+  package var detail: String
+  package var needed: UInt32
+  package var available: UInt32
+  package var sequenceID: UInt64
+
+  package init(
+    reason: UInt32, field: String = "", detail: String = "", needed: UInt32 = 0,
+    available: UInt32 = 0, sequenceID: UInt64 = 0
+  ) {
+    self.reason = reason
+    self.field = field
+    self.detail = detail
+    self.needed = needed
+    self.available = available
+    self.sequenceID = sequenceID
+  }
+
+  init?(_ m: UnsafePointer<Quire__V1__Refusal>?) {
+    guard let m = m?.pointee else { return nil }
+    reason = m.reason.rawValue
+    field = String(decoding: text(m.field), as: UTF8.self)
+    detail = String(decoding: text(m.detail), as: UTF8.self)
+    needed = m.needed
+    available = m.available
+    sequenceID = m.sequence_id
+  }
+}
+
+extension MessagePacker {
+  package mutating func copyOrder(_ field: UInt32, _ order: CopyOrderFields) {
+    let mark = mark
+    uint32(6, order.tableIndex)
+    uint64(5, order.sequenceID)
+    uint32(4, order.tokens)
+    uint32(3, order.targetBlock)
+    uint32(2, order.sourceBlock)
+    uint64(1, order.copyID)
+    close(field, since: mark)
+  }
+
+  /// The fields of a `Refusal`, as the message itself.
+  package mutating func refusal(_ refusal: RefusalFields) {
+    uint64(9, refusal.sequenceID)
+    uint32(5, refusal.available)
+    uint32(4, refusal.needed)
+    text(3, refusal.detail)
+    text(2, refusal.field)
+    uint32(1, refusal.reason)
+  }
+
+  package mutating func refusal(_ field: UInt32, _ refusal: RefusalFields) {
+    let mark = mark
+    self.refusal(refusal)
+    close(field, since: mark)
+  }
+}
+
+func copyOrders(
+  _ orders: UnsafeMutablePointer<UnsafeMutablePointer<Quire__V1__CopyOrder>?>?, _ count: Int
+) -> [CopyOrderFields] {
+  list(orders, count).map { order in
+    let m = order!.pointee  // protobuf-c leaves no gaps in a list of messages.
+    return CopyOrderFields(
+      copyID: m.copy_id, sourceBlock: m.source_block, targetBlock: m.target_block,
+      tokens: m.tokens, sequenceID: m.sequence_id, tableIndex: m.table_index)
+  }
+}

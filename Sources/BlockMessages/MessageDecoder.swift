@@ -1,0 +1,55 @@
+internal import CQuireProtos
+
+/// Turns the bytes of a message into a view of it, and checks on the way what the wire does not.
+///
+/// Owns the arena the message lives in: a view, and every buffer it gives out, is valid until the
+/// next call of `decode`. Make one per thread and keep it. A client decodes replies with it too;
+/// these are not checked.
+package final class MessageDecoder {
+  private let arena: MessageArena
+  private let contract = RequestContract()
+
+  package init(arena: MessageArena = MessageArena()) { self.arena = arena }
+
+  /// Decodes `bytes` as one whole message of type `Message`.
+  ///
+  /// - Throws: `.malformed` when they are no such message, `.tooLarge` when the decoded message
+  ///   passes the arena's budget; for requests `.invalid` when a string is no text or an enum value
+  ///   is unknown, and `.unserved` when a field is set that this server does not serve yet.
+  /// - Complexity: O(bytes); no heap allocation in the common case.
+  package func decode<Message: WireMessage>(
+    _ type: Message.Type, from bytes: UnsafeRawBufferPointer
+  ) throws(DecodeFailure) -> Message {
+    arena.reset(budget: MessageArena.budget(byteCount: bytes.count))
+    let kind = Message.kind
+    guard let message = arena.unpack(contract.descriptor(of: kind), from: bytes) else {
+      if arena.isExhausted {
+        throw .tooLarge(budget: MessageArena.budget(byteCount: bytes.count))
+      }
+      throw .malformed(contract.name(of: kind))
+    }
+    if let failure = contract.firstFailure(in: message, of: kind) { throw failure }
+    return Message(message)
+  }
+
+  /// Bytes the last message took up once decoded.
+  package var decodedBytes: Int { arena.usedBytes }
+}
+
+/// Why bytes were not accepted as a message.
+package enum DecodeFailure: Error, Equatable {
+  /// The bytes are no message of this name.
+  case malformed(String)
+  /// The decoded message would need more than `budget` bytes of memory.
+  case tooLarge(budget: Int)
+  /// The field at this path holds what its type allows and its meaning does not.
+  case invalid(field: String, problem: String)
+  /// The field at this path is set and not served yet.
+  case unserved(field: String)
+}
+
+/// A view of a decoded message: plain values over memory that the decoder owns.
+package protocol WireMessage {
+  static var kind: MessageKind { get }
+  init(_ message: UnsafeRawPointer)
+}

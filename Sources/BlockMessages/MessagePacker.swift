@@ -1,0 +1,179 @@
+/// Packs one message, last field first, into a buffer that is reused from message to message.
+///
+/// Written from its end towards its beginning, a message needs one pass: the length of a nested one
+/// is known by the time its prefix is due. Fields are therefore packed in descending order, which
+/// makes the bytes those of every other encoder, in ascending order. Scalars of value 0, empty
+/// strings and empty lists are left out, as proto3 does.
+///
+/// The methods here know the wire; those in the files named after a service know its messages.
+package struct MessagePacker: ~Copyable {
+  private var base: UnsafeMutableRawPointer
+  private var capacity: Int
+  /// Offset of the first byte written; everything from here to `capacity` is.
+  private var start: Int
+
+  package init(capacity: Int = 4_096) {
+    precondition(capacity > 0, "a packer needs room")
+    self.capacity = capacity
+    base = .allocate(byteCount: capacity, alignment: 16)
+    start = capacity
+  }
+
+  deinit { base.deallocate() }
+
+  /// Begins the next message.
+  package mutating func reset() { start = capacity }
+
+  package var byteCount: Int { capacity - start }
+
+  /// The message. Borrowed: valid until the packer is written to again.
+  package var bytes: UnsafeRawBufferPointer { .init(start: base + start, count: byteCount) }
+
+  /// Copies the message to `destination`, which has room for `byteCount` bytes.
+  package func copy(to destination: UnsafeMutableRawPointer) {
+    destination.copyMemory(from: base + start, byteCount: byteCount)
+  }
+
+  // MARK: Scalars
+
+  package mutating func uint32(_ field: UInt32, _ value: UInt32) {
+    guard value != 0 else { return }
+    reserve(15)
+    pushVarint(UInt64(value))
+    pushVarint(UInt64(field << 3))
+  }
+
+  package mutating func uint64(_ field: UInt32, _ value: UInt64) {
+    guard value != 0 else { return }
+    reserve(15)
+    pushVarint(value)
+    pushVarint(UInt64(field << 3))
+  }
+
+  package mutating func sint32(_ field: UInt32, _ value: Int32) {
+    uint32(field, UInt32(bitPattern: (value << 1) ^ (value >> 31)))
+  }
+
+  package mutating func bool(_ field: UInt32, _ value: Bool) { uint32(field, value ? 1 : 0) }
+
+  package mutating func fixed64(_ field: UInt32, _ value: UInt64) {
+    guard value != 0 else { return }
+    reserve(13)
+    push(value)
+    pushVarint(UInt64(field << 3 | 1))
+  }
+
+  package mutating func double(_ field: UInt32, _ value: Double) {
+    fixed64(field, value.bitPattern)
+  }
+
+  // MARK: Bytes and lists
+
+  package mutating func bytes(_ field: UInt32, _ value: UnsafeRawBufferPointer) {
+    guard let source = value.baseAddress, !value.isEmpty else { return }
+    reserve(value.count + 15)
+    start -= value.count
+    (base + start).copyMemory(from: source, byteCount: value.count)
+    pushLengthPrefix(field, byteCount: value.count)
+  }
+
+  package mutating func text(_ field: UInt32, _ value: UnsafeBufferPointer<UInt8>) {
+    bytes(field, UnsafeRawBufferPointer(value))
+  }
+
+  package mutating func text(_ field: UInt32, _ value: String) {
+    var value = value
+    value.withUTF8 { text(field, $0) }
+  }
+
+  package mutating func packedUInt32(_ field: UInt32, _ values: UnsafeBufferPointer<UInt32>) {
+    guard !values.isEmpty else { return }
+    reserve(values.count * 5 + 15)
+    let end = start
+    var index = values.count
+    while index > 0 {
+      index -= 1
+      pushVarint(UInt64(values[index]))
+    }
+    pushLengthPrefix(field, byteCount: end - start)
+  }
+
+  package mutating func packedUInt64(_ field: UInt32, _ values: UnsafeBufferPointer<UInt64>) {
+    guard !values.isEmpty else { return }
+    reserve(values.count * 10 + 15)
+    let end = start
+    var index = values.count
+    while index > 0 {
+      index -= 1
+      pushVarint(values[index])
+    }
+    pushLengthPrefix(field, byteCount: end - start)
+  }
+
+  package mutating func packedFixed64(_ field: UInt32, _ values: UnsafeBufferPointer<UInt64>) {
+    guard !values.isEmpty else { return }
+    #if _endian(little)
+      bytes(field, UnsafeRawBufferPointer(values))
+    #else
+      #error("packed fixed-width numbers are copied as they lie in memory")
+    #endif
+  }
+
+  // MARK: Nested messages
+
+  /// Where a nested message ends: take it, pack the message's fields, then `close` it.
+  package var mark: Int { byteCount }
+
+  /// Makes what was packed since `mark` the nested message `field`; empty ones are written too.
+  package mutating func close(_ field: UInt32, since mark: Int) {
+    reserve(15)
+    pushLengthPrefix(field, byteCount: byteCount - mark)
+  }
+
+  // MARK: Room
+
+  private mutating func pushLengthPrefix(_ field: UInt32, byteCount: Int) {
+    pushVarint(UInt64(byteCount))
+    pushVarint(UInt64(field << 3 | 2))
+  }
+
+  @inline(__always)
+  private mutating func pushVarint(_ value: UInt64) {
+    if value < 0x80 {
+      start -= 1
+      base.storeBytes(of: UInt8(truncatingIfNeeded: value), toByteOffset: start, as: UInt8.self)
+      return
+    }
+    let count = (70 - value.leadingZeroBitCount) / 7
+    start -= count
+    var rest = value
+    for offset in start..<(start + count - 1) {
+      base.storeBytes(
+        of: UInt8(truncatingIfNeeded: rest) | 0x80, toByteOffset: offset, as: UInt8.self)
+      rest >>= 7
+    }
+    base.storeBytes(
+      of: UInt8(truncatingIfNeeded: rest), toByteOffset: start + count - 1, as: UInt8.self)
+  }
+
+  private mutating func push(_ value: UInt64) {
+    start -= 8
+    base.storeBytes(of: value.littleEndian, toByteOffset: start, as: UInt64.self)
+  }
+
+  private mutating func reserve(_ byteCount: Int) {
+    if start < byteCount { grow(byteCount) }
+  }
+
+  private mutating func grow(_ byteCount: Int) {
+    let written = self.byteCount
+    var larger = capacity * 2
+    while larger - written < byteCount { larger *= 2 }
+    let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
+    (moved + (larger - written)).copyMemory(from: base + start, byteCount: written)
+    base.deallocate()
+    base = moved
+    start = larger - written
+    capacity = larger
+  }
+}

@@ -1,0 +1,188 @@
+internal import CQuireProtos
+
+// pools.proto: requests as views; replies by the packer.
+
+package struct CreatePoolRequest: WireMessage {
+  package static var kind: MessageKind { .createPoolRequest }
+  private let m: UnsafePointer<Quire__V1__CreatePoolRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__CreatePoolRequest.self)
+  }
+
+  package var call: CallMessage { .init(m.pointee.call) }
+  /// UTF-8; empty = "default".
+  package var name: UnsafeBufferPointer<UInt8> { text(m.pointee.name) }
+  package var config: PoolConfigFields? { m.pointee.config.map { .init($0) } }
+
+  package enum IfExists: UInt32 {
+    case error = 1
+    case `return` = 2
+    case reset = 3
+  }
+  package var ifExists: IfExists { IfExists(rawValue: m.pointee.if_exists.rawValue) ?? .error }
+}
+
+/// The values of a `PoolConfig` that are served.
+package struct PoolConfigFields: Equatable {
+  package var blocks: UInt32
+  package var blockSize: UInt32
+  /// Raw values of `Strategy`, `EvictionPolicy`, `HashAlgorithm` and `CopyAck`; 0 = unspecified.
+  package var strategy: UInt32
+  package var eviction: UInt32
+  package var disablesPrefixCaching: Bool
+  package var copyAck: UInt32
+
+  package init(
+    blocks: UInt32, blockSize: UInt32, strategy: UInt32 = 0, eviction: UInt32 = 0,
+    disablesPrefixCaching: Bool = false, copyAck: UInt32 = 0
+  ) {
+    self.blocks = blocks
+    self.blockSize = blockSize
+    self.strategy = strategy
+    self.eviction = eviction
+    self.disablesPrefixCaching = disablesPrefixCaching
+    self.copyAck = copyAck
+  }
+
+  init(_ m: UnsafePointer<Quire__V1__PoolConfig>) {
+    blocks = m.pointee.blocks
+    blockSize = m.pointee.block_size
+    strategy = m.pointee.strategy.rawValue
+    eviction = m.pointee.eviction.rawValue
+    disablesPrefixCaching = m.pointee.disable_prefix_caching != 0
+    copyAck = m.pointee.copy_ack.rawValue
+  }
+
+  /// The name of an enum's value, as the contract spells it.
+  package static func strategyName(_ value: UInt32) -> String {
+    name(value, in: quire__v1__strategy__descriptor)
+  }
+  package static func evictionName(_ value: UInt32) -> String {
+    name(value, in: quire__v1__eviction_policy__descriptor)
+  }
+
+  private static func name(_ value: UInt32, in descriptor: ProtobufCEnumDescriptor) -> String {
+    for index in 0..<Int(descriptor.n_values)
+    where descriptor.values[index].value == Int32(bitPattern: value) {
+      return String(cString: descriptor.values[index].name)
+    }
+    return "\(value)"
+  }
+}
+
+package struct GetPoolRequest: WireMessage {
+  package static var kind: MessageKind { .getPoolRequest }
+  private let m: UnsafePointer<Quire__V1__GetPoolRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__GetPoolRequest.self)
+  }
+  package var call: CallMessage { .init(m.pointee.call) }
+}
+
+package struct ListPoolsRequest: WireMessage {
+  package static var kind: MessageKind { .listPoolsRequest }
+  private let m: UnsafePointer<Quire__V1__ListPoolsRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__ListPoolsRequest.self)
+  }
+  /// 0 = the server's choice.
+  package var pageSize: UInt32 { m.pointee.page_size }
+  package var pageToken: UnsafeBufferPointer<UInt8> { text(m.pointee.page_token) }
+}
+
+package struct DeletePoolRequest: WireMessage {
+  package static var kind: MessageKind { .deletePoolRequest }
+  private let m: UnsafePointer<Quire__V1__DeletePoolRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__DeletePoolRequest.self)
+  }
+  package var call: CallMessage { .init(m.pointee.call) }
+  package var isForced: Bool { m.pointee.force != 0 }
+}
+
+package struct ResetPoolRequest: WireMessage {
+  package static var kind: MessageKind { .resetPoolRequest }
+  private let m: UnsafePointer<Quire__V1__ResetPoolRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__ResetPoolRequest.self)
+  }
+  package var call: CallMessage { .init(m.pointee.call) }
+  package var isForced: Bool { m.pointee.force != 0 }
+}
+
+package struct GetDigestRequest: WireMessage {
+  package static var kind: MessageKind { .getDigestRequest }
+  private let m: UnsafePointer<Quire__V1__GetDigestRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__GetDigestRequest.self)
+  }
+  package var call: CallMessage { .init(m.pointee.call) }
+  package var wantsHistoryOnly: Bool { m.pointee.history_only != 0 }
+}
+
+// MARK: Replies
+
+/// The values of a `PoolInfo`.
+package struct PoolInfoFields: Equatable {
+  package var name: String
+  package var config: PoolConfigFields
+  package var revision: UInt64
+  package var availableBlocks: UInt32
+  package var epoch: UInt64
+
+  package init(
+    name: String, config: PoolConfigFields, revision: UInt64, availableBlocks: UInt32, epoch: UInt64
+  ) {
+    self.name = name
+    self.config = config
+    self.revision = revision
+    self.availableBlocks = availableBlocks
+    self.epoch = epoch
+  }
+}
+
+extension MessagePacker {
+  package mutating func poolConfig(_ field: UInt32, _ config: PoolConfigFields) {
+    let mark = mark
+    uint32(21, config.copyAck)
+    bool(9, config.disablesPrefixCaching)
+    uint32(8, config.eviction)
+    uint32(7, config.strategy)
+    uint32(2, config.blockSize)
+    uint32(1, config.blocks)
+    close(field, since: mark)
+  }
+
+  package mutating func poolInfo(_ info: PoolInfoFields) {
+    uint64(8, info.epoch)
+    uint64(7, UInt64(info.config.blocks) * UInt64(info.config.blockSize))
+    uint32(6, info.availableBlocks)
+    uint32(5, info.config.blocks)
+    uint64(3, info.revision)
+    poolConfig(2, info.config)
+    text(1, info.name)
+  }
+
+  package mutating func listPoolsReply(_ pools: [PoolInfoFields], nextPageToken: String) {
+    text(2, nextPageToken)
+    for info in pools.reversed() {
+      let mark = mark
+      poolInfo(info)
+      close(1, since: mark)
+    }
+  }
+
+  package mutating func deletePoolReply(revision: UInt64, heldBlocks: UInt32) {
+    uint32(2, heldBlocks)
+    uint64(1, revision)
+  }
+
+  package mutating func digest(
+    revision: UInt64, historyDigest: UInt64, stateDigest: UInt64, pool: String
+  ) {
+    text(4, pool)
+    fixed64(3, stateDigest)
+    fixed64(2, historyDigest)
+    uint64(1, revision)
+  }
+}

@@ -1,0 +1,89 @@
+/// The fields of each request message that this server serves.
+///
+/// An allow-list, so that a field added to the contract is refused until someone serves it. Adding a
+/// field here is the last step of serving it.
+enum ServedFields {
+  static let byMessage: [String: Set<String>] = [
+    // Envelope.
+    "quire.v1.Call": ["pool", "if_revision", "dry_run"],
+
+    // Raw blocks.
+    "quire.v1.AllocateRequest": ["call", "allocate"],
+    "quire.v1.Allocate": ["count"],
+    "quire.v1.FreeRequest": ["call", "free_blocks"],
+    "quire.v1.FreeBlocks": ["block_ids", "generations"],
+    "quire.v1.ForkBlocksRequest": ["call", "fork_blocks"],
+    "quire.v1.ForkBlocks": ["block_ids", "generations"],
+    "quire.v1.CopyOnWriteRequest": ["call", "copy_on_write"],
+    "quire.v1.CopyOnWrite": ["block_id", "filled_tokens"],
+    "quire.v1.AckCopiesRequest": ["call", "ack_copies"],
+    "quire.v1.AckCopies": ["copy_ids", "up_to"],
+
+    // Sequences.
+    "quire.v1.Content": ["token_count"],
+    "quire.v1.SequenceOptions": ["priority", "expected_tokens", "label"],
+    "quire.v1.AddRequest": ["call", "add"],
+    "quire.v1.Add": ["sequence_id", "content", "options"],
+    "quire.v1.AdmitRequest": ["call", "admit"],
+    "quire.v1.Admit": [
+      "sequence_id", "add", "keep_on_refusal", "max_tokens_now", "lookahead_tokens",
+      "allow_partial_fit", "reserved_blocks", "ignore_watermark",
+    ],
+    "quire.v1.ExtendRequest": ["call", "extend"],
+    "quire.v1.Extend": [
+      "sequence_id", "append", "max_tokens_now", "lookahead_tokens", "reserved_blocks",
+    ],
+    "quire.v1.AppendRequest": ["call", "append"],
+    "quire.v1.Append": ["sequence_id", "content"],
+    "quire.v1.ForkRequest": ["call", "fork"],
+    "quire.v1.Fork": ["parent_id", "child_ids"],
+    "quire.v1.RewindRequest": ["call", "rewind"],
+    "quire.v1.Rewind": ["sequence_id", "uncompute_tokens", "drop_tokens", "release_blocks"],
+    "quire.v1.PreemptRequest": ["call", "preempt"],
+    "quire.v1.Preempt": ["sequence_ids"],
+    "quire.v1.FreeSequencesRequest": ["call", "free_sequences"],
+    "quire.v1.FreeSequences": ["sequence_ids", "ignore_missing"],
+    "quire.v1.GetSequenceRequest": ["call", "sequence_id"],
+    "quire.v1.ListSequencesRequest": [
+      "call", "page_size", "page_token", "state", "with_block_ids",
+    ],
+
+    // Scheduler.
+    "quire.v1.StepRequest": [
+      "call", "ops", "on_refusal", "token_budget", "no_admit_after_preemption", "acked_copy_id",
+      "with_stats",
+    ],
+    "quire.v1.Op": [
+      "on_refusal", "decode", "admit", "extend", "append", "fork", "rewind", "preempt",
+      "free_sequences", "ack_copies", "add", "allocate", "free_blocks", "fork_blocks",
+      "copy_on_write",
+    ],
+    "quire.v1.Decode": [
+      "sequence_ids", "append_counts", "schedule_counts", "lookahead_tokens", "victim_order",
+    ],
+
+    // Pools. `PoolConfig`'s strategy and eviction are served for some values only.
+    "quire.v1.CreatePoolRequest": ["call", "name", "config", "if_exists"],
+    "quire.v1.PoolConfig": [
+      "blocks", "block_size", "strategy", "eviction", "disable_prefix_caching", "copy_ack",
+    ],
+    "quire.v1.GetPoolRequest": ["call"],
+    "quire.v1.ListPoolsRequest": ["page_size", "page_token"],
+    "quire.v1.DeletePoolRequest": ["call", "force"],
+    "quire.v1.ResetPoolRequest": ["call", "force"],
+    "quire.v1.GetDigestRequest": ["call", "history_only"],
+
+    // Analyzer.
+    "quire.v1.GetStatsRequest": ["call", "include"],
+  ]
+
+  /// The served fields that are strings on the wire. protobuf-c sees bytes, for it cuts strings at a
+  /// NUL; the decoder checks them instead.
+  static let text: Set<String> = [
+    "quire.v1.Call.pool",
+    "quire.v1.SequenceOptions.label",
+    "quire.v1.ListSequencesRequest.page_token",
+    "quire.v1.CreatePoolRequest.name",
+    "quire.v1.ListPoolsRequest.page_token",
+  ]
+}
