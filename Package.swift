@@ -69,7 +69,7 @@ let package = Package(
     // Tests and benchmarks.
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
     tests("KVBlocksTests", ["KVBlocks", "TestSupport"]),
-    tests("UVLoopTests", ["UVLoop"]),
+    tests("UVLoopTests", ["UVLoop", "TestSupport"]),
     tests("HTTP2Tests", ["HTTP2", "TestSupport"]),
     tests("GRPCWireTests", ["GRPCWire", "TestSupport"]),
     tests("GRPCServerTests", ["GRPCServer", "GRPCWire", "HTTP2", "UVLoop", "TestSupport"]),

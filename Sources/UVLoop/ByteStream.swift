@@ -1,0 +1,180 @@
+internal import CUV
+internal import Glibc
+
+/// Receives what happens on a `ByteStream`. The stream keeps it alive until `close()`.
+package protocol ByteStreamHandler: AnyObject {
+  /// Bytes arrived. They lie in the loop's read buffer and are gone when this returns.
+  func streamDidRead(_ bytes: UnsafeRawBufferPointer)
+  /// The peer will send no more (nil), or reading or writing failed. The stream is still to be closed.
+  func streamDidEnd(_ error: UVError?)
+  /// The write queue is empty after having held something.
+  func streamDidDrain()
+}
+
+/// One connected TCP or Unix stream.
+///
+/// Closing is explicit. `close()` keeps the object alive until libuv has let go of the handle.
+package final class ByteStream {
+  package let loop: EventLoop
+  package var handler: (any ByteStreamHandler)?
+  package private(set) var isClosed = false
+
+  private let memory: UnsafeMutableRawPointer
+  private var isReading = false
+  private let isTCP: Bool
+
+  var raw: UnsafeMutablePointer<uv_stream_t> {
+    memory.assumingMemoryBound(to: uv_stream_t.self)
+  }
+
+  init(on loop: EventLoop, isTCP: Bool) {
+    self.loop = loop
+    self.isTCP = isTCP
+    memory = .allocate(
+      byteCount: max(MemoryLayout<uv_tcp_t>.size, MemoryLayout<uv_pipe_t>.size), alignment: 16)
+    if isTCP {
+      uv_tcp_init(loop.raw, memory.assumingMemoryBound(to: uv_tcp_t.self))
+    } else {
+      uv_pipe_init(loop.raw, memory.assumingMemoryBound(to: uv_pipe_t.self), 0)
+    }
+    raw.pointee.data = Unmanaged.passUnretained(self).toOpaque()
+  }
+
+  deinit {
+    if !isClosed {
+      raw.pointee.data = nil  // Nobody is left for the close callback to release.
+      ByteStream.beginClose(raw)
+    }
+  }
+
+  /// Closes at once; queued bytes that the kernel has not taken are dropped. No callback follows.
+  package func close() {
+    if isClosed { return }
+    isClosed = true
+    handler = nil
+    _ = Unmanaged.passRetained(self)  // Released by the close callback.
+    ByteStream.beginClose(raw)
+  }
+
+  private static func beginClose(_ raw: UnsafeMutablePointer<uv_stream_t>) {
+    uv_close(handlePointer(raw)) { handle in
+      let owner = handle!.pointee.data
+      UnsafeMutableRawPointer(handle!).deallocate()
+      if let owner { Unmanaged<ByteStream>.fromOpaque(owner).release() }
+    }
+  }
+
+  /// Sends what is written at once instead of waiting to fill a segment. Nothing on Unix sockets.
+  func disableNagle() {
+    if isTCP { uv_tcp_nodelay(memory.assumingMemoryBound(to: uv_tcp_t.self), 1) }
+  }
+
+  /// The peer's address, or `unix:` for a Unix socket.
+  package var peerAddress: String {
+    if !isTCP || isClosed { return "unix:" }
+    var storage = sockaddr_storage()
+    var length = CInt(MemoryLayout<sockaddr_storage>.size)
+    let status = withUnsafeMutablePointer(to: &storage) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        uv_tcp_getpeername(memory.assumingMemoryBound(to: uv_tcp_t.self), $0, &length)
+      }
+    }
+    return status == 0 ? SocketAddress.text(of: storage) : "unknown"
+  }
+
+  // MARK: Reading
+
+  package func startReading() {
+    if isReading || isClosed { return }
+    isReading = true
+    let status = uv_read_start(
+      raw,
+      { handle, _, buffer in
+        let shared = EventLoop.owner(of: handle!.pointee.loop).readBuffer
+        buffer!.pointee = uv_buf_t(
+          base: shared.baseAddress!.assumingMemoryBound(to: CChar.self), len: shared.count)
+      },
+      { stream, count, buffer in
+        Unmanaged<ByteStream>.fromOpaque(stream!.pointee.data)._withUnsafeGuaranteedRef {
+          $0.didRead(count, buffer!.pointee.base)
+        }
+      })
+    if status < 0 { handler?.streamDidEnd(UVError("read", code: status)) }
+  }
+
+  package func stopReading() {
+    if !isReading || isClosed { return }
+    isReading = false
+    uv_read_stop(raw)
+  }
+
+  private func didRead(_ count: Int, _ base: UnsafeMutablePointer<CChar>?) {
+    if count > 0 {
+      handler?.streamDidRead(UnsafeRawBufferPointer(start: base, count: count))
+    } else if count < 0 {
+      stopReading()
+      let isEnd = count == Int(UV_EOF.rawValue)
+      handler?.streamDidEnd(isEnd ? nil : UVError("read", code: CInt(count)))
+    }
+  }
+
+  // MARK: Writing
+
+  /// Bytes accepted by `write` and not yet by the kernel.
+  package var writeQueueSize: Int { isClosed ? 0 : raw.pointee.write_queue_size }
+
+  /// Sends `bytes` in order after all that was written before. What the kernel does not take at once
+  /// is copied and queued.
+  ///
+  /// - Returns: False when the stream is dead; the owner should close it. `streamDidEnd` is not
+  ///   called from in here.
+  package func write(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    if isClosed { return false }
+    var rest = bytes
+    if rest.isEmpty { return true }
+    if raw.pointee.write_queue_size == 0 {
+      var buffer = uv_buf_t(
+        base: UnsafeMutablePointer(mutating: rest.baseAddress!.assumingMemoryBound(to: CChar.self)),
+        len: rest.count)
+      let written = uv_try_write(raw, &buffer, 1)
+      if written == CInt(rest.count) { return true }
+      if written >= 0 {
+        rest = UnsafeRawBufferPointer(rebasing: rest[Int(written)...])
+      } else if written != UV_EAGAIN.rawValue {
+        return false
+      }
+    }
+    return queue(rest)
+  }
+
+  private func queue(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    // One allocation holds the request and, behind it, the bytes it owns until its callback.
+    let offset = (MemoryLayout<uv_write_t>.size + 15) & ~15
+    let block = UnsafeMutableRawPointer.allocate(byteCount: offset + bytes.count, alignment: 16)
+    let payload = block + offset
+    payload.copyMemory(from: bytes.baseAddress!, byteCount: bytes.count)
+    let request = block.bindMemory(to: uv_write_t.self, capacity: 1)
+    request.pointee.data = Unmanaged.passRetained(self).toOpaque()  // Taken back by the callback.
+    var buffer = uv_buf_t(base: payload.assumingMemoryBound(to: CChar.self), len: bytes.count)
+    let status = uv_write(request, raw, &buffer, 1) { request, status in
+      let stream = Unmanaged<ByteStream>.fromOpaque(request!.pointee.data).takeRetainedValue()
+      UnsafeMutableRawPointer(request!).deallocate()
+      stream.didWrite(status)
+    }
+    if status < 0 {
+      Unmanaged.passUnretained(self).release()  // The callback will not run.
+      block.deallocate()
+      return false
+    }
+    return true
+  }
+
+  private func didWrite(_ status: CInt) {
+    if isClosed { return }
+    if status < 0 {
+      handler?.streamDidEnd(UVError("write", code: status))
+    } else if raw.pointee.write_queue_size == 0 {
+      handler?.streamDidDrain()
+    }
+  }
+}
