@@ -1,0 +1,267 @@
+internal import CNGHTTP2
+internal import Glibc
+
+/// What nghttp2's callbacks see of a session: plain memory, no reference counts.
+struct SessionState {
+  let isServer: Bool
+  let maxHeaderListBytes: Int
+  let outputLowWaterBytes: Int
+  let streams: UnsafeMutablePointer<StreamPool>
+  var events: EventList?
+  /// The stream of the latest callback; the next one is mostly for the same.
+  var recent: UnsafeMutablePointer<StreamSlot>?
+  /// Open streams, most recent first.
+  var open: UnsafeMutablePointer<StreamSlot>?
+  var openCount = 0
+  /// The last stream the peer will still take; nil = it has not sent GOAWAY.
+  var goAwayLast: Int32?
+  /// Frames that broke the protocol, and empty ones that did nothing.
+  var uselessFrames = 0
+  /// A peer that sends this many of them is cut off.
+  static let uselessFramesLimit = 1_000
+
+  mutating func openSlot() -> UnsafeMutablePointer<StreamSlot> {
+    let slot = streams.pointee.take()
+    slot.pointee.next = open
+    open?.pointee.previous = slot
+    open = slot
+    openCount += 1
+    return slot
+  }
+
+  mutating func closeSlot(_ slot: UnsafeMutablePointer<StreamSlot>) {
+    if let previous = slot.pointee.previous {
+      previous.pointee.next = slot.pointee.next
+    } else {
+      open = slot.pointee.next
+    }
+    slot.pointee.next?.pointee.previous = slot.pointee.previous
+    if recent == slot { recent = nil }
+    openCount -= 1
+    streams.pointee.give(slot)
+  }
+
+  @inline(__always)
+  mutating func slot(_ session: OpaquePointer?, _ id: Int32) -> UnsafeMutablePointer<StreamSlot>? {
+    if let recent, recent.pointee.id == id { return recent }
+    guard let user = nghttp2_session_get_stream_user_data(session, id) else { return nil }
+    let slot = user.assumingMemoryBound(to: StreamSlot.self)
+    recent = slot
+    return slot
+  }
+
+  /// Callbacks run inside `receive` and `drain` only, which provide the list.
+  @inline(__always)
+  mutating func emit(_ event: HTTP2Event) { events!.append(event) }
+
+  /// Counts a frame that only costs us work. False = too many.
+  mutating func tolerateUselessFrame() -> Bool {
+    uselessFrames += 1
+    return uselessFrames < SessionState.uselessFramesLimit
+  }
+}
+
+private typealias State = UnsafeMutablePointer<SessionState>
+
+@inline(__always)
+private func state(_ user: UnsafeMutableRawPointer?) -> State {
+  user.unsafelyUnwrapped.assumingMemoryBound(to: SessionState.self)
+}
+
+@inline(__always)
+private func header(_ frame: UnsafePointer<nghttp2_frame>?) -> UnsafePointer<nghttp2_frame_hd> {
+  // A union whose every member begins with the frame header.
+  UnsafeRawPointer(frame.unsafelyUnwrapped).assumingMemoryBound(to: nghttp2_frame_hd.self)
+}
+
+/// The callbacks only note what happened. Nothing is decided and nothing is sent in here.
+func installCallbacks(_ callbacks: OpaquePointer) {
+  nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { session, frame, user in
+    beginHeaders(session, header(frame).pointee.stream_id, state(user))
+  }
+  nghttp2_session_callbacks_set_on_header_callback(callbacks) {
+    _, _, name, nameCount, value, valueCount, _, user in
+    receivedField(
+      UnsafeRawBufferPointer(start: name, count: nameCount),
+      UnsafeRawBufferPointer(start: value, count: valueCount), state(user))
+  }
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) {
+    session, _, id, base, count, user in
+    let state = state(user)
+    if let slot = state.pointee.slot(session, id) {
+      slot.pointee.unconsumed += count
+      state.pointee.emit(HTTP2Event(data: base.unsafelyUnwrapped, count, slot))
+    }
+    return 0
+  }
+  nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { session, frame, user in
+    receivedFrame(session, frame, state(user))
+  }
+  nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, _, _, user in
+    state(user).pointee.tolerateUselessFrame() ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+  }
+  nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { session, id, code, user in
+    let state = state(user)
+    guard let slot = state.pointee.slot(session, id) else { return 0 }
+    var event = HTTP2Event(.closed, slot)
+    // A request the peer's GOAWAY kept from being sent closes with an error of nghttp2's choice.
+    let isRefused = state.pointee.goAwayLast.map { !state.pointee.isServer && id > $0 } ?? false
+    event.errorCode = isRefused ? .refusedStream : HTTP2ErrorCode(rawValue: code)
+    state.pointee.emit(event)
+    state.pointee.recent = nil
+    return 0
+  }
+}
+
+private func beginHeaders(_ session: OpaquePointer?, _ id: Int32, _ state: State) -> CInt {
+  if let slot = state.pointee.slot(session, id) {
+    slot.pointee.fieldBlockStart = slot.pointee.fields.count
+    slot.pointee.status = 0
+    return 0
+  }
+  // A client knows its streams; fields of any other belong to nobody.
+  state.pointee.recent = nil
+  if !state.pointee.isServer { return 0 }
+  let slot = state.pointee.openSlot()
+  slot.pointee.id = id
+  nghttp2_session_set_stream_user_data(session, id, slot)
+  state.pointee.recent = slot
+  return 0
+}
+
+/// Header blocks are not interleaved, so the field belongs to the stream of `beginHeaders`.
+@inline(__always)
+private func receivedField(
+  _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ state: State
+) -> CInt {
+  guard let slot = state.pointee.recent else { return 0 }
+  slot.pointee.headerListBytes += name.count + value.count + 32
+  if slot.pointee.headerListBytes > state.pointee.maxHeaderListBytes {
+    slot.pointee.fieldsTooLarge = true
+    // A small block can unpack to megabytes: beyond four times the limit nghttp2 resets the stream
+    // and decodes the rest without telling us.
+    return slot.pointee.headerListBytes > 4 * state.pointee.maxHeaderListBytes
+      ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue : 0
+  }
+  if name.count == 7, !state.pointee.isServer, name[0] == 0x3A {  // ":status"
+    slot.pointee.status = value.reduce(0) { $0 * 10 + Int($1 & 15) }
+  }
+  let place = slot.pointee.fields.append(8 + name.count + value.count)
+  place.storeBytes(of: UInt32(truncatingIfNeeded: name.count), as: UInt32.self)
+  place.storeBytes(of: UInt32(truncatingIfNeeded: value.count), toByteOffset: 4, as: UInt32.self)
+  (place + 8).copyMemory(from: name.baseAddress.unsafelyUnwrapped, byteCount: name.count)
+  if value.count > 0 {
+    (place + 8 + name.count).copyMemory(
+      from: value.baseAddress.unsafelyUnwrapped, byteCount: value.count)
+  }
+  return 0
+}
+
+private func receivedFrame(
+  _ session: OpaquePointer?, _ frame: UnsafePointer<nghttp2_frame>?, _ state: State
+) -> CInt {
+  let header = header(frame)
+  let ends = header.pointee.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
+  switch UInt32(header.pointee.type) {
+  case NGHTTP2_DATA.rawValue:
+    guard let slot = state.pointee.slot(session, header.pointee.stream_id) else { return 0 }
+    if ends {
+      slot.pointee.peerEnded = true
+      state.pointee.events!.endStream(of: slot)
+    } else if header.pointee.length == 0, !state.pointee.tolerateUselessFrame() {
+      return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+    }
+  case NGHTTP2_HEADERS.rawValue:
+    guard let slot = state.pointee.slot(session, header.pointee.stream_id) else { return 0 }
+    if ends { slot.pointee.peerEnded = true }
+    let start = slot.pointee.fieldBlockStart
+    if (100..<200).contains(slot.pointee.status) {
+      slot.pointee.fields.dropLast(slot.pointee.fields.count - start)
+      return 0
+    }
+    let isFirst =
+      state.pointee.isServer
+      ? frame.unsafelyUnwrapped.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
+      : slot.pointee.status != 0
+    var event = HTTP2Event(
+      isFirst ? .headers : .trailers, slot, fieldsFrom: start, to: slot.pointee.fields.count)
+    event.endsStream = ends
+    event.fieldsTooLarge = slot.pointee.fieldsTooLarge
+    event.value = UInt64(slot.pointee.status)
+    state.pointee.emit(event)
+  case NGHTTP2_SETTINGS.rawValue:
+    if header.pointee.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 {
+      state.pointee.emit(HTTP2Event(.settings, nil))
+    }
+  case NGHTTP2_PING.rawValue:
+    let isAck = header.pointee.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0
+    var event = HTTP2Event(isAck ? .pingAcknowledged : .ping, nil)
+    event.value = withUnsafeBytes(of: frame.unsafelyUnwrapped.pointee.ping.opaque_data) {
+      $0.loadUnaligned(as: UInt64.self)
+    }
+    state.pointee.emit(event)
+  case NGHTTP2_GOAWAY.rawValue:
+    let goAway = frame.unsafelyUnwrapped.pointee.goaway
+    state.pointee.goAwayLast = goAway.last_stream_id
+    var event = HTTP2Event(.goAway, nil)
+    event.errorCode = HTTP2ErrorCode(rawValue: goAway.error_code)
+    event.value = UInt64(goAway.last_stream_id)
+    state.pointee.emit(event)
+  default: break
+  }
+  return 0
+}
+
+extension EventList {
+  /// Marks the last event as the stream's end when it is its data, and says so by itself otherwise.
+  @inline(__always)
+  fileprivate mutating func endStream(of slot: UnsafeMutablePointer<StreamSlot>) {
+    if count > 0, base[count - 1].kind == .data, base[count - 1].slotOrNil == slot {
+      base[count - 1].endsStream = true
+    } else {
+      var event = HTTP2Event(.ended, slot)
+      event.endsStream = true
+      append(event)
+    }
+  }
+}
+
+/// Fills a DATA frame from the stream's queued output. Trailers follow the last byte.
+func readOutput(
+  _ session: OpaquePointer?, _ id: Int32, _ place: UnsafeMutablePointer<UInt8>?, _ room: Int,
+  _ flags: UnsafeMutablePointer<UInt32>?, _ source: UnsafeMutablePointer<nghttp2_data_source>?,
+  _ user: UnsafeMutableRawPointer?
+) -> Int {
+  let slot = source.unsafelyUnwrapped.pointee.ptr.unsafelyUnwrapped
+    .assumingMemoryBound(to: StreamSlot.self)
+  guard slot.pointee.id == id else { return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue) }
+  let count = min(room, slot.pointee.output.count)
+  if count > 0 {
+    UnsafeMutableRawPointer(place.unsafelyUnwrapped).copyMemory(
+      from: slot.pointee.output.bytes.baseAddress.unsafelyUnwrapped, byteCount: count)
+    slot.pointee.output.dropFirst(count)
+    let state = state(user)
+    if slot.pointee.wantsDrained,
+      slot.pointee.output.count <= state.pointee.outputLowWaterBytes
+    {
+      slot.pointee.wantsDrained = false
+      state.pointee.emit(HTTP2Event(.drained, slot))
+    }
+  }
+  if !slot.pointee.output.isEmpty { return count }
+  guard slot.pointee.outputEnded else {
+    if count > 0 { return count }
+    slot.pointee.isDeferred = true
+    return Int(NGHTTP2_ERR_DEFERRED.rawValue)
+  }
+  flags.unsafelyUnwrapped.pointee |= UInt32(NGHTTP2_DATA_FLAG_EOF.rawValue)
+  guard let trailers = slot.pointee.trailers else { return count }
+  flags.unsafelyUnwrapped.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue)
+  slot.pointee.trailers = nil
+  let status = trailers._withUnsafeGuaranteedRef { list in
+    let (vectors, vectorCount) = list.prepared
+    return nghttp2_submit_trailer(session, id, vectors, vectorCount)
+  }
+  trailers.release()  // Retained by `finish`.
+  return status == 0 ? count : Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
+}

@@ -1,0 +1,102 @@
+/// Something that happened to a session or to one of its streams. Trivially copyable; what it points
+/// to is valid while the event is being handled.
+package struct HTTP2Event {
+  package enum Kind: UInt8 {
+    /// A request (server) or the final response (client) begins: `fields`, `status`, `endsStream`,
+    /// `fieldsTooLarge`.
+    case headers
+    /// A second block of fields; always ends the stream in practice: `fields`, `endsStream`.
+    case trailers
+    /// `data`, `endsStream`. Give the bytes back with `consume` once they are dealt with.
+    case data
+    /// The peer ended its side with nothing else to say.
+    case ended
+    /// The stream is over: `errorCode`. The last event of a stream.
+    case closed
+    /// The stream's queued output fell to the low-water mark after `notifyWhenDrained`.
+    case drained
+    /// The peer's first or a later SETTINGS.
+    case settings
+    /// The peer answered the ping with `opaque`.
+    case pingAcknowledged
+    /// The peer sent a ping; it has been answered.
+    case ping
+    /// The peer will not take streams above `lastStreamID`: `errorCode`.
+    case goAway
+  }
+
+  package let kind: Kind
+  package var endsStream = false
+  package var fieldsTooLarge = false
+  package var errorCode = HTTP2ErrorCode.noError
+  /// The ping's payload, or the `:status`, or the last stream id.
+  var value: UInt64 = 0
+  private let slot: UnsafeMutablePointer<StreamSlot>?
+  private var base: UnsafeRawPointer?
+  private var first = 0
+  private var last = 0
+
+  init(_ kind: Kind, _ slot: UnsafeMutablePointer<StreamSlot>?) {
+    self.kind = kind
+    self.slot = slot
+  }
+
+  init(data base: UnsafeRawPointer, _ count: Int, _ slot: UnsafeMutablePointer<StreamSlot>) {
+    kind = .data
+    self.slot = slot
+    self.base = base
+    last = count
+  }
+
+  init(_ kind: Kind, _ slot: UnsafeMutablePointer<StreamSlot>, fieldsFrom first: Int, to last: Int)
+  {
+    self.kind = kind
+    self.slot = slot
+    self.first = first
+    self.last = last
+  }
+
+  /// The stream it is about. Only for the kinds that have one.
+  package var stream: HTTP2StreamRef { HTTP2StreamRef(slot.unsafelyUnwrapped) }
+  var slotOrNil: UnsafeMutablePointer<StreamSlot>? { slot }
+  package var hasStream: Bool { slot != nil }
+  package var data: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: last) }
+  package var fields: HTTP2Fields {
+    HTTP2Fields(slot: slot.unsafelyUnwrapped, start: first, end: last)
+  }
+  /// The response's status, e.g. 200; 0 on a server.
+  package var status: Int { Int(truncatingIfNeeded: value) }
+  package var opaque: UInt64 { value }
+  package var lastStreamID: Int32 { Int32(truncatingIfNeeded: value) }
+}
+
+/// A reusable list of events.
+struct EventList {
+  private(set) var base: UnsafeMutablePointer<HTTP2Event>
+  private(set) var count = 0
+  private var capacity: Int
+
+  init() {
+    capacity = 256
+    base = .allocate(capacity: capacity)
+  }
+
+  @inline(__always)
+  mutating func append(_ event: HTTP2Event) {
+    if count == capacity { grow() }
+    (base + count).initialize(to: event)
+    count += 1
+  }
+
+  @inline(never)
+  private mutating func grow() {
+    let larger = UnsafeMutablePointer<HTTP2Event>.allocate(capacity: capacity * 2)
+    larger.moveInitialize(from: base, count: count)
+    base.deallocate()
+    base = larger
+    capacity *= 2
+  }
+
+  mutating func removeAll() { count = 0 }
+  func free() { base.deallocate() }
+}

@@ -1,0 +1,314 @@
+/// HTTP/2 without sockets. This module owns nghttp2's sessions: bytes in, stream events out, and
+/// the frames to send in one buffer per batch. It never reads a socket or a clock, and it knows
+/// nothing of what its streams carry.
+internal import CNGHTTP2
+
+/// One HTTP/2 connection, on either side.
+///
+/// Use: give every read to `receive`, answer its events with the methods below, then `drain` once
+/// and send what it gathered. No method may be called from within `drain`'s or `receive`'s handler
+/// that would run one of these two again; everything else may.
+package final class HTTP2Session {
+  package enum Role {
+    case server
+    case client
+  }
+
+  package let context: HTTP2Context
+  private let raw: OpaquePointer
+  private let state: UnsafeMutablePointer<SessionState>
+  private var isHandling = false
+  /// Window owed to the peer for streams that need none themselves.
+  private var connectionCredit = 0
+  /// Streams to be reset once their own end has been sent.
+  private var resetAfterEnd: [HTTP2StreamRef] = []
+
+  package init(_ role: Role, context: HTTP2Context) {
+    self.context = context
+    let options = context.options
+    state = .allocate(capacity: 1)
+    state.initialize(
+      to: SessionState(
+        isServer: role == .server, maxHeaderListBytes: options.maxHeaderListBytes,
+        outputLowWaterBytes: options.outputLowWaterBytes, streams: context.streams))
+    var memory = context.memoryFunctions
+    var session: OpaquePointer?
+    let create = role == .server ? nghttp2_session_server_new3 : nghttp2_session_client_new3
+    let status = create(&session, context.callbacks, state, context.nghttp2Options, &memory)
+    precondition(status == 0, "out of memory")
+    raw = session!
+
+    func entry(_ id: nghttp2_settings_id, _ value: UInt32) -> nghttp2_settings_entry {
+      nghttp2_settings_entry(settings_id: Int32(id.rawValue), value: value)
+    }
+    var settings = [
+      entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options.maxConcurrentStreams),
+      entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, options.streamWindowBytes),
+      entry(NGHTTP2_SETTINGS_MAX_FRAME_SIZE, options.maxFrameBytes),
+      entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, UInt32(options.maxHeaderListBytes)),
+      entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1),
+    ]
+    if role == .client { settings.append(entry(NGHTTP2_SETTINGS_ENABLE_PUSH, 0)) }
+    let submitted = nghttp2_submit_settings(
+      raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), settings, settings.count)
+    precondition(submitted == 0, "HTTP/2 options out of range")
+    let widened = nghttp2_session_set_local_window_size(
+      raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, options.connectionWindowBytes)
+    precondition(widened == 0, "HTTP/2 connection window out of range")
+  }
+
+  deinit {
+    nghttp2_session_del(raw)
+    while let slot = state.pointee.open { state.pointee.closeSlot(slot) }
+    state.deallocate()
+  }
+
+  /// Streams whose `closed` event has not been handled yet.
+  package var openStreams: Int { state.pointee.openCount }
+  /// False with `wantsWrite` false as well: the connection is to be closed.
+  package var wantsRead: Bool { nghttp2_session_want_read(raw) != 0 }
+  package var wantsWrite: Bool { nghttp2_session_want_write(raw) != 0 }
+  /// The last stream of the peer's that was taken up.
+  package var lastProcessedStreamID: Int32 { nghttp2_session_get_last_proc_stream_id(raw) }
+  /// Streams the peer lets us have open at once.
+  package var peerMaxConcurrentStreams: UInt32 {
+    nghttp2_session_get_remote_settings(raw, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
+  }
+
+  // MARK: Bytes in, bytes out
+
+  /// Takes a whole read and hands over what it brought, in order.
+  ///
+  /// - Returns: The failure that ended the connection, or nil. After a failure `drain` may still
+  ///   give a GOAWAY to send.
+  package func receive(
+    _ bytes: UnsafeRawBufferPointer, _ handle: (borrowing HTTP2Event) -> Void
+  ) -> HTTP2Failure? {
+    begin()
+    let taken = nghttp2_session_mem_recv(
+      raw, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
+    finishHandling(handle)
+    return taken < 0 ? failure(CInt(taken)) : nil
+  }
+
+  /// Appends frames to the context's output until none is left or the output holds `limit` bytes,
+  /// and hands over what that brought about: streams that are now complete or drained.
+  package func drain(
+    limit: Int = .max, _ handle: (borrowing HTTP2Event) -> Void
+  ) -> HTTP2Failure? {
+    if connectionCredit > 0 {
+      // Fails only when the session is already lost, which mem_send reports.
+      nghttp2_session_consume_connection(raw, connectionCredit)
+      connectionCredit = 0
+    }
+    begin()
+    var status = 0
+    let output = context.output
+    while output.buffer.count < limit {
+      var frame: UnsafePointer<UInt8>?
+      status = nghttp2_session_mem_send(raw, &frame)
+      if status <= 0 {
+        if status < 0 || !submitDueResets() { break }
+        continue
+      }
+      output.buffer.append(status).copyMemory(from: frame.unsafelyUnwrapped, byteCount: status)
+    }
+    finishHandling(handle)
+    return status < 0 ? failure(CInt(status)) : nil
+  }
+
+  /// The connection is gone: hands over `closed` for every open stream.
+  package func closeAll(
+    _ code: HTTP2ErrorCode, _ handle: (borrowing HTTP2Event) -> Void
+  ) {
+    while let slot = state.pointee.open {
+      var event = HTTP2Event(.closed, slot)
+      event.errorCode = code
+      handle(event)
+      state.pointee.closeSlot(slot)
+    }
+  }
+
+  private func begin() {
+    precondition(!isHandling, "an HTTP/2 session entered from its own events")
+    isHandling = true
+    state.pointee.events = context.takeEvents()
+  }
+
+  @inline(__always)
+  private func finishHandling(_ handle: (borrowing HTTP2Event) -> Void) {
+    // Nothing is appended any more: callbacks run inside nghttp2's two functions only.
+    let events = state.pointee.events.unsafelyUnwrapped
+    state.pointee.events = nil
+    for index in 0..<events.count {
+      let event = events.base + index
+      handle(event.pointee)
+      if event.pointee.kind == .closed, let slot = event.pointee.slotOrNil {
+        connectionCredit += slot.pointee.unconsumed
+        state.pointee.closeSlot(slot)
+      }
+    }
+    context.giveEvents(events)
+    isHandling = false
+  }
+
+  private func failure(_ status: CInt) -> HTTP2Failure {
+    HTTP2Failure(
+      reason: nghttp2_strerror(status).map { String(cString: $0) } ?? "unknown",
+      isBadPreface: status == NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue)
+  }
+
+  // MARK: Streams
+
+  /// Opens a stream. Its output is queued with `reserve` and ended with `finish`, before or after.
+  ///
+  /// - Returns: nil when the connection takes no more streams.
+  package func submitRequest(_ fields: HTTP2FieldList, endsStream: Bool) -> HTTP2StreamRef? {
+    // nghttp2 would take the request and fail it later, with an error that says nothing.
+    guard nghttp2_session_check_request_allowed(raw) != 0 else { return nil }
+    let slot = state.pointee.openSlot()
+    slot.pointee.outputEnded = endsStream
+    var provider = dataProvider(slot)
+    let (vectors, count) = fields.prepared
+    let id =
+      endsStream
+      ? nghttp2_submit_request(raw, nil, vectors, count, nil, slot)
+      : nghttp2_submit_request(raw, nil, vectors, count, &provider, slot)
+    guard id > 0 else {
+      state.pointee.closeSlot(slot)
+      return nil
+    }
+    slot.pointee.id = id
+    return HTTP2StreamRef(slot)
+  }
+
+  /// Answers a request. Without `endsStream`, the queued output follows, now or later.
+  package func submitResponse(
+    _ stream: HTTP2StreamRef, _ fields: HTTP2FieldList, endsStream: Bool
+  ) {
+    guard stream.isOpen else { return }
+    let (vectors, count) = fields.prepared
+    let status: CInt
+    if endsStream {
+      status = nghttp2_submit_response(raw, stream.slot.pointee.id, vectors, count, nil)
+    } else {
+      var provider = dataProvider(stream.slot)
+      status = nghttp2_submit_response(raw, stream.slot.pointee.id, vectors, count, &provider)
+    }
+    // What nghttp2 refuses here is our own malformed field; the peer must not wait for ever.
+    if status != 0 { reset(stream, .internalError) }
+  }
+
+  /// Room for `byteCount` more bytes of output, to be filled before anything else happens; nil when
+  /// the stream is closed or its output has ended.
+  @inline(__always)
+  package func reserve(_ stream: HTTP2StreamRef, _ byteCount: Int) -> UnsafeMutableRawPointer? {
+    guard stream.isOpen, !stream.slot.pointee.outputEnded else { return nil }
+    let place = stream.slot.pointee.output.append(byteCount)
+    if stream.slot.pointee.isDeferred { resume(stream.slot) }
+    return place
+  }
+
+  /// Takes back the last `byteCount` bytes reserved, as long as nothing was drained since.
+  package func unreserve(_ stream: HTTP2StreamRef, _ byteCount: Int) {
+    guard stream.isOpen else { return }
+    stream.slot.pointee.output.dropLast(byteCount)
+  }
+
+  /// Ends our side after the queued output: with trailers, or with the last DATA.
+  package func finish(_ stream: HTTP2StreamRef, trailers: HTTP2FieldList?) {
+    guard stream.isOpen, !stream.slot.pointee.outputEnded else { return }
+    stream.slot.pointee.outputEnded = true
+    // Released when they are sent, or with the slot.
+    stream.slot.pointee.trailers = trailers.map { Unmanaged.passRetained($0) }
+    if stream.slot.pointee.isDeferred { resume(stream.slot) }
+  }
+
+  /// Asks for one `drained` event when the queued output has fallen to the low-water mark.
+  package func notifyWhenDrained(_ stream: HTTP2StreamRef) {
+    guard stream.isOpen else { return }
+    stream.slot.pointee.wantsDrained = true
+  }
+
+  package func reset(_ stream: HTTP2StreamRef, _ code: HTTP2ErrorCode) {
+    guard stream.isOpen else { return }
+    // Fails for a stream that is closed already, which is what was wanted.
+    nghttp2_submit_rst_stream(
+      raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.slot.pointee.id, code.rawValue)
+  }
+
+  /// Resets the stream with NO_ERROR once our end of it has been sent, unless the peer has ended too:
+  /// it should stop sending what nobody will read.
+  package func resetWhenEnded(_ stream: HTTP2StreamRef) {
+    guard stream.isOpen, !stream.slot.pointee.peerEnded else { return }
+    resetAfterEnd.append(stream)
+  }
+
+  private func submitDueResets() -> Bool {
+    if resetAfterEnd.isEmpty { return false }
+    var didSubmit = false
+    resetAfterEnd.removeAll { stream in
+      guard stream.isOpen else { return true }
+      let id = stream.slot.pointee.id
+      switch nghttp2_session_get_stream_local_close(raw, id) {
+      case 0: return false
+      case 1:
+        nghttp2_submit_rst_stream(
+          raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, HTTP2ErrorCode.noError.rawValue)
+        didSubmit = true
+        return true
+      default: return true
+      }
+    }
+    return didSubmit
+  }
+
+  /// Gives `byteCount` received bytes back to the peer's windows.
+  package func consume(_ stream: HTTP2StreamRef, _ byteCount: Int) {
+    guard stream.isOpen else { return }
+    precondition(byteCount <= stream.slot.pointee.unconsumed, "consumed more than was received")
+    stream.slot.pointee.unconsumed -= byteCount
+    if stream.slot.pointee.peerEnded {
+      connectionCredit += byteCount  // The stream itself needs no more window.
+    } else {
+      // Fails only when the session is already lost, which mem_send reports.
+      nghttp2_session_consume(raw, stream.slot.pointee.id, byteCount)
+    }
+  }
+
+  private func resume(_ slot: UnsafeMutablePointer<StreamSlot>) {
+    slot.pointee.isDeferred = false
+    // Fails for a stream that is closed; its `closed` event is on its way.
+    nghttp2_session_resume_data(raw, slot.pointee.id)
+  }
+
+  @inline(__always)
+  private func dataProvider(_ slot: UnsafeMutablePointer<StreamSlot>) -> nghttp2_data_provider {
+    nghttp2_data_provider(
+      source: nghttp2_data_source(ptr: UnsafeMutableRawPointer(slot)),
+      read_callback: { readOutput($0, $1, $2, $3, $4, $5, $6) })
+  }
+
+  // MARK: The connection
+
+  package func submitPing(_ opaque: UInt64) {
+    withUnsafeBytes(of: opaque) {
+      _ = nghttp2_submit_ping(
+        raw, UInt8(NGHTTP2_FLAG_NONE.rawValue),
+        $0.baseAddress!.assumingMemoryBound(to: UInt8.self))
+    }
+  }
+
+  /// Tells a client that the end is near: it may finish what it has begun to send.
+  package func submitShutdownNotice() { nghttp2_submit_shutdown_notice(raw) }
+
+  /// Tells the peer the last stream that will be served; newer ones are ignored from now on.
+  package func submitGoAway(_ code: HTTP2ErrorCode, debug: String = "") {
+    var debug = debug
+    debug.withUTF8 {
+      _ = nghttp2_submit_goaway(
+        raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), lastProcessedStreamID, code.rawValue,
+        $0.baseAddress, $0.count)
+    }
+  }
+}

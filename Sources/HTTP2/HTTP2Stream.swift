@@ -1,0 +1,144 @@
+/// What a session keeps for one open stream. Slots live in a pool and never move, so a pointer with
+/// a generation stays safe to ask after the stream has closed.
+struct StreamSlot {
+  /// Counts the streams this slot has served; a reference with another number is stale.
+  var generation: UInt32 = 0
+  var id: Int32 = 0
+  /// The owner's own state for the stream.
+  var user: UnsafeMutableRawPointer?
+
+  /// Received fields, block after block: length of the name, of the value (`UInt32` each), name,
+  /// value.
+  var fields = RawBuffer()
+  var fieldBlockStart = 0
+  var headerListBytes = 0
+  var fieldsTooLarge = false
+  /// The `:status` of the block under way; 0 = it has none.
+  var status = 0
+
+  /// Received bytes not yet given back to the windows.
+  var unconsumed = 0
+  /// The peer has ended its side: no more data will need window.
+  var peerEnded = false
+
+  var output = RawBuffer()
+  /// No more output will be queued.
+  var outputEnded = false
+  /// Sent after the last queued byte; nil with `outputEnded` = the last DATA ends the stream.
+  var trailers: Unmanaged<HTTP2FieldList>?
+  /// nghttp2 found nothing to send and waits to be told of more.
+  var isDeferred = false
+  var wantsDrained = false
+
+  var previous: UnsafeMutablePointer<StreamSlot>?
+  var next: UnsafeMutablePointer<StreamSlot>?
+}
+
+/// Names a stream of a session, safely also after it has closed. Valid as long as the session's
+/// context lives.
+package struct HTTP2StreamRef: Equatable {
+  let slot: UnsafeMutablePointer<StreamSlot>
+  let generation: UInt32
+
+  @inline(__always)
+  init(_ slot: UnsafeMutablePointer<StreamSlot>) {
+    self.slot = slot
+    generation = slot.pointee.generation
+  }
+
+  /// False once the stream's `closed` event has been handled.
+  package var isOpen: Bool { slot.pointee.generation == generation }
+
+  /// The stream's number; 0 when it is closed.
+  package var id: Int32 { isOpen ? slot.pointee.id : 0 }
+
+  /// The owner's own state for the stream; nil when it is closed.
+  package var user: UnsafeMutableRawPointer? {
+    get { isOpen ? slot.pointee.user : nil }
+    nonmutating set { if isOpen { slot.pointee.user = newValue } }
+  }
+
+  /// Output bytes accepted and not yet framed.
+  package var queuedBytes: Int { isOpen ? slot.pointee.output.count : 0 }
+
+  /// The peer has ended its side.
+  package var peerEnded: Bool { isOpen ? slot.pointee.peerEnded : true }
+
+  /// The fields of the first block received: a request's headers.
+  package var firstFields: HTTP2Fields {
+    isOpen
+      ? HTTP2Fields(slot: slot, start: 0, end: slot.pointee.fields.count)
+      : HTTP2Fields(slot: slot, start: 0, end: 0)
+  }
+}
+
+/// A view of received fields, in order. Valid until the stream's `closed` event has been handled.
+package struct HTTP2Fields: Sequence, IteratorProtocol {
+  package typealias Bytes = UnsafeRawBufferPointer
+  let slot: UnsafeMutablePointer<StreamSlot>
+  var start: Int
+  let end: Int
+
+  @inline(__always)
+  package mutating func next() -> (name: Bytes, value: Bytes)? {
+    if start >= end { return nil }
+    let base = UnsafeRawPointer(slot.pointee.fields.base.unsafelyUnwrapped) + start
+    let name = Int(base.loadUnaligned(as: UInt32.self))
+    let value = Int(base.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+    start += 8 + name + value
+    return (Bytes(start: base + 8, count: name), Bytes(start: base + 8 + name, count: value))
+  }
+}
+
+/// The free slots of all sessions of a context.
+struct StreamPool {
+  private var free: UnsafeMutablePointer<StreamSlot>?
+  private(set) var inUse = 0
+  /// Memory a slot keeps in each of its buffers while nobody uses it.
+  private static let keptBytes = 4_096
+
+  mutating func take() -> UnsafeMutablePointer<StreamSlot> {
+    inUse += 1
+    if let slot = free {
+      free = slot.pointee.next
+      slot.pointee.next = nil
+      return slot
+    }
+    let slot = UnsafeMutablePointer<StreamSlot>.allocate(capacity: 1)
+    slot.initialize(to: StreamSlot())
+    return slot
+  }
+
+  mutating func give(_ slot: UnsafeMutablePointer<StreamSlot>) {
+    inUse -= 1
+    slot.pointee.generation &+= 1
+    slot.pointee.user = nil
+    slot.pointee.fields.removeAll(keeping: StreamPool.keptBytes)
+    slot.pointee.fieldBlockStart = 0
+    slot.pointee.headerListBytes = 0
+    slot.pointee.fieldsTooLarge = false
+    slot.pointee.status = 0
+    slot.pointee.unconsumed = 0
+    slot.pointee.peerEnded = false
+    slot.pointee.output.removeAll(keeping: StreamPool.keptBytes)
+    slot.pointee.outputEnded = false
+    if let trailers = slot.pointee.trailers {
+      trailers.release()  // Retained by `finish`, and never sent.
+      slot.pointee.trailers = nil
+    }
+    slot.pointee.isDeferred = false
+    slot.pointee.wantsDrained = false
+    slot.pointee.previous = nil
+    slot.pointee.next = free
+    free = slot
+  }
+
+  mutating func drain() {
+    while let slot = free {
+      free = slot.pointee.next
+      slot.pointee.fields.free()
+      slot.pointee.output.free()
+      slot.deallocate()
+    }
+  }
+}
