@@ -677,8 +677,8 @@ struct  Quire__V1__RewindRequest
 
 
 /*
- * Rewinding into a cached block takes its hash away if it is held alone; into a shared one, the next
- * write copies.
+ * Rewinding into a cached block takes its hash away if it is held alone; into a shared one, the
+ * next write copies.
  */
 struct  Quire__V1__Rewind
 {

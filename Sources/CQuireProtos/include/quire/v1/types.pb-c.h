@@ -37,7 +37,8 @@ typedef enum _Quire__V1__Tier {
 /*
  * The gRPC status of a unary refusal is a fixed function of the reason; Protos/README.md has the
  * table. The reason also travels as ASCII trailers quire-reason (the value's name without
- * REFUSAL_REASON_), quire-needed and quire-available, for clients without the details.
+ * REFUSAL_REASON_) and, where blocks are short, quire-needed and quire-available, for clients
+ * without the details.
  */
 typedef enum _Quire__V1__RefusalReason {
   /*
