@@ -1,126 +1,229 @@
 /// One pool: its blocks, the sequences and raw references that hold them, the copies under way.
 ///
 /// A state machine. The same commands from the same configuration give the same outcomes, always: no
-/// clock, no randomness, no I/O. Confined to the thread that owns it.
+/// clock, no randomness, no I/O. Confined to the thread that owns it. It owns every reference to its
+/// blocks: what comes in from outside is checked here and refused as a value, and a refused
+/// operation changes nothing. It never formats, logs or sends anything.
 package final class KVPool {
   package let configuration: PoolConfiguration
-  package private(set) var revision: Revision = 0
+  package internal(set) var revision: Revision = 0
+
+  let blocks: BlockPool
+  let sequences: SequenceTable
+  let sessions: SessionTable
+  let copies: CopyTable
+  let undo = UndoLog()
+  var activity = Activity()
+  var history = Digest()
+  /// By `Refusal.Reason`; refusals are counted, but they are no part of the state.
+  let refusalCounts: UnsafeMutablePointer<UInt64>
+  static let refusalReasons = 17
+  /// Finds repetitions within one list; no part of the state.
+  var stamp: UInt64 = 0
+  /// Slots of the sequences of the decode at hand.
+  var scratch = FlatList<UInt32>(minimumCapacity: 256)
+  /// What holds for the command at hand only.
+  var run = Run()
+
+  /// Counts of what happened, beside those that `BlockPool` keeps.
+  struct Activity: Equatable, BitwiseCopyable {
+    var allocateCalls: UInt64 = 0
+    var freeCalls: UInt64 = 0
+    var forks: UInt64 = 0
+    var copies: UInt64 = 0
+    var preemptions: UInt64 = 0
+  }
+
+  struct Run: BitwiseCopyable {
+    var session: SessionID = 0
+    /// `SequenceSlot.none` until the session has a slot.
+    var slot = SequenceSlot.none
+    var changed = false
+    var preempted = false
+    var isBudgeted = false
+    var budget: UInt32 = 0
+    var refusesAdmissionAfterPreemption = false
+  }
+
+  /// Most tokens of one sequence.
+  package static let maximumTokens: UInt32 = 1 << 31 - 1
 
   package init(_ configuration: PoolConfiguration) {
     self.configuration = configuration
+    blocks = BlockPool(capacity: configuration.blocks, undo: undo)
+    sequences = SequenceTable(undo: undo)
+    sessions = SessionTable(undo: undo)
+    copies = CopyTable(sessions: sessions, undo: undo)
+    refusalCounts = .allocate(capacity: Self.refusalReasons)
+    refusalCounts.initialize(repeating: 0, count: Self.refusalReasons)
   }
+
+  deinit { refusalCounts.deallocate() }
 
   /// Applies `command` and writes what it did into `outcome`, which is reset first.
-  package func apply(_ command: Command, into outcome: Outcome) {}
-}
+  ///
+  /// The revision moves by one if, and only if, the command changed the pool's state. A dry run
+  /// answers as if, with the current revision, and changes nothing. O(size of the command and of the
+  /// outcome), beside the rows of `Design.md`.
+  package func apply(_ command: Command, into outcome: Outcome) {
+    outcome.reset()
+    if let refusal = refusalOfWhole(command) {
+      refuse(command, refusal, outcome)
+      return
+    }
+    run = Run()
+    run.session = command.session
+    run.slot = sessions.find(command.session)
+    run.isBudgeted = command.tokenBudget > 0
+    run.budget = command.tokenBudget
+    run.refusesAdmissionAfterPreemption = command.refusesAdmissionAfterPreemption
 
-/// What a pool is made with.
-package struct PoolConfiguration: Equatable {
-  /// Usable blocks N, 1 ... `maximumBlocks`; their ids are 1 ... N.
-  package var blocks: UInt32
-  /// Tokens per block, 1 ... `maximumBlockSize`.
-  package var blockSize: UInt32
-  package var copyAck: CopyAck
+    let records = command.isDryRun || mayAbort(command)
+    let mark = records ? beginRecording() : nil
+    acknowledgeAtStart(of: command)
+    if let aborted = performAll(command, outcome) {
+      rollBack(to: mark)
+      outcome.reset()
+      refuse(command, aborted, outcome)
+      return
+    }
+    outcome.availableBlocks = blocks.available
+    if command.isDryRun {
+      rollBack(to: mark)
+      outcome.revision = revision
+      return
+    }
+    if records { commit() }
+    countRefusals(outcome)
+    if run.changed { revision += 1 }
+    outcome.revision = revision
+    if run.changed {
+      history.add(command)
+      history.add(outcome)
+    }
+  }
 
-  package static let maximumBlocks: UInt32 = 1 << 28
-  package static let maximumBlockSize: UInt32 = 1 << 16
+  /// Low 32 bits of the revision that this command makes, if it changes anything.
+  @inline(__always)
+  var generation: UInt32 { UInt32(truncatingIfNeeded: revision &+ 1) }
 
-  package init(blocks: UInt32, blockSize: UInt32, copyAck: CopyAck = .nextStep) {
-    precondition(blocks >= 1 && blocks <= Self.maximumBlocks, "blocks out of range")
-    precondition(blockSize >= 1 && blockSize <= Self.maximumBlockSize, "block size out of range")
-    self.blocks = blocks
-    self.blockSize = blockSize
-    self.copyAck = copyAck
+  // MARK: The command as a whole
+
+  private func refusalOfWhole(_ command: Command) -> Refusal? {
+    if command.ifRevision != 0 && command.ifRevision != revision {
+      return Refusal(.revisionMoved, field: .ifRevision, subject: revision)
+    }
+    if command.acknowledgedCopyID > 0 {
+      let last = lastCopyID(of: command.session)
+      if command.acknowledgedCopyID > last {
+        return Refusal(.invalid, field: .acknowledgedCopyID, limit: last)
+      }
+    }
+    return nil
+  }
+
+  private func refuse(_ command: Command, _ refusal: Refusal, _ outcome: Outcome) {
+    outcome.refusal = refusal
+    outcome.revision = revision
+    outcome.availableBlocks = blocks.available
+    if !command.isDryRun { refusalCounts[Int(refusal.reason.rawValue)] += 1 }
+  }
+
+  private func mayAbort(_ command: Command) -> Bool {
+    if command.onRefusal == .abort { return true }
+    for i in 0..<command.operations.count where command.operations[i].onRefusal == .abort {
+      return true
+    }
+    return false
+  }
+
+  private func acknowledgeAtStart(of command: Command) {
+    guard run.slot != SequenceSlot.none else { return }
+    if command.isStep && configuration.copyAck == .nextStep {
+      acknowledge(upTo: .max)
+    } else if command.acknowledgedCopyID > 0 {
+      acknowledge(upTo: command.acknowledgedCopyID)
+    }
+  }
+
+  private func countRefusals(_ outcome: Outcome) {
+    for i in 0..<outcome.results.count {
+      let result = outcome.results.base + i
+      if result.pointee.refusal.reason != .none {
+        refusalCounts[Int(result.pointee.refusal.reason.rawValue)] += 1
+      }
+      if result.pointee.firstRefusal.reason != .none {
+        refusalCounts[Int(result.pointee.firstRefusal.reason.rawValue)] += 1
+      }
+    }
+  }
+
+  /// Performs the operations in order. Returns the refusal that aborts the command, if one does.
+  private func performAll(_ command: Command, _ outcome: Outcome) -> Refusal? {
+    var isStopped = false
+    for i in 0..<command.operations.count {
+      var result = OperationResult()
+      if isStopped {
+        result.refusal = Refusal(.notAttempted)
+      } else {
+        let operation = command.operations.baseAddress.unsafelyUnwrapped + i
+        var mode = operation.pointee.onRefusal
+        if mode == .inherit { mode = command.onRefusal }
+        let allocated = blocks.counters.allocatedBlocks
+        let released = blocks.counters.releasedReferences
+        do throws(Refusal) {
+          try perform(operation.pointee.kind, mode, &result, outcome)
+        } catch {
+          result.refusal = error
+        }
+        if blocks.counters.allocatedBlocks != allocated { activity.allocateCalls += 1 }
+        if blocks.counters.releasedReferences != released { activity.freeCalls += 1 }
+        let refusal =
+          result.refusal.reason != .none ? result.refusal : result.firstRefusal
+        if refusal.reason != .none {
+          if mode == .abort { return refusal }
+          isStopped = mode == .stop || (mode == .preempt && operation.pointee.kind.isAdmission)
+        }
+      }
+      result.availableBlocks = blocks.available
+      outcome.results.append(result)
+    }
+    return nil
+  }
+
+  private func perform(
+    _ kind: Operation.Kind, _ mode: OnRefusal, _ result: inout OperationResult, _ outcome: Outcome
+  ) throws(Refusal) {
+    switch kind {
+    case .allocate(let count): try allocate(count, &result, outcome)
+    case .freeBlocks(let ids, let generations): try freeBlocks(ids, generations, &result)
+    case .forkBlocks(let ids, let generations): try forkBlocks(ids, generations, &result, outcome)
+    case .copyOnWrite(let id, let filled): try copyOnWrite(id, filled, &result, outcome)
+    case .acknowledgeCopies(let ids, let upTo): try acknowledgeCopies(ids, upTo, &result)
+    case .add(let new): try add(new, &result)
+    case .admit(let new): try admit(new, &result, outcome)
+    case .extend(let request): try extend(request, mode, &result, outcome)
+    case .append(let id, let tokens): try append(id, tokens, &result)
+    case .fork(let parent, let children): try fork(parent, children, &result)
+    case .rewind(let request): try rewind(request, &result)
+    case .preempt(let ids): try preempt(ids, &result)
+    case .freeSequences(let ids, let ignores): try freeSequences(ids, ignores, &result)
+    case .decode(let columns): try decode(columns, mode, &result, outcome)
+    }
+  }
+
+  /// The slot of the command's session, made if it has none yet.
+  func ensureSession() -> UInt32 {
+    if run.slot == SequenceSlot.none { run.slot = sessions.findOrCreate(run.session) }
+    return run.slot
   }
 }
 
-/// When an ordered copy counts as done.
-package enum CopyAck: UInt8 {
-  /// When its session steps again (or acknowledges it).
-  case nextStep
-  /// Only when it is acknowledged.
-  case explicit
+extension Operation.Kind {
+  var isAdmission: Bool {
+    if case .admit = self { return true }
+    return false
+  }
 }
 
-/// What `KVPool.describe` tells of a sequence. Valid until the next command.
-package struct SequenceView {
-  package var sequence: SequenceID
-  package var session: SessionID
-  package var state: SequenceState
-  package var tokens: UInt32
-  /// Tokens that have been scheduled: they have slots.
-  package var computedTokens: UInt32
-  package var priority: Int32
-  package var preemptions: UInt32
-  package var admittedRevision: Revision
-  package var label: UnsafeBufferPointer<UInt8>
-  /// The block table, in order.
-  package var blocks: UnsafeBufferPointer<BlockID>
-  /// Blocks of the table with reference count 1 / more.
-  package var exclusiveBlocks: UInt32
-  package var sharedBlocks: UInt32
-  /// Maximal runs of ascending adjacent ids in the table.
-  package var runs: UInt32
-}
-
-package enum SequenceState: UInt8 {
-  case waiting = 1
-  case running = 2
-  case preempted = 3
-  case swapped = 4
-}
-
-/// A pool's counters and its exact partition: `free + cached + active + shared + pinned == blocks`.
-package struct PoolStats {
-  package var revision: Revision = 0
-  package var blocks: UInt32 = 0
-  package var blockSize: UInt32 = 0
-  package var free: UInt32 = 0
-  package var cached: UInt32 = 0
-  /// Reference count 1.
-  package var active: UInt32 = 0
-  /// Reference count above 1.
-  package var shared: UInt32 = 0
-  /// No references but copies under way.
-  package var pinned: UInt32 = 0
-  /// Most blocks unavailable at once since the pool was made or reset.
-  package var highWatermark: UInt32 = 0
-  package var waitingSequences: UInt32 = 0
-  package var runningSequences: UInt32 = 0
-  package var preemptedSequences: UInt32 = 0
-  package var pendingCopies: UInt32 = 0
-  /// Accepted operations that handed out blocks, and the blocks.
-  package var allocateCalls: UInt64 = 0
-  package var allocatedBlocks: UInt64 = 0
-  /// Accepted operations that gave back references, and the blocks that became available.
-  package var freeCalls: UInt64 = 0
-  package var freedBlocks: UInt64 = 0
-  package var forks: UInt64 = 0
-  package var copies: UInt64 = 0
-  package var preemptions: UInt64 = 0
-  /// By `Refusal.Reason` raw value.
-  package var refusals: [UInt64] = Array(repeating: 0, count: 17)
-
-  package init() {}
-}
-
-/// What it takes a scan of the pool to tell. O(blocks + table entries).
-package struct PoolLayout {
-  /// Slots of the distinct blocks that sequences hold.
-  package var sequenceSlotsHeld: UInt64 = 0
-  /// Of those, slots that hold a computed token.
-  package var sequenceSlotsUsed: UInt64 = 0
-  /// Blocks that only raw references hold; their fill is unknown.
-  package var rawBlocks: UInt32 = 0
-  /// Maximal runs of adjacent free blocks.
-  package var freeRuns: UInt32 = 0
-  package var largestFreeRun: UInt32 = 0
-  /// The ten largest, descending.
-  package var largestFreeRuns: [UInt32] = []
-  /// The same for free and cached blocks together.
-  package var availableRuns: UInt32 = 0
-  package var largestAvailableRun: UInt32 = 0
-  package var largestAvailableRuns: [UInt32] = []
-
-  package init() {}
-}
+extension Refusal: Error {}

@@ -1,0 +1,159 @@
+/// A 64-bit digest of a stream of words: the same words in the same order give the same value in
+/// every process. Guards against divergence, not against an adversary.
+///
+/// The step is wyhash's: a full 64 x 64 multiplication folded by exclusive or.
+struct Digest: BitwiseCopyable {
+  private(set) var value: UInt64 = 0x9E37_79B9_7F4A_7C15
+
+  @inline(__always)
+  mutating func add(_ a: UInt64, _ b: UInt64 = 0) {
+    let product = (value ^ a ^ 0xA076_1D64_78BD_642F).multipliedFullWidth(
+      by: b ^ 0xE703_7ED1_A0B4_28DB)
+    value = product.high ^ product.low ^ (value &<< 1)
+  }
+
+  /// Two halves in one word.
+  @inline(__always)
+  mutating func add(_ a: UInt32, _ b: UInt32, _ c: UInt32 = 0, _ d: UInt32 = 0) {
+    add(UInt64(a) << 32 | UInt64(b), UInt64(c) << 32 | UInt64(d))
+  }
+
+  mutating func add(_ words: UnsafeBufferPointer<UInt64>) {
+    add(UInt64(words.count))
+    var i = 0
+    while i + 1 < words.count {
+      add(words[i], words[i + 1])
+      i += 2
+    }
+    if i < words.count { add(words[i]) }
+  }
+
+  mutating func add(_ words: UnsafeBufferPointer<UInt32>) {
+    add(UInt64(words.count))
+    var i = 0
+    while i + 3 < words.count {
+      add(words[i], words[i + 1], words[i + 2], words[i + 3])
+      i += 4
+    }
+    while i < words.count {
+      add(UInt64(words[i]))
+      i += 1
+    }
+  }
+
+  mutating func add(_ bytes: UnsafeBufferPointer<UInt8>) {
+    add(UInt64(bytes.count))
+    var word: UInt64 = 0
+    for i in 0..<bytes.count {
+      word = word << 8 | UInt64(bytes[i])
+      if i & 7 == 7 {
+        add(word)
+        word = 0
+      }
+    }
+    if bytes.count & 7 != 0 { add(word) }
+  }
+
+  mutating func add(_ refusal: Refusal) {
+    if refusal.reason == .none { return add(0) }
+    add(
+      UInt64(refusal.reason.rawValue) | UInt64(refusal.field.rawValue) << 8,
+      UInt64(refusal.needed) << 32 | UInt64(refusal.available))
+    add(refusal.limit, refusal.sequence)
+    add(refusal.subject)
+  }
+}
+
+// MARK: - Commands and outcomes
+
+extension Digest {
+  mutating func add(_ command: Command) {
+    var flags: UInt64 = command.isDryRun ? 1 : 0
+    if command.isStep { flags |= 2 }
+    if command.refusesAdmissionAfterPreemption { flags |= 4 }
+    flags |= UInt64(command.onRefusal.rawValue) << 8
+    flags |= UInt64(command.tokenBudget) << 32
+    add(command.session, flags)
+    add(command.ifRevision, command.acknowledgedCopyID)
+    for operation in command.operations { add(operation) }
+  }
+
+  private mutating func add(_ operation: Operation) {
+    let mode = UInt64(operation.onRefusal.rawValue)
+    switch operation.kind {
+    case .allocate(let count): add(1 | mode << 8, UInt64(count))
+    case .freeBlocks(let ids, let generations):
+      add(2 | mode << 8)
+      add(ids)
+      add(generations)
+    case .forkBlocks(let ids, let generations):
+      add(3 | mode << 8)
+      add(ids)
+      add(generations)
+    case .copyOnWrite(let id, let filledTokens):
+      add(4 | mode << 8, UInt64(id) << 32 | UInt64(filledTokens))
+    case .acknowledgeCopies(let ids, let upTo):
+      add(5 | mode << 8, upTo)
+      add(ids)
+    case .add(let new):
+      add(6 | mode << 8)
+      add(new)
+    case .admit(let admit):
+      add(7 | mode << 8, admit.sequence)
+      add(
+        (admit.keepsOnRefusal ? 1 : 0) | (admit.allowsPartialFit ? 2 : 0), admit.maxTokensNow,
+        admit.lookaheadTokens, admit.reservedBlocks)
+      if let new = admit.add { add(new) }
+    case .extend(let extend):
+      add(8 | mode << 8, extend.sequence)
+      add(extend.appendTokens, extend.maxTokensNow, extend.lookaheadTokens, extend.reservedBlocks)
+    case .append(let sequence, let tokens): add(9 | mode << 8 | UInt64(tokens) << 32, sequence)
+    case .fork(let parent, let children):
+      add(10 | mode << 8, parent)
+      add(children)
+    case .rewind(let rewind):
+      add(11 | mode << 8, rewind.sequence)
+      add(rewind.uncomputeTokens, rewind.dropTokens, rewind.releasesBlocks ? 1 : 0)
+    case .preempt(let ids):
+      add(12 | mode << 8)
+      add(ids)
+    case .freeSequences(let ids, let ignoresMissing):
+      add(13 | mode << 8, ignoresMissing ? 1 : 0)
+      add(ids)
+    case .decode(let decode):
+      add(14 | mode << 8)
+      add(decode.sequences)
+      add(decode.appendCounts)
+      add(decode.scheduleCounts)
+      add(decode.lookaheadTokens)
+      add(decode.victimOrder)
+    }
+  }
+
+  private mutating func add(_ new: AddSequence) {
+    add(new.sequence, UInt64(new.tokens) << 32 | UInt64(UInt32(bitPattern: new.priority)))
+    add(UInt64(new.expectedTokens))
+    add(new.label)
+  }
+
+  mutating func add(_ outcome: Outcome) {
+    add(outcome.revision, UInt64(outcome.availableBlocks))
+    for i in 0..<outcome.results.count {
+      let result = outcome.results.base + i
+      add(result.pointee.refusal)
+      if result.pointee.firstRefusal.reason != .none { add(result.pointee.firstRefusal) }
+      add(
+        result.pointee.scheduledTokens, result.pointee.tokens, result.pointee.freedBlocks,
+        result.pointee.affected)
+      add(result.pointee.block, result.pointee.availableBlocks, result.pointee.blocksNeeded)
+    }
+    add(outcome.blocks.elements)
+    if outcome.counts.count > 0 { add(outcome.counts.elements) }
+    if outcome.refusedIndexes.count > 0 { add(outcome.refusedIndexes.elements) }
+    if outcome.preempted.count > 0 { add(outcome.preempted.elements) }
+    for copy in outcome.copies.elements {
+      add(copy.id, copy.sequence)
+      add(copy.source, copy.target, copy.tokens, copy.tableIndex << 1 | (copy.isRaw ? 1 : 0))
+    }
+  }
+}

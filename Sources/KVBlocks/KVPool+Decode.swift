@@ -1,0 +1,169 @@
+/// Many running sequences extended at once, in columns: what a decode step is made of.
+///
+/// First every appended token is recorded, then slots are given in the order of the list. So a
+/// sequence that is preempted before its turn, or that comes after the one that stops the list,
+/// keeps the tokens that were sampled for it.
+extension KVPool {
+  /// In `scratch`: the sequence did not run when the decode began.
+  private static let notRunning: UInt32 = 1 << 31
+
+  func decode(
+    _ columns: Decode, _ mode: OnRefusal, _ result: inout OperationResult, _ outcome: Outcome
+  ) throws(Refusal) {
+    try checkColumns(columns)
+    try resolve(columns)
+    let count = columns.sequences.count
+    appendAll(columns)
+    let firstBlock = outcome.blocks.count
+    let firstCopy = outcome.copies.count
+    let firstCount = outcome.counts.count
+    let firstRefused = outcome.refusedIndexes.count
+    let firstPreempted = outcome.preempted.count
+    var victims = Victims(columns)
+    let newCounts = outcome.counts.extend(by: count)
+    newCounts.initialize(repeating: 0, count: count)
+    var isStopped = false
+
+    for i in 0..<count {
+      if isStopped {
+        outcome.refusedIndexes.append(UInt32(i))
+        continue
+      }
+      let slot = scratch.base[i]
+      do throws(Refusal) {
+        if slot == SequenceSlot.none {
+          throw Refusal(.unknownSequence, sequence: columns.sequences[i])
+        }
+        if slot & Self.notRunning != 0 {
+          throw Refusal(.wrongState, sequence: columns.sequences[i])
+        }
+        // Preempted for an earlier one: it is listed there, and its turn passes.
+        if !sequences.slots[Int(slot)].isRunning { continue }
+        let held = outcome.blocks.count
+        try scheduleOrPreempt(i, slot, columns, mode, &victims, outcome)
+        newCounts[i] = UInt32(outcome.blocks.count - held)
+      } catch {
+        if mode == .abort { throw error }
+        if outcome.refusedIndexes.count == firstRefused { result.firstRefusal = error }
+        outcome.refusedIndexes.append(UInt32(i))
+        isStopped = mode == .stop
+      }
+    }
+    if outcome.blocks.count == firstBlock { outcome.counts.removeLast(count) }
+    result.newBlocks = slice(firstBlock, outcome.blocks.count)
+    result.copies = slice(firstCopy, outcome.copies.count)
+    result.counts = slice(firstCount, outcome.counts.count)
+    result.refusedIndexes = slice(firstRefused, outcome.refusedIndexes.count)
+    result.preempted = slice(firstPreempted, outcome.preempted.count)
+  }
+
+  private func checkColumns(_ columns: Decode) throws(Refusal) {
+    let count = columns.sequences.count
+    if count == 0 { throw Refusal(.invalid, field: .sequenceIDs, limit: 1) }
+    if columns.appendCounts.count != 0 && columns.appendCounts.count != count {
+      throw Refusal(.invalid, field: .appendCounts, limit: UInt64(count))
+    }
+    if columns.scheduleCounts.count != 0 && columns.scheduleCounts.count != count {
+      throw Refusal(.invalid, field: .scheduleCounts, limit: UInt64(count))
+    }
+    if columns.lookaheadTokens.count > 1 && columns.lookaheadTokens.count != count {
+      throw Refusal(.invalid, field: .lookaheadTokens, limit: UInt64(count))
+    }
+  }
+
+  /// Finds every sequence once and keeps the slots in `scratch`. Refuses the whole decode, before
+  /// anything changed, for a sequence named twice or with more tokens than there can be.
+  private func resolve(_ columns: Decode) throws(Refusal) {
+    scratch.removeAll()
+    let slots = scratch.extend(by: columns.sequences.count)
+    slots.initialize(repeating: SequenceSlot.none, count: columns.sequences.count)
+    guard run.slot != SequenceSlot.none else { return }
+    stamp += 1
+    for i in 0..<columns.sequences.count {
+      let slot = sequences.find(columns.sequences[i], session: run.slot)
+      if slot == SequenceSlot.none { continue }
+      let sequence = sequences.slots + Int(slot)
+      if sequence.pointee.stamp == stamp {
+        throw Refusal(
+          .invalid, field: .sequenceIDs, limit: UInt64(i), sequence: columns.sequences[i])
+      }
+      sequence.pointee.stamp = stamp
+      if !sequence.pointee.isRunning {
+        slots[i] = slot | Self.notRunning
+        continue
+      }
+      slots[i] = slot
+      if appended(i, columns) > Self.maximumTokens - sequence.pointee.tokens {
+        throw Refusal(
+          .invalid, field: .appendCounts, limit: UInt64(Self.maximumTokens),
+          sequence: columns.sequences[i])
+      }
+    }
+  }
+
+  @inline(__always)
+  private func appended(_ i: Int, _ columns: Decode) -> UInt32 {
+    columns.appendCounts.count == 0 ? 1 : columns.appendCounts[i]
+  }
+
+  private func appendAll(_ columns: Decode) {
+    for i in 0..<columns.sequences.count {
+      let slot = scratch.base[i]
+      let tokens = appended(i, columns)
+      if slot & Self.notRunning != 0 || tokens == 0 { continue }
+      sequences.save(slot)
+      sequences.slots[Int(slot)].tokens += tokens
+      run.changed = true
+    }
+  }
+
+  @inline(__always)
+  private func scheduleOrPreempt(
+    _ i: Int, _ slot: UInt32, _ columns: Decode, _ mode: OnRefusal, _ victims: inout Victims,
+    _ outcome: Outcome
+  ) throws(Refusal) {
+    let tokens = columns.scheduleCounts.count == 0 ? 0 : columns.scheduleCounts[i]
+    let lookahead =
+      columns.lookaheadTokens.count == 0
+      ? 0 : columns.lookaheadTokens[columns.lookaheadTokens.count == 1 ? 0 : i]
+    while true {
+      do throws(Refusal) {
+        _ = try schedule(slot, atMost: tokens, lookahead: lookahead, reserved: 0, outcome)
+        return
+      } catch {
+        guard mode == .preempt && error.reason == .later else { throw error }
+        let victim = nextVictim(&victims, columns)
+        if victim == SequenceSlot.none { throw error }
+        outcome.preempted.append(sequences.slots[Int(victim)].id)
+        _ = preempt(victim)
+        if victim == slot { throw error }
+      }
+    }
+  }
+
+  /// How far the list of victims is used up. What is passed over does not run, and will not run
+  /// again within this decode.
+  private struct Victims {
+    var next: Int
+    init(_ columns: Decode) {
+      next = columns.victimOrder.count == 0 ? columns.sequences.count - 1 : 0
+    }
+  }
+
+  private func nextVictim(_ victims: inout Victims, _ columns: Decode) -> UInt32 {
+    if columns.victimOrder.count == 0 {
+      while victims.next >= 0 {
+        let slot = scratch.base[victims.next]
+        victims.next -= 1
+        if slot & Self.notRunning == 0 && sequences.slots[Int(slot)].isRunning { return slot }
+      }
+    } else {
+      while victims.next < columns.victimOrder.count {
+        let slot = sequences.find(columns.victimOrder[victims.next], session: run.slot)
+        victims.next += 1
+        if slot != SequenceSlot.none && sequences.slots[Int(slot)].isRunning { return slot }
+      }
+    }
+    return SequenceSlot.none
+  }
+}

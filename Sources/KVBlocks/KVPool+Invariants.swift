@@ -1,0 +1,220 @@
+/// Everything that must hold between two commands, checked the slow way.
+extension KVPool {
+  /// What is wrong with the pool; nil when nothing is. For tests. O(blocks + table entries + holds).
+  package func checkInvariants() -> String? {
+    let size = Int(blocks.capacity) + 1
+    let expected = UnsafeMutablePointer<ExpectedBlock>.allocate(capacity: size)
+    defer { expected.deallocate() }
+    expected.initialize(repeating: ExpectedBlock(), count: size)
+    return checkQueue(expected)
+      ?? checkSequences(expected)
+      ?? checkRawHolds(expected)
+      ?? checkCopies(expected)
+      ?? checkBlocks(expected)
+      ?? checkSessions()
+  }
+
+  /// What the rest of the pool implies about a block.
+  private struct ExpectedBlock: BitwiseCopyable {
+    var references: UInt32 = 0
+    var pins: UInt32 = 0
+    var isQueued = false
+    /// 1 + the last slot whose table names the block.
+    var lastTable: UInt32 = 0
+  }
+
+  private func checkQueue(_ expected: UnsafeMutablePointer<ExpectedBlock>) -> String? {
+    var previous: BlockID = 0
+    var length: UInt32 = 0
+    var id = blocks.records[0].next
+    while id != 0 {
+      if id > blocks.capacity { return "the queue leads to block \(id), which does not exist" }
+      if expected[Int(id)].isQueued { return "block \(id) is in the queue twice" }
+      if blocks.records[Int(id)].previous != previous { return "block \(id) has a wrong back link" }
+      expected[Int(id)].isQueued = true
+      length += 1
+      previous = id
+      id = blocks.records[Int(id)].next
+    }
+    if blocks.records[0].previous != previous { return "the queue's tail is not its last block" }
+    if length != blocks.available {
+      return "\(length) blocks in the queue, \(blocks.available) available"
+    }
+    return nil
+  }
+
+  private func checkSequences(_ expected: UnsafeMutablePointer<ExpectedBlock>) -> String? {
+    var counts = SequenceTable.Counts()
+    var used = 0
+    for slot in 0..<sequences.slotCount {
+      let sequence = sequences.slots[Int(slot)]
+      if !sequence.isUsed { continue }
+      used += 1
+      if sequences.find(sequence.id, session: sequence.session) != slot {
+        return "the index does not find sequence \(sequence.id)"
+      }
+      if sequence.computed > sequence.tokens {
+        return "sequence \(sequence.id) computed more tokens than it has"
+      }
+      if sequence.blockCount < blocksFor(UInt64(sequence.computed)) {
+        return "sequence \(sequence.id) has too few blocks for its computed tokens"
+      }
+      switch sequence.state {
+      case .waiting: counts.waiting += 1
+      case .running: counts.running += 1
+      case .preempted: counts.preempted += 1
+      case .swapped: return "sequence \(sequence.id) is swapped out"
+      }
+      if !sequence.isRunning && sequence.blockCount > 0 {
+        return "sequence \(sequence.id) does not run but holds blocks"
+      }
+      for block in sequence.blocks {
+        if block == 0 || block > blocks.capacity {
+          return "sequence \(sequence.id) holds block \(block), which does not exist"
+        }
+        if expected[Int(block)].lastTable == slot + 1 {
+          return "block \(block) is twice in the table of sequence \(sequence.id)"
+        }
+        expected[Int(block)].lastTable = slot + 1
+        expected[Int(block)].references += 1
+        let holder = blocks.records[Int(block)].holder
+        if holder != .shared && holder != .sequence(slot) {
+          return "block \(block) does not name sequence \(sequence.id) as its holder"
+        }
+      }
+    }
+    if used != sequences.index.count { return "the index names sequences that do not exist" }
+    return counts == sequences.counts ? nil : "the sequences are counted wrongly"
+  }
+
+  private func checkRawHolds(_ expected: UnsafeMutablePointer<ExpectedBlock>) -> String? {
+    let held = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(sessions.count) + 1)
+    defer { held.deallocate() }
+    held.initialize(repeating: 0, count: Int(sessions.count) + 1)
+    var wrong: String?
+    blocks.sharedHolds.forEach { entry in
+      let block = Int(entry.a)
+      if entry.b >= sessions.count { return wrong = "a session without a slot holds \(block)" }
+      if blocks.records[block].holder != .shared { wrong = "block \(block) should be shared" }
+      expected[block].references += entry.value
+      held[Int(entry.b)] += 1
+    }
+    for id in 1...Int(blocks.capacity) {
+      let holder = blocks.records[id].holder
+      if !holder.isRaw { continue }
+      if holder.slot >= sessions.count { return "a session without a slot holds \(id)" }
+      expected[id].references += 1
+      held[Int(holder.slot)] += 1
+    }
+    for i in 0..<Int(sessions.count) where held[i] != sessions.slots[i].rawBlocks {
+      return "session \(sessions.slots[i].id) holds \(held[i]) raw blocks"
+    }
+    return wrong
+  }
+
+  private func checkCopies(_ expected: UnsafeMutablePointer<ExpectedBlock>) -> String? {
+    var pending: UInt32 = 0
+    for i in 0..<copies.used {
+      let copy = copies.copies[Int(i)]
+      if copy.id == 0 { continue }
+      pending += 1
+      expected[Int(copy.source)].pins += 1
+      expected[Int(copy.target)].pins += 1
+      if copies.find(copy.id, session: copy.session) != i {
+        return "the index does not find copy \(copy.id)"
+      }
+    }
+    if pending != copies.count || Int(pending) != copies.index.count {
+      return "the copies under way are counted wrongly"
+    }
+    return nil
+  }
+
+  private func checkBlocks(_ expected: UnsafeMutablePointer<ExpectedBlock>) -> String? {
+    var parts = BlockCounters(free: 0)
+    for id in 1...Int(blocks.capacity) {
+      let record = blocks.records[id]
+      if record.refCount != expected[id].references {
+        return "block \(id) has \(record.refCount) references, \(expected[id].references) holders"
+      }
+      if UInt32(record.pins) != expected[id].pins {
+        return "block \(id) has \(record.pins) pins, \(expected[id].pins) copies"
+      }
+      if (record.holder == .none) != (record.refCount == 0) {
+        return "block \(id) has \(record.refCount) references and a holder that says otherwise"
+      }
+      if record.holder != .shared && record.refCount > 1 {
+        return "block \(id) has many references and one holder"
+      }
+      let state = blocks.state(of: record)
+      if expected[id].isQueued != (state == .free || state == .cached) {
+        return "block \(id) is \(state) and its place in the queue says otherwise"
+      }
+      if (copies.chains.value(UInt64(id), 0) != 0) != (record.pins > 0) {
+        return "block \(id) has pins and no list of copies, or the reverse"
+      }
+      switch state {
+      case .free: parts.free += 1
+      case .cached: parts.cached += 1
+      case .active: parts.active += 1
+      case .shared: parts.shared += 1
+      case .pinned: parts.pinned += 1
+      }
+    }
+    let counters = blocks.counters
+    if parts.free != counters.free || parts.cached != counters.cached
+      || parts.active != counters.active || parts.shared != counters.shared
+      || parts.pinned != counters.pinned
+    {
+      return "the partition is counted wrongly"
+    }
+    let used = blocks.capacity - blocks.available
+    if counters.highWatermark < used { return "more blocks are used than the high watermark" }
+    if counters.allocatedBlocks - counters.freedBlocks != UInt64(used) {
+      return "blocks handed out and given back do not add up"
+    }
+    return nil
+  }
+
+  private func checkSessions() -> String? {
+    var total: UInt32 = 0
+    var running: UInt32 = 0
+    var pending: UInt32 = 0
+    for i in 0..<sessions.count {
+      let session = sessions.slots[Int(i)]
+      total += session.sequences
+      if sessions.find(session.id) != i { return "the index does not find session \(session.id)" }
+      var previous = SequenceSlot.none
+      var slot = session.firstRunning
+      while slot != SequenceSlot.none {
+        let sequence = sequences.slots[Int(slot)]
+        if !sequence.isRunning || sequence.session != i || sequence.previousRunning != previous {
+          return "the running sequences of session \(session.id) are linked wrongly"
+        }
+        running += 1
+        previous = slot
+        slot = sequence.nextRunning
+      }
+      if session.lastRunning != previous { return "session \(session.id) lost its last sequence" }
+      var previousCopy = PendingCopy.none
+      var copy = session.firstCopy
+      var last: UInt64 = 0
+      while copy != PendingCopy.none {
+        let order = copies.copies[Int(copy)]
+        if order.id <= last || order.session != i || order.previousInSession != previousCopy {
+          return "the copies of session \(session.id) are linked wrongly"
+        }
+        last = order.id
+        pending += 1
+        previousCopy = copy
+        copy = order.nextInSession
+      }
+      if session.lastCopy != previousCopy || last > session.lastCopyID {
+        return "session \(session.id) lost its last copy"
+      }
+    }
+    if Int(total) != sequences.index.count { return "sequences are counted wrongly per session" }
+    if running != sequences.counts.running { return "a running sequence is in no list" }
+    return pending == copies.count ? nil : "a copy under way is in no list"
+  }
+}

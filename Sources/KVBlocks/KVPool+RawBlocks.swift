@@ -1,0 +1,245 @@
+/// Raw blocks, for schedulers that keep their own tables, and the copies of either layer.
+extension KVPool {
+  func allocate(
+    _ count: UInt32, _ result: inout OperationResult, _ outcome: Outcome
+  ) throws(Refusal) {
+    guard count > 0 else { throw Refusal(.invalid, field: .count, limit: 1) }
+    let available = blocks.available
+    if count > available {
+      throw Refusal(
+        count > blocks.capacity ? .never : .later, needed: count, available: available)
+    }
+    let session = ensureSession()
+    let start = outcome.blocks.count
+    blocks.take(
+      count, for: .raw(session), generation: generation,
+      into: outcome.blocks.extend(by: Int(count)))
+    sessions.save(session)
+    sessions.slots[Int(session)].rawBlocks += count
+    result.newBlocks = Slice32(start: UInt32(start), count: count)
+    run.changed = true
+  }
+
+  func freeBlocks(
+    _ ids: UnsafeBufferPointer<BlockID>, _ generations: UnsafeBufferPointer<UInt32>,
+    _ result: inout OperationResult
+  ) throws(Refusal) {
+    try checkShape(ids, generations)
+    let session = run.slot
+    var gone: UInt32 = 0
+    // The books first: they tell how often each block may still be given back, and are easily put
+    // right again when one block of the list is refused.
+    for i in 0..<ids.count {
+      do throws(Refusal) {
+        try checkBlock(ids[i], .blockIDs)
+        let held = session == SequenceSlot.none ? 0 : blocks.rawReferences(ids[i], by: session)
+        guard held > 0 else { throw Refusal(.notHeld, subject: UInt64(ids[i])) }
+        try checkGeneration(of: ids[i], i, generations)
+        _ = blocks.takeRawHold(ids[i], from: session)
+        if held == 1 { gone += 1 }
+      } catch {
+        for j in (0..<i).reversed() { blocks.returnRawHold(ids[j], to: session) }
+        throw error
+      }
+    }
+    let touch = generation
+    var batch = blocks.beginFreeing()
+    for i in 0..<ids.count { blocks.dropReference(ids[i], touch: touch, in: &batch) }
+    result.freedBlocks = blocks.finish(batch)
+    sessions.save(session)
+    sessions.slots[Int(session)].rawBlocks -= gone
+    run.changed = true
+  }
+
+  func forkBlocks(
+    _ ids: UnsafeBufferPointer<BlockID>, _ generations: UnsafeBufferPointer<UInt32>,
+    _ result: inout OperationResult, _ outcome: Outcome
+  ) throws(Refusal) {
+    try checkShape(ids, generations)
+    for i in 0..<ids.count {
+      try checkBlock(ids[i], .blockIDs)
+      let references = blocks.records[Int(ids[i])].refCount
+      guard references > 0 else { throw Refusal(.notHeld, subject: UInt64(ids[i])) }
+      try checkGeneration(of: ids[i], i, generations)
+      if UInt64(references) + UInt64(ids.count) > UInt64(BlockPool.maximumReferences) {
+        throw Refusal(
+          .quota, field: .blockIDs, limit: UInt64(BlockPool.maximumReferences),
+          subject: UInt64(ids[i]))
+      }
+    }
+    let session = ensureSession()
+    sessions.save(session)
+    let start = outcome.counts.count
+    for i in 0..<ids.count {
+      if blocks.rawReferences(ids[i], by: session) == 0 {
+        sessions.slots[Int(session)].rawBlocks += 1
+      }
+      blocks.addReference(ids[i], touch: generation)
+      blocks.addRawHold(ids[i], by: session)
+      outcome.counts.append(blocks.records[Int(ids[i])].refCount)
+    }
+    result.counts = Slice32(start: UInt32(start), count: UInt32(ids.count))
+    activity.forks += 1
+    run.changed = true
+  }
+
+  func copyOnWrite(
+    _ id: BlockID, _ filledTokens: UInt32, _ result: inout OperationResult, _ outcome: Outcome
+  ) throws(Refusal) {
+    try checkBlock(id, .blockID)
+    if filledTokens > configuration.blockSize {
+      throw Refusal(.invalid, field: .filledTokens, limit: UInt64(configuration.blockSize))
+    }
+    let session = run.slot
+    let held = session == SequenceSlot.none ? 0 : blocks.rawReferences(id, by: session)
+    guard held > 0 else { throw Refusal(.notHeld, subject: UInt64(id)) }
+    // A block whose fill is not told may be written anywhere.
+    if isWritable(id, from: filledTokens) {
+      result.block = id
+      return
+    }
+    try checkPins(of: id)
+    if blocks.available == 0 { throw Refusal(.later, needed: 1, available: 0) }
+    sessions.save(session)
+    _ = blocks.takeRawHold(id, from: session)
+    if held > 1 { sessions.slots[Int(session)].rawBlocks += 1 }
+    let target = moveReference(from: id, to: .raw(session))
+    order(
+      source: id, target: target,
+      tokens: filledTokens == 0 ? configuration.blockSize : filledTokens,
+      sequence: 0, tableIndex: 0, isRaw: true, session, outcome)
+    result.block = target
+    result.copies = Slice32(start: UInt32(outcome.copies.count - 1), count: 1)
+  }
+
+  // MARK: Copy on write, of both layers
+
+  /// Whether slots of `id` from `slot` on may be written in place: nobody else refers to it, and no
+  /// copy under way reads or writes there.
+  @inline(__always)
+  func isWritable(_ id: BlockID, from slot: UInt32) -> Bool {
+    let record = blocks.records + Int(id)
+    if record.pointee.refCount != 1 { return false }
+    return record.pointee.pins == 0 || !copies.conflicts(id, writingFrom: slot)
+  }
+
+  func checkPins(of id: BlockID) throws(Refusal) {
+    if blocks.records[Int(id)].pins == BlockPool.maximumPins {
+      throw Refusal(
+        .quota, field: .copyIDs, limit: UInt64(BlockPool.maximumPins), subject: UInt64(id))
+    }
+  }
+
+  /// Takes a block for `holder`, pins both and drops one reference of `source` in its favour.
+  func moveReference(from source: BlockID, to holder: Holder) -> BlockID {
+    var target: BlockID = 0
+    withUnsafeMutablePointer(to: &target) {
+      blocks.take(1, for: holder, generation: generation, into: $0)
+    }
+    blocks.addPin(source)
+    blocks.addPin(target)
+    var batch = blocks.beginFreeing()
+    blocks.dropReference(source, touch: generation, in: &batch)
+    blocks.finish(batch)
+    blocks.counters.releasedReferences -= 1
+    run.changed = true
+    return target
+  }
+
+  func order(
+    source: BlockID, target: BlockID, tokens: UInt32, sequence: SequenceID, tableIndex: UInt32,
+    isRaw: Bool, _ session: UInt32, _ outcome: Outcome
+  ) {
+    let id = copies.order(session: session, source: source, target: target, tokens: tokens)
+    activity.copies += 1
+    outcome.copies.append(
+      CopyOrder(
+        id: id, source: source, target: target, tokens: tokens, sequence: sequence,
+        tableIndex: tableIndex, isRaw: isRaw))
+  }
+
+  func lastCopyID(of session: SessionID) -> UInt64 {
+    let slot = sessions.find(session)
+    return slot == SequenceSlot.none ? 0 : sessions.slots[Int(slot)].lastCopyID
+  }
+
+  func acknowledgeCopies(
+    _ ids: UnsafeBufferPointer<UInt64>, _ upTo: UInt64, _ result: inout OperationResult
+  ) throws(Refusal) {
+    if ids.count == 0 && upTo == 0 { throw Refusal(.invalid, field: .copyIDs, limit: 1) }
+    let session = run.slot
+    let last = session == SequenceSlot.none ? 0 : sessions.slots[Int(session)].lastCopyID
+    if upTo > last { throw Refusal(.invalid, field: .upTo, limit: last) }
+    stamp += 1
+    for id in ids {
+      let copy = session == SequenceSlot.none ? PendingCopy.none : copies.find(id, session: session)
+      guard copy != PendingCopy.none && copies.copies[Int(copy)].stamp != stamp else {
+        throw Refusal(.unknownCopy, subject: id)
+      }
+      copies.stamp(copy, stamp)
+    }
+    guard session != SequenceSlot.none else { return }
+    var batch = blocks.beginFreeing()
+    for id in ids {
+      acknowledge(copies.find(id, session: session), in: &batch)
+      result.affected += 1
+    }
+    result.affected += acknowledge(upTo: upTo, in: &batch)
+    result.freedBlocks = blocks.finish(batch)
+    if result.affected > 0 { run.changed = true }
+  }
+
+  /// All copies of the command's session up to this id are done.
+  func acknowledge(upTo last: UInt64) {
+    var batch = blocks.beginFreeing()
+    if acknowledge(upTo: last, in: &batch) > 0 { run.changed = true }
+    blocks.finish(batch)
+  }
+
+  private func acknowledge(upTo last: UInt64, in batch: inout BlockPool.Batch) -> UInt32 {
+    var done: UInt32 = 0
+    while true {
+      let first = sessions.slots[Int(run.slot)].firstCopy
+      if first == PendingCopy.none || copies.copies[Int(first)].id > last { return done }
+      acknowledge(first, in: &batch)
+      done += 1
+    }
+  }
+
+  private func acknowledge(_ copy: UInt32, in batch: inout BlockPool.Batch) {
+    let done = copies.copies[Int(copy)]
+    copies.remove(copy)
+    blocks.dropPin(done.source, in: &batch)
+    blocks.dropPin(done.target, in: &batch)
+  }
+
+  // MARK: Checks
+
+  @inline(__always)
+  private func checkShape(
+    _ ids: UnsafeBufferPointer<BlockID>, _ generations: UnsafeBufferPointer<UInt32>
+  ) throws(Refusal) {
+    if ids.count == 0 { throw Refusal(.invalid, field: .blockIDs, limit: 1) }
+    if generations.count > 1 && generations.count != ids.count {
+      throw Refusal(.invalid, field: .generations, limit: UInt64(ids.count))
+    }
+  }
+
+  @inline(__always)
+  private func checkBlock(_ id: BlockID, _ field: Refusal.StaticName) throws(Refusal) {
+    if id == 0 || id > blocks.capacity {
+      throw Refusal(.invalid, field: field, limit: UInt64(blocks.capacity), subject: UInt64(id))
+    }
+  }
+
+  @inline(__always)
+  private func checkGeneration(
+    of id: BlockID, _ i: Int, _ generations: UnsafeBufferPointer<UInt32>
+  ) throws(Refusal) {
+    if generations.count == 0 { return }
+    let expected = generations[generations.count == 1 ? 0 : i]
+    if blocks.records[Int(id)].generation != expected {
+      throw Refusal(.staleGeneration, subject: UInt64(id))
+    }
+  }
+}

@@ -1,0 +1,169 @@
+/// Looking at a pool. Nothing in here changes it.
+extension KVPool {
+  /// What the session's sequence is and holds; nil when there is none. Valid until the next command.
+  ///
+  /// O(blocks of its table).
+  package func describe(session: SessionID, sequence: SequenceID) -> SequenceView? {
+    let owner = sessions.find(session)
+    if owner == SequenceSlot.none { return nil }
+    let slot = sequences.find(sequence, session: owner)
+    return slot == SequenceSlot.none ? nil : view(slot)
+  }
+
+  /// The first sequence at or after `cursor`, and the cursor to go on with; nil at the end.
+  ///
+  /// Start with 0. Sequences come in the order of their slots, which no command changes while they
+  /// live, so a sequence that is there all the time is met exactly once. `session` nil: of all.
+  package func nextSequence(
+    from cursor: UInt32, session: SessionID? = nil
+  ) -> (view: SequenceView, next: UInt32)? {
+    var owner = SequenceSlot.none
+    if let session {
+      owner = sessions.find(session)
+      if owner == SequenceSlot.none { return nil }
+    }
+    var slot = cursor
+    while slot < sequences.slotCount {
+      let sequence = sequences.slots + Int(slot)
+      if sequence.pointee.isUsed && (session == nil || sequence.pointee.session == owner) {
+        return (view(slot), slot + 1)
+      }
+      slot += 1
+    }
+    return nil
+  }
+
+  private func view(_ slot: UInt32) -> SequenceView {
+    let sequence = sequences.slots[Int(slot)]
+    var exclusive: UInt32 = 0
+    var runs: UInt32 = 0
+    var previous: BlockID = 0
+    for block in sequence.blocks {
+      if blocks.records[Int(block)].refCount == 1 { exclusive += 1 }
+      if runs == 0 || block != previous &+ 1 { runs += 1 }
+      previous = block
+    }
+    return SequenceView(
+      sequence: sequence.id, session: sessions.slots[Int(sequence.session)].id,
+      state: sequence.state, tokens: sequence.tokens, computedTokens: sequence.computed,
+      priority: sequence.priority, preemptions: sequence.preemptions,
+      admittedRevision: sequence.admittedRevision, label: sequence.labelBytes,
+      blocks: sequence.blocks, exclusiveBlocks: exclusive,
+      sharedBlocks: sequence.blockCount - exclusive, runs: runs)
+  }
+
+  /// Blocks of which the session holds raw references, and its sequences in any state. O(1).
+  package func holds(session: SessionID) -> (rawBlocks: UInt32, sequences: UInt32) {
+    let slot = sessions.find(session)
+    if slot == SequenceSlot.none { return (0, 0) }
+    return (sessions.slots[Int(slot)].rawBlocks, sessions.slots[Int(slot)].sequences)
+  }
+
+  /// Whether any block is held or pinned. O(1).
+  package var hasHeldBlocks: Bool { blocks.available != blocks.capacity }
+
+  /// The state, references, generation and pins of one block, 1 ... `blocks`.
+  package func block(_ id: BlockID) -> BlockView { blocks.view(id) }
+
+  /// How many raw references the session holds to a block. O(1).
+  package func rawReferences(session: SessionID, block: BlockID) -> UInt32 {
+    precondition(block >= 1 && block <= blocks.capacity, "looked at a block that does not exist")
+    let slot = sessions.find(session)
+    return slot == SequenceSlot.none ? 0 : blocks.rawReferences(block, by: slot)
+  }
+
+  /// The ids that allocations will hand out, in order. O(free blocks).
+  package func freeQueue() -> [BlockID] { blocks.freeQueue() }
+
+  /// Counters and the partition of the pool. O(1).
+  package func stats() -> PoolStats {
+    let counters = blocks.counters
+    var stats = PoolStats()
+    stats.revision = revision
+    stats.blocks = configuration.blocks
+    stats.blockSize = configuration.blockSize
+    stats.free = counters.free
+    stats.cached = counters.cached
+    stats.active = counters.active
+    stats.shared = counters.shared
+    stats.pinned = counters.pinned
+    stats.highWatermark = counters.highWatermark
+    stats.waitingSequences = sequences.counts.waiting
+    stats.runningSequences = sequences.counts.running
+    stats.preemptedSequences = sequences.counts.preempted
+    stats.pendingCopies = copies.count
+    stats.allocateCalls = activity.allocateCalls
+    stats.allocatedBlocks = counters.allocatedBlocks
+    stats.freeCalls = activity.freeCalls
+    stats.freedBlocks = counters.freedBlocks
+    stats.forks = activity.forks
+    stats.copies = activity.copies
+    stats.preemptions = activity.preemptions
+    for i in 0..<Self.refusalReasons { stats.refusals[i] = refusalCounts[i] }
+    return stats
+  }
+
+  /// What it takes a scan to tell. O(blocks + table entries), with 4 bytes of memory a block.
+  package func layout() -> PoolLayout {
+    var layout = PoolLayout()
+    let size = configuration.blockSize
+    // Of each block that a sequence holds: 1 + the slots that the fullest of its holders uses.
+    let fill = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(blocks.capacity) + 1)
+    defer { fill.deallocate() }
+    fill.initialize(repeating: 0, count: Int(blocks.capacity) + 1)
+    for slot in 0..<Int(sequences.slotCount) where sequences.slots[slot].isUsed {
+      let sequence = sequences.slots[slot]
+      for i in 0..<sequence.blocks.count {
+        let begin = UInt64(i) * UInt64(size)
+        let used = UInt64(sequence.computed) > begin ? UInt64(sequence.computed) - begin : 0
+        let block = Int(sequence.blocks[i])
+        fill[block] = max(fill[block], 1 + UInt32(min(used, UInt64(size))))
+      }
+    }
+    var free = RunCounter()
+    var available = RunCounter()
+    for id in 1...Int(blocks.capacity) {
+      let record = blocks.records[id]
+      if fill[id] > 0 {
+        layout.sequenceSlotsHeld += UInt64(size)
+        layout.sequenceSlotsUsed += UInt64(fill[id] - 1)
+      } else if record.refCount > 0 {
+        layout.rawBlocks += 1
+      }
+      let state = blocks.state(of: record)
+      free.step(state == .free)
+      available.step(state == .free || state == .cached)
+    }
+    free.end()
+    available.end()
+    layout.freeRuns = free.runs
+    layout.largestFreeRuns = free.largest
+    layout.largestFreeRun = free.largest.first ?? 0
+    layout.availableRuns = available.runs
+    layout.largestAvailableRuns = available.largest
+    layout.largestAvailableRun = available.largest.first ?? 0
+    return layout
+  }
+
+  /// Counts maximal runs and keeps the ten largest, descending.
+  private struct RunCounter {
+    var runs: UInt32 = 0
+    var largest: [UInt32] = []
+    private var length: UInt32 = 0
+
+    mutating func step(_ isInRun: Bool) {
+      if isInRun { length += 1 } else if length > 0 { end() }
+    }
+
+    mutating func end() {
+      if length == 0 { return }
+      runs += 1
+      let place = largest.firstIndex { $0 < length } ?? largest.count
+      if place < 10 {
+        largest.insert(length, at: place)
+        if largest.count > 10 { largest.removeLast() }
+      }
+      length = 0
+    }
+  }
+}

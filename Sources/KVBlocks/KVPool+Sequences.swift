@@ -1,0 +1,225 @@
+/// Sequences come, grow, branch, shrink and go.
+extension KVPool {
+  func add(_ new: AddSequence, _ result: inout OperationResult) throws(Refusal) {
+    try checkNew(new)
+    create(new)
+    result.tokens = new.tokens
+    result.blocksNeeded = blocksFor(UInt64(new.tokens))
+  }
+
+  func checkNew(_ new: AddSequence) throws(Refusal) {
+    if new.tokens == 0 {
+      throw Refusal(.invalid, field: .tokenCount, limit: 1, sequence: new.sequence)
+    }
+    if new.tokens > Self.maximumTokens {
+      throw Refusal(
+        .invalid, field: .tokenCount, limit: UInt64(Self.maximumTokens), sequence: new.sequence)
+    }
+    if run.slot != SequenceSlot.none
+      && sequences.find(new.sequence, session: run.slot) != SequenceSlot.none
+    {
+      throw Refusal(.sequenceExists, sequence: new.sequence)
+    }
+  }
+
+  /// The waiting sequence that `checkNew` let through.
+  @discardableResult
+  func create(_ new: AddSequence) -> UInt32 {
+    let session = ensureSession()
+    let slot = sequences.create(
+      new.sequence, session: session, state: .waiting, tokens: new.tokens, priority: new.priority,
+      expectedTokens: new.expectedTokens, label: new.label)
+    sequences.index.set(new.sequence, session, to: slot + 1)
+    sessions.save(session)
+    sessions.slots[Int(session)].sequences += 1
+    run.changed = true
+    return slot
+  }
+
+  /// The slot of a sequence that must exist.
+  @inline(__always)
+  func slot(of id: SequenceID) throws(Refusal) -> UInt32 {
+    let slot =
+      run.slot == SequenceSlot.none ? SequenceSlot.none : sequences.find(id, session: run.slot)
+    if slot == SequenceSlot.none { throw Refusal(.unknownSequence, sequence: id) }
+    return slot
+  }
+
+  func append(
+    _ id: SequenceID, _ tokens: UInt32, _ result: inout OperationResult
+  ) throws(Refusal) {
+    let slot = try slot(of: id)
+    if tokens == 0 { throw Refusal(.invalid, field: .tokenCount, limit: 1, sequence: id) }
+    try append(tokens, to: slot, .tokenCount)
+    result.tokens = sequences.slots[Int(slot)].tokens
+  }
+
+  /// Records tokens: a fact, whatever becomes of their slots.
+  func append(
+    _ tokens: UInt32, to slot: UInt32, _ field: Refusal.StaticName
+  ) throws(Refusal) {
+    if tokens == 0 { return }
+    let sequence = sequences.slots + Int(slot)
+    if tokens > Self.maximumTokens - sequence.pointee.tokens {
+      throw Refusal(
+        .invalid, field: field, limit: UInt64(Self.maximumTokens), sequence: sequence.pointee.id)
+    }
+    sequences.save(slot)
+    sequence.pointee.tokens += tokens
+    run.changed = true
+  }
+
+  func fork(
+    _ parent: SequenceID, _ children: UnsafeBufferPointer<SequenceID>,
+    _ result: inout OperationResult
+  ) throws(Refusal) {
+    let parentSlot = try slot(of: parent)
+    if children.count == 0 { throw Refusal(.invalid, field: .childIDs, limit: 1) }
+    let session = run.slot
+    // Entering them in the index finds the ids that exist as well as those named twice.
+    for i in 0..<children.count {
+      if sequences.find(children[i], session: session) != SequenceSlot.none {
+        for j in 0..<i { sequences.index.set(children[j], session, to: 0) }
+        throw Refusal(.sequenceExists, sequence: children[i])
+      }
+      sequences.index.set(children[i], session, to: Holder.maximumSlots)
+    }
+    for child in children { fork(parentSlot, into: child, session) }
+    sessions.save(session)
+    sessions.slots[Int(session)].sequences += UInt32(children.count)
+    activity.forks += 1
+    result.affected = UInt32(children.count)
+    run.changed = true
+  }
+
+  private func fork(_ parentSlot: UInt32, into id: SequenceID, _ session: UInt32) {
+    let parent = sequences.slots[Int(parentSlot)]
+    let slot = sequences.create(
+      id, session: session, state: parent.isRunning ? .running : .waiting, tokens: parent.tokens,
+      priority: parent.priority, expectedTokens: parent.expectedTokens, label: parent.labelBytes)
+    sequences.index.set(id, session, to: slot + 1)
+    guard parent.isRunning else { return }
+    sequences.slots[Int(slot)].computed = parent.computed
+    sequences.slots[Int(slot)].admittedRevision = revision + 1
+    sessions.appendRunning(slot, in: sequences)
+    guard parent.blockCount > 0 else { return }
+    let table = sequences.extendTable(of: slot, by: parent.blockCount)
+    for i in 0..<parent.blocks.count {
+      table[i] = parent.blocks[i]
+      blocks.addReference(parent.blocks[i], touch: generation)
+    }
+  }
+
+  func rewind(_ request: Rewind, _ result: inout OperationResult) throws(Refusal) {
+    let slot = try slot(of: request.sequence)
+    let old = sequences.slots[Int(slot)]
+    if request.uncomputeTokens > old.computed {
+      throw Refusal(
+        .invalid, field: .uncomputeTokens, limit: UInt64(old.computed), sequence: old.id)
+    }
+    if request.dropTokens >= old.tokens {
+      throw Refusal(.invalid, field: .dropTokens, limit: UInt64(old.tokens - 1), sequence: old.id)
+    }
+    sequences.save(slot)
+    let sequence = sequences.slots + Int(slot)
+    sequence.pointee.tokens = old.tokens - request.dropTokens
+    sequence.pointee.computed = min(old.computed - request.uncomputeTokens, sequence.pointee.tokens)
+    if request.uncomputeTokens > 0 || request.dropTokens > 0 { run.changed = true }
+    if request.releasesBlocks {
+      let kept = blocksFor(UInt64(sequence.pointee.computed))
+      if kept < old.blockCount {
+        result.freedBlocks = cutTable(of: slot, to: kept)
+        run.changed = true
+      }
+    }
+  }
+
+  func preempt(
+    _ ids: UnsafeBufferPointer<SequenceID>, _ result: inout OperationResult
+  ) throws(Refusal) {
+    try checkList(ids)
+    for id in ids {
+      let slot = try slot(of: id)
+      if !sequences.slots[Int(slot)].isRunning { throw Refusal(.wrongState, sequence: id) }
+    }
+    for id in ids { result.freedBlocks += preempt(try slot(of: id)) }
+    result.affected = UInt32(ids.count)
+  }
+
+  /// Takes a running sequence's blocks, tail first. Its tokens stay, to be computed again.
+  /// Returns how many blocks became available.
+  func preempt(_ slot: UInt32) -> UInt32 {
+    let freed = cutTable(of: slot, to: 0)
+    sessions.removeRunning(slot, in: sequences)
+    sequences.slots[Int(slot)].computed = 0
+    sequences.slots[Int(slot)].preemptions &+= 1
+    sequences.setState(.preempted, of: slot)
+    activity.preemptions += 1
+    run.preempted = true
+    run.changed = true
+    return freed
+  }
+
+  func freeSequences(
+    _ ids: UnsafeBufferPointer<SequenceID>, _ ignoresMissing: Bool,
+    _ result: inout OperationResult
+  ) throws(Refusal) {
+    try checkList(ids)
+    if !ignoresMissing {
+      for id in ids { _ = try slot(of: id) }
+    }
+    guard run.slot != SequenceSlot.none else { return }
+    for id in ids {
+      let slot = sequences.find(id, session: run.slot)
+      if slot == SequenceSlot.none { continue }
+      result.freedBlocks += cutTable(of: slot, to: 0)
+      if sequences.slots[Int(slot)].isRunning { sessions.removeRunning(slot, in: sequences) }
+      sequences.remove(slot)
+      sessions.save(run.slot)
+      sessions.slots[Int(run.slot)].sequences -= 1
+      result.affected += 1
+      run.changed = true
+    }
+  }
+
+  /// Gives back the table's blocks from `kept` on, tail first, so that a shared prefix outlives its
+  /// branches. Returns how many became available.
+  func cutTable(of slot: UInt32, to kept: UInt32) -> UInt32 {
+    let sequence = sequences.slots + Int(slot)
+    let count = sequence.pointee.blockCount
+    if kept >= count { return 0 }
+    guard let table = sequence.pointee.table else { preconditionFailure("a table without memory") }
+    sequences.save(slot)
+    let touch = generation
+    var batch = blocks.beginFreeing()
+    var i = Int(count) - 1
+    while i >= Int(kept) {
+      blocks.dropReference(table[i], touch: touch, in: &batch)
+      i -= 1
+    }
+    sequence.pointee.blockCount = kept
+    return blocks.finish(batch)
+  }
+
+  /// A list of sequences names at least one, and none of those that exist twice.
+  private func checkList(_ ids: UnsafeBufferPointer<SequenceID>) throws(Refusal) {
+    if ids.count == 0 { throw Refusal(.invalid, field: .sequenceIDs, limit: 1) }
+    guard run.slot != SequenceSlot.none else { return }
+    stamp += 1
+    for i in 0..<ids.count {
+      let slot = sequences.find(ids[i], session: run.slot)
+      if slot == SequenceSlot.none { continue }
+      if sequences.slots[Int(slot)].stamp == stamp {
+        throw Refusal(.invalid, field: .sequenceIDs, limit: UInt64(i), sequence: ids[i])
+      }
+      sequences.slots[Int(slot)].stamp = stamp
+    }
+  }
+
+  /// Blocks for this many slots, up to the largest number there is.
+  @inline(__always)
+  func blocksFor(_ slots: UInt64) -> UInt32 {
+    let size = UInt64(configuration.blockSize)
+    return UInt32(clamping: (slots + size - 1) / size)
+  }
+}

@@ -1,0 +1,62 @@
+/// Taking a command back: everything it overwrote is restored, newest first.
+extension KVPool {
+  /// The scalars that a rollback puts back; the rest is in the undo log.
+  struct Mark {
+    fileprivate var blocks: BlockCounters
+    fileprivate var sequences: SequenceTable.Mark
+    fileprivate var copies: CopyTable.Mark
+    fileprivate var sessions: UInt32
+    fileprivate var activity: Activity
+  }
+
+  func beginRecording() -> Mark {
+    undo.begin()
+    return Mark(
+      blocks: blocks.counters, sequences: sequences.mark, copies: copies.mark,
+      sessions: sessions.count, activity: activity)
+  }
+
+  /// What was recorded stands.
+  func commit() {
+    undo.stop()
+    undo.clear(keepingNew: true)
+  }
+
+  /// O(what was changed since the mark).
+  func rollBack(to mark: Mark?) {
+    guard let mark else { preconditionFailure("undid a command that was not recorded") }
+    undo.stop()
+    for saved in undo.blocks.elements.reversed() {
+      blocks.records[Int(saved.id)] = saved.record
+    }
+    for saved in undo.tableEntries.elements.reversed() { saved.place.pointee = saved.value }
+    for saved in undo.slots.elements.reversed() {
+      sequences.slots[Int(saved.index)] = saved.slot
+    }
+    for saved in undo.sessions.elements.reversed() {
+      sessions.slots[Int(saved.index)] = saved.session
+    }
+    for saved in undo.copies.elements.reversed() {
+      copies.copies[Int(saved.index)] = saved.copy
+    }
+    for saved in undo.mapEntries.elements.reversed() {
+      map(saved.map).set(saved.a, saved.b, to: saved.value)
+    }
+    blocks.counters = mark.blocks
+    sequences.restore(mark.sequences)
+    copies.restore(mark.copies)
+    sessions.restore(count: mark.sessions)
+    activity = mark.activity
+    undo.clear(keepingNew: false)
+  }
+
+  private func map(_ identity: WideMap.Identity) -> WideMap {
+    switch identity {
+    case .sessions: sessions.map
+    case .sequences: sequences.index
+    case .holds: blocks.sharedHolds
+    case .copies: copies.index
+    case .chains: copies.chains
+    }
+  }
+}

@@ -1,0 +1,54 @@
+/// A pool's counters and its exact partition: `free + cached + active + shared + pinned == blocks`.
+package struct PoolStats: Equatable {
+  package var revision: Revision = 0
+  package var blocks: UInt32 = 0
+  package var blockSize: UInt32 = 0
+  package var free: UInt32 = 0
+  package var cached: UInt32 = 0
+  /// Reference count 1.
+  package var active: UInt32 = 0
+  /// Reference count above 1.
+  package var shared: UInt32 = 0
+  /// No references but copies under way.
+  package var pinned: UInt32 = 0
+  /// Most blocks unavailable at once since the pool was made or reset.
+  package var highWatermark: UInt32 = 0
+  package var waitingSequences: UInt32 = 0
+  package var runningSequences: UInt32 = 0
+  package var preemptedSequences: UInt32 = 0
+  package var pendingCopies: UInt32 = 0
+  /// Accepted operations that handed out blocks, and the blocks.
+  package var allocateCalls: UInt64 = 0
+  package var allocatedBlocks: UInt64 = 0
+  /// Accepted operations that gave back references, and the blocks that became available.
+  package var freeCalls: UInt64 = 0
+  package var freedBlocks: UInt64 = 0
+  package var forks: UInt64 = 0
+  package var copies: UInt64 = 0
+  package var preemptions: UInt64 = 0
+  /// By `Refusal.Reason` raw value.
+  package var refusals: [UInt64] = Array(repeating: 0, count: 17)
+
+  package init() {}
+}
+
+/// What it takes a scan of the pool to tell. O(blocks + table entries).
+package struct PoolLayout: Equatable {
+  /// Slots of the distinct blocks that sequences hold.
+  package var sequenceSlotsHeld: UInt64 = 0
+  /// Of those, slots that hold a computed token.
+  package var sequenceSlotsUsed: UInt64 = 0
+  /// Blocks that only raw references hold; their fill is unknown.
+  package var rawBlocks: UInt32 = 0
+  /// Maximal runs of adjacent free blocks.
+  package var freeRuns: UInt32 = 0
+  package var largestFreeRun: UInt32 = 0
+  /// The ten largest, descending.
+  package var largestFreeRuns: [UInt32] = []
+  /// The same for free and cached blocks together.
+  package var availableRuns: UInt32 = 0
+  package var largestAvailableRun: UInt32 = 0
+  package var largestAvailableRuns: [UInt32] = []
+
+  package init() {}
+}

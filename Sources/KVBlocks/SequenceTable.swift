@@ -1,0 +1,243 @@
+/// The sequences of one pool: who they are, how far they are, which blocks they hold, in order.
+///
+/// Owns the slots, the index from (session, id) to slot and the memory of the block tables and
+/// labels. Never touches a block: references are its caller's business.
+final class SequenceTable {
+  private(set) var slots: UnsafeMutablePointer<SequenceSlot>
+  /// Slots ever used; those beyond are raw memory.
+  private(set) var slotCount: UInt32 = 0
+  private var slotCapacity: Int
+  /// Slots to use again, linked by `nextRunning`; the last one given back is the first used.
+  private var firstUnused = SequenceSlot.none
+  let index: WideMap
+  private(set) var counts = Counts()
+  private let undo: UndoLog
+
+  /// Sequences by state.
+  struct Counts: Equatable, BitwiseCopyable {
+    var waiting: UInt32 = 0
+    var running: UInt32 = 0
+    var preempted: UInt32 = 0
+  }
+
+  init(undo: UndoLog) {
+    self.undo = undo
+    index = WideMap(.sequences, undo: undo)
+    slotCapacity = 64
+    slots = .allocate(capacity: slotCapacity)
+  }
+
+  deinit {
+    releaseMemory()
+    slots.deallocate()
+  }
+
+  private func releaseMemory() {
+    for i in 0..<Int(slotCount) {
+      slots[i].table?.deallocate()
+      slots[i].label?.deallocate()
+    }
+  }
+
+  func removeAll() {
+    releaseMemory()
+    slotCount = 0
+    firstUnused = SequenceSlot.none
+    index.removeAll()
+    counts = Counts()
+  }
+
+  // MARK: Finding
+
+  /// The slot of the session's sequence, or `SequenceSlot.none`.
+  @inline(__always)
+  func find(_ id: SequenceID, session: UInt32) -> UInt32 {
+    // The index keeps slot + 1, so that nothing wraps round to `none`.
+    index.value(id, session) &- 1
+  }
+
+  /// To be called before a slot is changed.
+  @inline(__always)
+  func save(_ slot: UInt32) {
+    if undo.isRecording { undo.slots.append(.init(index: slot, slot: slots[Int(slot)])) }
+  }
+
+  // MARK: Coming and going
+
+  /// A new sequence without blocks. Its caller enters it in the index and among the running.
+  func create(
+    _ id: SequenceID, session: UInt32, state: SequenceState, tokens: UInt32, priority: Int32,
+    expectedTokens: UInt32, label: UnsafeBufferPointer<UInt8>
+  ) -> UInt32 {
+    let slot: UInt32
+    if firstUnused != SequenceSlot.none {
+      slot = firstUnused
+      save(slot)
+      firstUnused = slots[Int(slot)].nextRunning
+    } else {
+      slot = slotCount
+      precondition(slot < Holder.maximumSlots, "more sequences than slots")
+      if Int(slot) == slotCapacity { grow() }
+      slotCount += 1
+      (slots + Int(slot)).initialize(to: SequenceSlot())
+    }
+    var new = SequenceSlot()
+    new.id = id
+    new.session = session
+    new.stateBits = state.rawValue
+    new.tokens = tokens
+    new.priority = priority
+    new.expectedTokens = expectedTokens
+    if let source = label.baseAddress, label.count > 0 {
+      let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: label.count)
+      copy.initialize(from: source, count: label.count)
+      undo.created(copy)
+      new.label = copy
+      new.labelCount = UInt32(label.count)
+    }
+    slots[Int(slot)] = new
+    count(state, by: 1)
+    return slot
+  }
+
+  /// Forgets a sequence whose blocks are given back and that is no longer among the running.
+  func remove(_ slot: UInt32) {
+    save(slot)
+    let old = slots[Int(slot)]
+    precondition(old.blockCount == 0, "forgot a sequence that still holds blocks")
+    index.set(old.id, old.session, to: 0)
+    count(old.state, by: -1)
+    undo.retire(old.table)
+    undo.retire(old.label)
+    slots[Int(slot)] = SequenceSlot()
+    slots[Int(slot)].nextRunning = firstUnused
+    firstUnused = slot
+  }
+
+  /// The caller has saved the slot.
+  func setState(_ state: SequenceState, of slot: UInt32) {
+    count(slots[Int(slot)].state, by: -1)
+    slots[Int(slot)].stateBits = state.rawValue
+    count(state, by: 1)
+  }
+
+  private func count(_ state: SequenceState, by change: Int32) {
+    let step = UInt32(bitPattern: change)
+    switch state {
+    case .waiting: counts.waiting &+= step
+    case .running: counts.running &+= step
+    case .preempted: counts.preempted &+= step
+    case .swapped: preconditionFailure("no sequence is swapped out yet")
+    }
+  }
+
+  // MARK: Block tables
+
+  /// Room for `count` more entries at the end of the table; the caller fills them.
+  @inline(__always)
+  func extendTable(of slot: UInt32, by count: UInt32) -> UnsafeMutablePointer<BlockID> {
+    save(slot)
+    let sequence = slots + Int(slot)
+    let old = sequence.pointee.blockCount
+    if old + count > sequence.pointee.blockCapacity { growTable(of: slot, to: old + count) }
+    sequence.pointee.blockCount = old + count
+    guard let table = sequence.pointee.table else { preconditionFailure("a table without memory") }
+    let room = table + Int(old)
+    if undo.isRecording {
+      for i in 0..<Int(count) { saveEntry(room + i) }
+    }
+    return room
+  }
+
+  func replaceEntry(of slot: UInt32, at position: UInt32, with block: BlockID) {
+    guard let table = slots[Int(slot)].table, position < slots[Int(slot)].blockCount else {
+      preconditionFailure("replaced an entry that does not exist")
+    }
+    saveEntry(table + Int(position))
+    table[Int(position)] = block
+  }
+
+  private func saveEntry(_ place: UnsafeMutablePointer<BlockID>) {
+    if undo.isRecording { undo.tableEntries.append(.init(place: place, value: place.pointee)) }
+  }
+
+  private func growTable(of slot: UInt32, to needed: UInt32) {
+    let sequence = slots + Int(slot)
+    let capacity = max(needed, min(sequence.pointee.blockCapacity * 2, 1 << 30), 4)
+    let larger = UnsafeMutablePointer<BlockID>.allocate(capacity: Int(capacity))
+    larger.initialize(repeating: 0, count: Int(capacity))
+    if let table = sequence.pointee.table {
+      larger.update(from: table, count: Int(sequence.pointee.blockCount))
+    }
+    undo.created(larger)
+    undo.retire(sequence.pointee.table)
+    sequence.pointee.table = larger
+    sequence.pointee.blockCapacity = capacity
+  }
+
+  private func grow() {
+    let larger = UnsafeMutablePointer<SequenceSlot>.allocate(capacity: slotCapacity * 2)
+    larger.moveInitialize(from: slots, count: Int(slotCount))
+    slots.deallocate()
+    slots = larger
+    slotCapacity *= 2
+  }
+
+  // MARK: Undo
+
+  /// The scalars that a rollback puts back; the rest is in the undo log.
+  struct Mark: BitwiseCopyable {
+    fileprivate var slotCount: UInt32
+    fileprivate var firstUnused: UInt32
+    fileprivate var counts: Counts
+  }
+
+  var mark: Mark { Mark(slotCount: slotCount, firstUnused: firstUnused, counts: counts) }
+
+  func restore(_ mark: Mark) {
+    slotCount = mark.slotCount
+    firstUnused = mark.firstUnused
+    counts = mark.counts
+  }
+}
+
+/// One sequence. What decoding touches is in the first 64 bytes.
+struct SequenceSlot: BitwiseCopyable {
+  /// The block table, `blockCount` entries in memory for `blockCapacity`.
+  var table: UnsafeMutablePointer<BlockID>?
+  var blockCount: UInt32 = 0
+  var blockCapacity: UInt32 = 0
+  /// Known tokens.
+  var tokens: UInt32 = 0
+  /// Tokens that have been scheduled: they have slots. Never above `tokens`.
+  var computed: UInt32 = 0
+  /// Raw value of the state, 0 for a slot that nobody uses.
+  var stateBits: UInt8 = 0
+  var session: UInt32 = 0
+  /// Finds repetitions in one list of sequences; no part of the state.
+  var stamp: UInt64 = 0
+  var id: SequenceID = 0
+  var priority: Int32 = 0
+  var preemptions: UInt32 = 0
+  var expectedTokens: UInt32 = 0
+  /// The session's running sequences in the order of their admission.
+  var previousRunning = SequenceSlot.none
+  var nextRunning = SequenceSlot.none
+  var labelCount: UInt32 = 0
+  var label: UnsafeMutablePointer<UInt8>?
+  var admittedRevision: Revision = 0
+
+  static let none = UInt32.max
+
+  var isUsed: Bool { stateBits != 0 }
+  var isRunning: Bool { stateBits == SequenceState.running.rawValue }
+  var state: SequenceState {
+    guard let state = SequenceState(rawValue: stateBits) else {
+      preconditionFailure("asked an unused slot for its state")
+    }
+    return state
+  }
+
+  var blocks: UnsafeBufferPointer<BlockID> { .init(start: table, count: Int(blockCount)) }
+  var labelBytes: UnsafeBufferPointer<UInt8> { .init(start: label, count: Int(labelCount)) }
+}

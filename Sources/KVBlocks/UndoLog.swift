@@ -1,0 +1,83 @@
+/// What it takes to undo a command: old values in the order they were overwritten.
+///
+/// Recording is on only for dry runs and for commands that may be aborted. Each kind of state has a
+/// list of its own, because kinds are restored independently; within a list the last saved value is
+/// restored first. Nothing in here knows what the values mean.
+final class UndoLog {
+  private(set) var isRecording = false
+
+  struct SavedBlock: BitwiseCopyable {
+    var id: BlockID
+    var record: BlockRecord
+  }
+  struct SavedSlot: BitwiseCopyable {
+    var index: UInt32
+    var slot: SequenceSlot
+  }
+  struct SavedTableEntry: BitwiseCopyable {
+    var place: UnsafeMutablePointer<BlockID>
+    var value: BlockID
+  }
+  struct SavedSession: BitwiseCopyable {
+    var index: UInt32
+    var session: SessionSlot
+  }
+  struct SavedCopy: BitwiseCopyable {
+    var index: UInt32
+    var copy: PendingCopy
+  }
+  struct SavedMapEntry: BitwiseCopyable {
+    var map: WideMap.Identity
+    var a: UInt64
+    var b: UInt32
+    var value: UInt32
+  }
+  /// Memory that one of the two outcomes has no more use for.
+  struct SavedMemory: BitwiseCopyable {
+    var memory: UnsafeMutableRawPointer
+    var isNew: Bool
+  }
+
+  var blocks = FlatList<SavedBlock>()
+  var slots = FlatList<SavedSlot>()
+  var tableEntries = FlatList<SavedTableEntry>()
+  var sessions = FlatList<SavedSession>()
+  var copies = FlatList<SavedCopy>()
+  var mapEntries = FlatList<SavedMapEntry>()
+  var memory = FlatList<SavedMemory>()
+
+  func begin() {
+    precondition(!isRecording, "recorded two commands at once")
+    isRecording = true
+  }
+
+  /// Stops recording; what is recorded stays until `clear`.
+  func stop() { isRecording = false }
+
+  /// Frees the memory that the chosen outcome has no use for and forgets everything.
+  func clear(keepingNew: Bool) {
+    for saved in memory.elements where saved.isNew != keepingNew { saved.memory.deallocate() }
+    blocks.removeAll()
+    slots.removeAll()
+    tableEntries.removeAll()
+    sessions.removeAll()
+    copies.removeAll()
+    mapEntries.removeAll()
+    memory.removeAll()
+  }
+
+  /// Memory that replaces other memory, or starts to be used: undone, it goes.
+  func created(_ new: UnsafeMutableRawPointer) {
+    if isRecording { memory.append(SavedMemory(memory: new, isNew: true)) }
+  }
+
+  /// Memory no longer used: freed now, or when the command stands.
+  func retire(_ old: UnsafeMutableRawPointer?) {
+    guard let old else { return }
+    if isRecording {
+      memory.append(SavedMemory(memory: old, isNew: false))
+    } else {
+      old.deallocate()
+    }
+  }
+}
