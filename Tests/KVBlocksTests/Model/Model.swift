@@ -1,0 +1,368 @@
+import KVBlocks
+
+/// The rules of a pool once more, as naively as they can be put: arrays, dictionaries, copies of the
+/// whole state. Shares no code with the implementation, and is far too slow to be one.
+struct Model {
+  struct Key: Hashable {
+    var session: SessionID
+    var id: SequenceID
+  }
+
+  struct Sequence {
+    var state = SequenceState.waiting
+    var tokens: Int
+    var computed = 0
+    var table: [BlockID] = []
+    var priority: Int32
+    var label: [UInt8]
+    var preemptions = 0
+    var admittedRevision: Revision = 0
+  }
+
+  struct Copy: Equatable {
+    var session: SessionID
+    var id: UInt64
+    var source: BlockID
+    var target: BlockID
+    var tokens: Int
+  }
+
+  /// Everything that a refused command must leave alone.
+  struct State {
+    var queue: [BlockID]
+    var references: [Int]
+    var generation: [UInt32]
+    var raw: [SessionID: [BlockID: Int]] = [:]
+    var sequences: [Key: Sequence] = [:]
+    /// In the order of their admission, of all sessions.
+    var running: [Key] = []
+    var copies: [Copy] = []
+    var lastCopy: [SessionID: UInt64] = [:]
+    var mostUsed = 0
+    var handedOut = 0
+    var cameBack = 0
+    var allocateCalls = 0
+    var freeCalls = 0
+    var forks = 0
+    var copiesOrdered = 0
+    var preemptions = 0
+  }
+
+  let blocks: Int
+  let size: Int
+  let ack: CopyAck
+  var revision: Revision = 0
+  var state: State
+  var refusals = Array(repeating: 0, count: 17)
+
+  // Of the command at hand.
+  var session: SessionID = 0
+  var changed = false
+  var preemptedSomething = false
+  var budget: Int?
+  var noAdmissions = false
+  var gaveBack = false
+
+  init(_ configuration: PoolConfiguration) {
+    blocks = Int(configuration.blocks)
+    size = Int(configuration.blockSize)
+    ack = configuration.copyAck
+    state = State(
+      queue: (1...configuration.blocks).map { $0 },
+      references: Array(repeating: 0, count: blocks + 1),
+      generation: Array(repeating: 0, count: blocks + 1))
+  }
+
+  // MARK: The command
+
+  mutating func apply(_ command: TestCommand) -> Seen {
+    var seen = Seen()
+    seen.revision = revision
+    if command.ifRevision != 0 && command.ifRevision != revision {
+      seen.refusal = Refusal(.revisionMoved, field: .ifRevision, subject: revision)
+    } else if command.acknowledgedCopyID > state.lastCopy[command.session, default: 0] {
+      seen.refusal = Refusal(
+        .invalid, field: .acknowledgedCopyID, limit: state.lastCopy[command.session, default: 0])
+    }
+    if seen.refusal.reason != .none {
+      seen.available = UInt32(state.queue.count)
+      if !command.isDryRun { refusals[Int(seen.refusal.reason.rawValue)] += 1 }
+      return seen
+    }
+
+    let before = state
+    session = command.session
+    changed = false
+    preemptedSomething = false
+    budget = command.tokenBudget == 0 ? nil : Int(command.tokenBudget)
+    noAdmissions = command.refusesAdmissionAfterPreemption
+    if command.isStep && ack == .nextStep {
+      finish(state.copies.filter { $0.session == session })
+    } else {
+      let last = command.acknowledgedCopyID
+      finish(state.copies.filter { $0.session == session && $0.id <= last })
+    }
+
+    var isStopped = false
+    for operation in command.operations {
+      var result = Seen.Result()
+      if isStopped {
+        result.refusal = Refusal(.notAttempted)
+      } else {
+        let mode = operation.onRefusal == .inherit ? command.onRefusal : operation.onRefusal
+        let handedOut = state.handedOut
+        gaveBack = false
+        do throws(Refusal) {
+          try perform(operation.kind, mode, &result)
+        } catch {
+          result.refusal = error
+        }
+        if state.handedOut > handedOut { state.allocateCalls += 1 }
+        if gaveBack { state.freeCalls += 1 }
+        let refusal = result.refusal.reason == .none ? result.firstRefusal : result.refusal
+        if refusal.reason != .none {
+          if mode == .abort {
+            state = before
+            var aborted = Seen()
+            aborted.revision = revision
+            aborted.refusal = refusal
+            aborted.available = UInt32(state.queue.count)
+            if !command.isDryRun { refusals[Int(refusal.reason.rawValue)] += 1 }
+            return aborted
+          }
+          if mode == .stop { isStopped = true }
+          if mode == .preempt, case .admit = operation.kind { isStopped = true }
+        }
+      }
+      result.available = UInt32(state.queue.count)
+      seen.results.append(result)
+    }
+    seen.available = UInt32(state.queue.count)
+    if command.isDryRun {
+      state = before
+      return seen
+    }
+    for result in seen.results {
+      if result.refusal.reason != .none { refusals[Int(result.refusal.reason.rawValue)] += 1 }
+      if result.firstRefusal.reason != .none {
+        refusals[Int(result.firstRefusal.reason.rawValue)] += 1
+      }
+    }
+    if changed { revision += 1 }
+    seen.revision = revision
+    return seen
+  }
+
+  private mutating func perform(
+    _ kind: TestOperation.Kind, _ mode: OnRefusal, _ result: inout Seen.Result
+  ) throws(Refusal) {
+    switch kind {
+    case .allocate(let count): try allocate(Int(count), &result)
+    case .freeBlocks(let ids, let generations): try freeBlocks(ids, generations, &result)
+    case .forkBlocks(let ids, let generations): try forkBlocks(ids, generations, &result)
+    case .copyOnWrite(let id, let filled): try copyOnWrite(id, Int(filled), &result)
+    case .acknowledge(let ids, let upTo): try acknowledge(ids, upTo, &result)
+    case .add(let new):
+      try check(new)
+      create(new)
+      result.tokens = new.tokens
+      result.blocksNeeded = UInt32(blocksFor(Int(new.tokens)))
+    case .admit(let admit): try self.admit(admit, &result)
+    case .extend(let extend): try self.extend(extend, mode, &result)
+    case .append(let id, let tokens): try append(id, Int(tokens), &result)
+    case .fork(let parent, let children): try fork(parent, children, &result)
+    case .rewind(let rewind): try self.rewind(rewind, &result)
+    case .preempt(let ids): try preempt(ids, &result)
+    case .free(let ids, let ignores): try free(ids, ignores, &result)
+    case .decode(let decode): try self.decode(decode, mode, &result)
+    }
+  }
+
+  // MARK: Blocks
+
+  func blocksFor(_ slots: Int) -> Int { slots / size + (slots % size == 0 ? 0 : 1) }
+
+  func pins(_ block: BlockID) -> Int {
+    state.copies.reduce(0) {
+      $0 + ($1.source == block ? 1 : 0) + ($1.target == block ? 1 : 0)
+    }
+  }
+
+  /// Takes from the head of the queue.
+  mutating func take(_ count: Int) -> [BlockID] {
+    let taken = Array(state.queue.prefix(count))
+    state.queue.removeFirst(count)
+    for block in taken {
+      state.references[Int(block)] = 1
+      state.generation[Int(block)] = UInt32(truncatingIfNeeded: revision + 1)
+    }
+    state.handedOut += count
+    state.mostUsed = max(state.mostUsed, blocks - state.queue.count)
+    if count > 0 { changed = true }
+    return taken
+  }
+
+  /// Drops a reference to each, in order. What is free now goes to the front in that order.
+  @discardableResult
+  mutating func giveBack(_ list: [BlockID]) -> Int {
+    var free: [BlockID] = []
+    for block in list {
+      state.references[Int(block)] -= 1
+      if state.references[Int(block)] == 0 && pins(block) == 0 { free.append(block) }
+    }
+    if !list.isEmpty {
+      gaveBack = true
+      changed = true
+    }
+    state.queue.insert(contentsOf: free, at: 0)
+    state.cameBack += free.count
+    return free.count
+  }
+
+  /// The copies are done. Returns how many blocks became available.
+  @discardableResult
+  mutating func finish(_ done: [Copy]) -> Int {
+    var free: [BlockID] = []
+    for copy in done {
+      state.copies.removeAll { $0 == copy }
+      changed = true
+      for block in [copy.source, copy.target]
+      where state.references[Int(block)] == 0 && pins(block) == 0 && !free.contains(block) {
+        free.append(block)
+      }
+    }
+    state.queue.insert(contentsOf: free, at: 0)
+    state.cameBack += free.count
+    return free.count
+  }
+
+  func mayWrite(_ block: BlockID, from slot: Int) -> Bool {
+    if state.references[Int(block)] > 1 { return false }
+    return !state.copies.contains {
+      ($0.source == block || $0.target == block) && $0.tokens > slot
+    }
+  }
+
+  /// A reference to `source` becomes one to a new block.
+  mutating func move(
+    _ source: BlockID, tokens: Int, sequence: SequenceID, index: Int, raw: Bool
+  ) -> CopyOrder {
+    let target = take(1)[0]
+    let id = state.lastCopy[session, default: 0] + 1
+    state.lastCopy[session] = id
+    state.copies.append(
+      Copy(session: session, id: id, source: source, target: target, tokens: tokens))
+    state.references[Int(source)] -= 1
+    state.copiesOrdered += 1
+    return CopyOrder(
+      id: id, source: source, target: target, tokens: UInt32(tokens), sequence: sequence,
+      tableIndex: UInt32(index), isRaw: raw)
+  }
+
+  // MARK: Raw
+
+  private mutating func allocate(_ count: Int, _ result: inout Seen.Result) throws(Refusal) {
+    if count == 0 { throw Refusal(.invalid, field: .count, limit: 1) }
+    if count > state.queue.count {
+      throw Refusal(
+        count > blocks ? .never : .later, needed: UInt32(count),
+        available: UInt32(state.queue.count))
+    }
+    result.newBlocks = take(count)
+    for block in result.newBlocks { state.raw[session, default: [:]][block] = 1 }
+  }
+
+  private func checkLists(_ ids: [BlockID], _ generations: [UInt32]) throws(Refusal) {
+    if ids.isEmpty { throw Refusal(.invalid, field: .blockIDs, limit: 1) }
+    if ![0, 1, ids.count].contains(generations.count) {
+      throw Refusal(.invalid, field: .generations, limit: UInt64(ids.count))
+    }
+  }
+
+  private func checkGeneration(
+    _ i: Int, _ ids: [BlockID], _ generations: [UInt32]
+  ) throws(Refusal) {
+    if generations.isEmpty { return }
+    let expected = generations.count == 1 ? generations[0] : generations[i]
+    if state.generation[Int(ids[i])] != expected {
+      throw Refusal(.staleGeneration, subject: UInt64(ids[i]))
+    }
+  }
+
+  private func checkRange(_ id: BlockID, _ field: Refusal.StaticName) throws(Refusal) {
+    if !(1...blocks).contains(Int(id)) {
+      throw Refusal(.invalid, field: field, limit: UInt64(blocks), subject: UInt64(id))
+    }
+  }
+
+  private mutating func freeBlocks(
+    _ ids: [BlockID], _ generations: [UInt32], _ result: inout Seen.Result
+  ) throws(Refusal) {
+    try checkLists(ids, generations)
+    var left = state.raw[session, default: [:]]
+    for i in ids.indices {
+      try checkRange(ids[i], .blockIDs)
+      guard let held = left[ids[i]] else { throw Refusal(.notHeld, subject: UInt64(ids[i])) }
+      try checkGeneration(i, ids, generations)
+      left[ids[i]] = held > 1 ? held - 1 : nil
+    }
+    state.raw[session] = left
+    result.freed = UInt32(giveBack(ids))
+  }
+
+  private mutating func forkBlocks(
+    _ ids: [BlockID], _ generations: [UInt32], _ result: inout Seen.Result
+  ) throws(Refusal) {
+    try checkLists(ids, generations)
+    for i in ids.indices {
+      try checkRange(ids[i], .blockIDs)
+      if state.references[Int(ids[i])] == 0 { throw Refusal(.notHeld, subject: UInt64(ids[i])) }
+      try checkGeneration(i, ids, generations)
+    }
+    for id in ids {
+      state.references[Int(id)] += 1
+      state.raw[session, default: [:]][id, default: 0] += 1
+      result.counts.append(UInt32(state.references[Int(id)]))
+    }
+    state.forks += 1
+    changed = true
+  }
+
+  private mutating func copyOnWrite(
+    _ id: BlockID, _ filled: Int, _ result: inout Seen.Result
+  ) throws(Refusal) {
+    try checkRange(id, .blockID)
+    if filled > size { throw Refusal(.invalid, field: .filledTokens, limit: UInt64(size)) }
+    guard let held = state.raw[session]?[id] else {
+      throw Refusal(.notHeld, subject: UInt64(id))
+    }
+    if mayWrite(id, from: filled) {
+      result.block = id
+      return
+    }
+    if state.queue.isEmpty { throw Refusal(.later, needed: 1, available: 0) }
+    let order = move(id, tokens: filled == 0 ? size : filled, sequence: 0, index: 0, raw: true)
+    state.raw[session]?[id] = held > 1 ? held - 1 : nil
+    state.raw[session]?[order.target] = 1
+    result.block = order.target
+    result.copies = [order]
+  }
+
+  private mutating func acknowledge(
+    _ ids: [UInt64], _ upTo: UInt64, _ result: inout Seen.Result
+  ) throws(Refusal) {
+    if ids.isEmpty && upTo == 0 { throw Refusal(.invalid, field: .copyIDs, limit: 1) }
+    let last = state.lastCopy[session, default: 0]
+    if upTo > last { throw Refusal(.invalid, field: .upTo, limit: last) }
+    var done: [Copy] = []
+    for id in ids {
+      guard let copy = state.copies.first(where: { $0.session == session && $0.id == id }),
+        !done.contains(copy)
+      else { throw Refusal(.unknownCopy, subject: id) }
+      done.append(copy)
+    }
+    done += state.copies.filter { $0.session == session && $0.id <= upTo && !done.contains($0) }
+    result.affected = UInt32(done.count)
+    result.freed = UInt32(finish(done))
+  }
+}

@@ -1,0 +1,198 @@
+import KVBlocks
+import TestSupport
+
+/// Draws commands that are plausible in the model's state, and now and then ones that are not.
+struct Walk {
+  var random: SplitMix64
+  let blocks: UInt32
+  let size: UInt32
+  static let sessions: [SessionID] = [0, 7, 1 << 40]
+
+  init(seed: UInt64, blocks: UInt32, size: UInt32) {
+    random = SplitMix64(seed: seed)
+    self.blocks = blocks
+    self.size = size
+  }
+
+  private mutating func below(_ n: Int) -> Int { Int(random.next() % UInt64(n)) }
+  private mutating func one(in n: Int) -> Bool { below(n) == 0 }
+  private mutating func pick<T>(_ list: [T]) -> T { list[below(list.count)] }
+
+  mutating func command(_ model: Model) -> TestCommand {
+    var command = TestCommand()
+    command.session = one(in: 3) ? pick(Self.sessions) : 0
+    command.isStep = one(in: 3)
+    command.isDryRun = one(in: 12)
+    if one(in: 12) { command.ifRevision = one(in: 3) ? model.revision + 1 : model.revision }
+    if one(in: 12) {
+      let last = model.state.lastCopy[command.session, default: 0]
+      command.acknowledgedCopyID = one(in: 6) ? last + 1 : UInt64(below(Int(last) + 1))
+    }
+    if one(in: 5) { command.tokenBudget = UInt32(1 + below(Int(size) * 8)) }
+    command.refusesAdmissionAfterPreemption = one(in: 4)
+    command.onRefusal = mode()
+    for _ in 0..<(one(in: 3) ? 1 + below(6) : 1) {
+      var operation = TestOperation(kind(model, command.session))
+      if one(in: 3) { operation.onRefusal = mode() }
+      command.operations.append(operation)
+    }
+    return command
+  }
+
+  private mutating func mode() -> OnRefusal {
+    pick([.inherit, .continue, .continue, .stop, .preempt, .preempt, .abort])
+  }
+
+  // MARK: Names
+
+  private mutating func sequence() -> SequenceID { SequenceID(1 + below(14)) }
+
+  private mutating func sequences(_ model: Model, _ session: SessionID) -> [SequenceID] {
+    if one(in: 4) { return (0..<below(5)).map { _ in sequence() } }
+    var ids = model.state.running.filter { $0.session == session }.map(\.id)
+    if one(in: 2) { ids.shuffle(using: &random) }
+    if one(in: 2) { ids = Array(ids.prefix(1 + below(4))) }
+    if one(in: 20), let first = ids.first { ids.append(first) }
+    return ids
+  }
+
+  private mutating func block(_ model: Model, _ session: SessionID) -> BlockID {
+    if one(in: 12) { return UInt32(below(Int(blocks) + 2)) }
+    let raw = (model.state.raw[session] ?? [:]).keys.sorted()
+    if raw.isEmpty || one(in: 5) {
+      let tables = model.state.sequences.values.flatMap(\.table).sorted()
+      return tables.isEmpty ? UInt32(1 + below(Int(blocks))) : pick(tables)
+    }
+    return pick(raw)
+  }
+
+  private mutating func generations(_ ids: [BlockID], _ model: Model) -> [UInt32] {
+    switch below(8) {
+    case 0:
+      return ids.map { $0 <= blocks ? model.state.generation[Int($0)] : 0 }
+    case 1: return ids.prefix(1).map { $0 <= blocks ? model.state.generation[Int($0)] : 0 }
+    case 2 where one(in: 3): return ids.map { _ in UInt32(below(9)) }
+    case 3 where one(in: 3): return (0..<below(4)).map { _ in 1 }
+    default: return []
+    }
+  }
+
+  private mutating func tokens() -> UInt32 {
+    switch below(40) {
+    case 0: 0
+    case 1: blocks * size + UInt32(below(20))
+    case 2: UInt32.max - UInt32(below(3))
+    default: UInt32(1 + below(Int(min(size * 6, size * blocks / 3 + 2))))
+    }
+  }
+
+  private mutating func few() -> UInt32 {
+    switch below(30) {
+    case 0: size * blocks * 2
+    case 1: .max
+    case 2...9: UInt32(1 + below(Int(size) * 2 + 2))
+    default: 0
+    }
+  }
+
+  private mutating func new(_ id: SequenceID) -> TestOperation.New {
+    TestOperation.New(
+      id: id, tokens: tokens(), priority: Int32(below(7)) - 3,
+      label: (0..<(one(in: 3) ? below(20) : 0)).map { _ in UInt8(97 + below(26)) })
+  }
+
+  // MARK: Operations
+
+  private mutating func kind(_ model: Model, _ session: SessionID) -> TestOperation.Kind {
+    switch below(40) {
+    case 0...2:
+      return .allocate(one(in: 15) ? few() : UInt32(1 + below(Int(blocks) / 5 + 1)))
+    case 3...6:
+      var ids = (0..<(1 + below(6))).map { _ in block(model, session) }
+      if one(in: 3) {
+        ids = (model.state.raw[session] ?? [:]).keys.sorted()
+        ids.shuffle(using: &random)
+      } else if !one(in: 4) {
+        ids = Array(Set(ids)).sorted()
+      }
+      return .freeBlocks(ids, generations: generations(ids, model))
+    case 7, 8:
+      let ids = (0..<below(5)).map { _ in block(model, session) }
+      return .forkBlocks(ids, generations: generations(ids, model))
+    case 9, 10:
+      return .copyOnWrite(
+        block(model, session), filled: one(in: 3) ? UInt32(below(Int(size) + 2)) : 0)
+    case 11, 12:
+      let pending = model.state.copies.filter { $0.session == session }.map(\.id)
+      var ids: [UInt64] = []
+      if !pending.isEmpty {
+        ids = (0..<below(4)).map { _ in pick(pending) }
+        if !one(in: 3) { ids = Array(Set(ids)).sorted() }
+      }
+      if one(in: 10) { ids.append(UInt64(below(30))) }
+      let last = model.state.lastCopy[session, default: 0]
+      return .acknowledge(ids, upTo: one(in: 3) ? UInt64(below(Int(last) + 2)) : 0)
+    case 13, 14: return .add(new(sequence()))
+    case 15...21:
+      var id = sequence()
+      var add: TestOperation.New?
+      if one(in: 2) {
+        add = new(id)
+        if one(in: 3) { id = one(in: 5) ? id + 1 : 0 }
+      } else if !one(in: 4) {
+        let waiting = model.state.sequences.filter {
+          $0.key.session == session && $0.value.state != .running
+        }
+        .keys.map(\.id).sorted()
+        if !waiting.isEmpty { id = pick(waiting) }
+      }
+      return .admit(
+        .init(
+          id: id, add: add, keeps: one(in: 3), maxTokensNow: few(), lookahead: few(),
+          partial: one(in: 3), reserved: one(in: 4) ? UInt32(below(Int(blocks))) : 0))
+    case 22...24:
+      let ids = sequences(model, session)
+      return .extend(
+        Extend(
+          sequence: ids.isEmpty ? sequence() : pick(ids), appendTokens: few(), maxTokensNow: few(),
+          lookaheadTokens: few(), reservedBlocks: one(in: 6) ? UInt32(below(Int(blocks))) : 0))
+    case 25: return .append(sequence(), one(in: 10) ? few() : UInt32(1 + below(Int(size))))
+    case 26...28:
+      let ids = sequences(model, session)
+      return .fork(
+        ids.isEmpty ? sequence() : pick(ids), (0..<below(4)).map { _ in sequence() })
+    case 29, 30:
+      let ids = sequences(model, session)
+      return .rewind(
+        Rewind(
+          sequence: ids.isEmpty ? sequence() : pick(ids),
+          uncomputeTokens: one(in: 2) ? UInt32(below(Int(size) + 3)) : 0,
+          dropTokens: one(in: 2) ? UInt32(below(Int(size) + 3)) : 0, releasesBlocks: one(in: 2)))
+    case 31: return .preempt(Array(sequences(model, session).prefix(2)))
+    case 32, 33:
+      return .free(
+        one(in: 2) ? Array(sequences(model, session).prefix(2)) : [sequence()],
+        ignoresMissing: one(in: 2))
+    default: return .decode(decode(model, session))
+    }
+  }
+
+  private mutating func decode(
+    _ model: Model, _ session: SessionID
+  ) -> TestOperation.TestDecode {
+    let ids = sequences(model, session)
+    var decode = TestOperation.TestDecode(ids: ids)
+    if one(in: 3) { decode.append = ids.map { _ in UInt32(below(Int(size) + 2)) } }
+    if one(in: 40) { decode.append = ids.map { _ in few() } }
+    if one(in: 5) { decode.schedule = ids.map { _ in UInt32(below(4)) } }
+    switch below(8) {
+    case 0: decode.lookahead = [UInt32(below(5))]
+    case 1: decode.lookahead = ids.map { _ in UInt32(below(5)) }
+    case 2 where one(in: 4): decode.lookahead = [1, 2, 3]
+    default: break
+    }
+    if one(in: 40) { decode.schedule.append(1) }
+    if one(in: 3) { decode.victims = (0..<below(8)).map { _ in sequence() } }
+    return decode
+  }
+}

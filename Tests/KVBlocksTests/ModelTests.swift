@@ -1,0 +1,204 @@
+import FoundationEssentials
+import KVBlocks
+import Testing
+import TestSupport
+
+/// The pool and the naive model take the same random walk; they must never disagree.
+@Suite("the pool agrees with a naive model")
+struct ModelTests {
+  struct Setup: CustomTestStringConvertible, Sendable {
+    var seed: UInt64
+    var blocks: UInt32
+    var size: UInt32
+    var ack: CopyAck
+    var testDescription: String { "seed \(seed): \(blocks) x \(size), \(ack)" }
+  }
+
+  static let setups: [Setup] = [
+    .init(seed: 1, blocks: 32, size: 16, ack: .explicit),
+    .init(seed: 2, blocks: 32, size: 16, ack: .nextStep),
+    .init(seed: 3, blocks: 32, size: 4, ack: .explicit),
+    .init(seed: 4, blocks: 33, size: 1, ack: .nextStep),
+    .init(seed: 5, blocks: 40, size: 7, ack: .explicit),
+    .init(seed: 6, blocks: 48, size: 16, ack: .nextStep),
+    .init(seed: 7, blocks: 64, size: 8, ack: .explicit),
+    .init(seed: 8, blocks: 64, size: 32, ack: .nextStep),
+    .init(seed: 9, blocks: 96, size: 2, ack: .explicit),
+    .init(seed: 10, blocks: 128, size: 16, ack: .nextStep),
+    .init(seed: 11, blocks: 192, size: 16, ack: .explicit),
+    .init(seed: 12, blocks: 256, size: 128, ack: .nextStep),
+  ]
+
+  /// Of all walks together; the environment variable raises it for a soak.
+  static let commands: Int = {
+    let text = ProcessInfo.processInfo.environment["QUIRE_MODEL_COMMANDS"]
+    return text.flatMap { Int($0) } ?? 200_000
+  }()
+
+  @Test("on every outcome and the whole state after it", arguments: setups)
+  func agrees(setup: Setup) {
+    let configuration = PoolConfiguration(
+      blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack)
+    let pool = KVPool(configuration)
+    var model = Model(configuration)
+    var walk = Walk(seed: setup.seed, blocks: setup.blocks, size: setup.size)
+    let outcome = Outcome()
+    var history: [TestCommand] = []
+    let count = Self.commands / Self.setups.count
+
+    for step in 0..<count {
+      let command = walk.command(model)
+      let before = pool.stateDigest()
+      let revision = pool.revision
+      pool.apply(command, into: outcome)
+      let seen = Seen(outcome)
+      let expected = model.apply(command)
+      let unchanged = pool.revision == revision
+      if history.count < 5_000 && !unchanged { history.append(command) }
+
+      let difference =
+        (seen == expected ? nil : "outcome: \(seen) instead of \(expected)")
+        ?? (unchanged && pool.stateDigest() != before ? "changed without a revision" : nil)
+        ?? differences(pool, model)
+        ?? pool.checkInvariants()
+      if let difference {
+        Issue.record("seed \(setup.seed), command \(step): \(command)\n\(difference)")
+        return
+      }
+      if history.count == 5_000 {
+        replay(history, configuration, pool)
+        history.append(command)
+      }
+    }
+    if history.count < 5_000 { replay(history, configuration, pool) }
+    if count > 2_000 { checkVariety(model, setup) }
+  }
+
+  /// Nothing but the commands that changed something leads to the same digests.
+  private func replay(
+    _ history: [TestCommand], _ configuration: PoolConfiguration, _ pool: KVPool
+  ) {
+    let second = KVPool(configuration)
+    let outcome = Outcome()
+    for command in history { second.apply(command, into: outcome) }
+    #expect(second.revision == pool.revision)
+    #expect(second.stateDigest() == pool.stateDigest())
+    #expect(second.historyDigest == pool.historyDigest)
+  }
+
+  /// A walk that never met a refusal, a copy or a preemption would prove little.
+  private func checkVariety(_ model: Model, _ setup: Setup) {
+    let reasons: [Refusal.Reason] = [
+      .later, .never, .notHeld, .staleGeneration, .unknownSequence, .sequenceExists, .wrongState,
+      .unknownCopy, .revisionMoved, .invalid, .notAttempted,
+    ]
+    for reason in reasons {
+      #expect(model.refusals[Int(reason.rawValue)] > 0, "seed \(setup.seed) never met \(reason)")
+    }
+    #expect(model.state.preemptions > 10)
+    #expect(model.state.copiesOrdered > 10)
+    #expect(model.state.forks > 10)
+  }
+
+  private func differences(_ pool: KVPool, _ model: Model) -> String? {
+    if pool.freeQueue() != model.state.queue {
+      return "queue: \(pool.freeQueue()) instead of \(model.state.queue)"
+    }
+    var pins = Array(repeating: UInt16(0), count: model.blocks + 1)
+    for copy in model.state.copies {
+      pins[Int(copy.source)] += 1
+      pins[Int(copy.target)] += 1
+    }
+    var parts = [BlockState.free: 0, .cached: 0, .active: 0, .shared: 0, .pinned: 0]
+    for id in 1...UInt32(model.blocks) {
+      let view = pool.block(id)
+      let references = model.state.references[Int(id)]
+      if Int(view.refCount) != references || view.pins != pins[Int(id)]
+        || view.generation != model.state.generation[Int(id)]
+      {
+        return "block \(id): \(view), \(references) references in the model"
+      }
+      let state: BlockState =
+        references > 1
+        ? .shared : references == 1 ? .active : pins[Int(id)] > 0 ? .pinned : .free
+      if view.state != state { return "block \(id) is \(view.state) instead of \(state)" }
+      parts[state, default: 0] += 1
+    }
+    return differentSequences(pool, model) ?? differentStats(pool.stats(), model, parts)
+      ?? differentHolds(pool, model)
+  }
+
+  private func differentSequences(_ pool: KVPool, _ model: Model) -> String? {
+    var met = 0
+    var cursor: UInt32 = 0
+    while let (view, next) = pool.nextSequence(from: cursor) {
+      cursor = next
+      met += 1
+      let key = Model.Key(session: view.session, id: view.sequence)
+      guard let expected = model.state.sequences[key] else { return "\(key) should not exist" }
+      if view.state != expected.state || Int(view.tokens) != expected.tokens
+        || Int(view.computedTokens) != expected.computed || Array(view.blocks) != expected.table
+        || Int(view.preemptions) != expected.preemptions || view.priority != expected.priority
+        || Array(view.label) != expected.label
+        || view.admittedRevision != expected.admittedRevision
+      {
+        return "\(key): \(view) with \(Array(view.blocks)) instead of \(expected)"
+      }
+      let exclusive = expected.table.count { model.state.references[Int($0)] == 1 }
+      if Int(view.exclusiveBlocks) != exclusive { return "\(key) has \(exclusive) of its own" }
+      if Int(view.sharedBlocks) != expected.table.count - exclusive { return "\(key): shared" }
+      if pool.describe(session: key.session, sequence: key.id)?.tokens != view.tokens {
+        return "\(key) is not found by its id"
+      }
+    }
+    return met == model.state.sequences.count ? nil : "\(met) sequences"
+  }
+
+  private func differentHolds(_ pool: KVPool, _ model: Model) -> String? {
+    for session in Walk.sessions {
+      let raw = model.state.raw[session] ?? [:]
+      let sequences = model.state.sequences.keys.count { $0.session == session }
+      let holds = pool.holds(session: session)
+      if Int(holds.rawBlocks) != raw.count || Int(holds.sequences) != sequences {
+        return "session \(session) holds \(holds)"
+      }
+      for (block, count) in raw
+      where Int(pool.rawReferences(session: session, block: block)) != count {
+        return "session \(session) holds block \(block) \(count) times"
+      }
+    }
+    return nil
+  }
+
+  private func differentStats(
+    _ stats: PoolStats, _ model: Model, _ parts: [BlockState: Int]
+  ) -> String? {
+    var expected = PoolStats()
+    expected.revision = model.revision
+    expected.blocks = UInt32(model.blocks)
+    expected.blockSize = UInt32(model.size)
+    expected.free = UInt32(parts[.free] ?? 0)
+    expected.active = UInt32(parts[.active] ?? 0)
+    expected.shared = UInt32(parts[.shared] ?? 0)
+    expected.pinned = UInt32(parts[.pinned] ?? 0)
+    expected.highWatermark = UInt32(model.state.mostUsed)
+    for sequence in model.state.sequences.values {
+      switch sequence.state {
+      case .waiting: expected.waitingSequences += 1
+      case .running: expected.runningSequences += 1
+      case .preempted: expected.preemptedSequences += 1
+      case .swapped: return "a swapped sequence"
+      }
+    }
+    expected.pendingCopies = UInt32(model.state.copies.count)
+    expected.allocateCalls = UInt64(model.state.allocateCalls)
+    expected.allocatedBlocks = UInt64(model.state.handedOut)
+    expected.freeCalls = UInt64(model.state.freeCalls)
+    expected.freedBlocks = UInt64(model.state.cameBack)
+    expected.forks = UInt64(model.state.forks)
+    expected.copies = UInt64(model.state.copiesOrdered)
+    expected.preemptions = UInt64(model.state.preemptions)
+    expected.refusals = model.refusals.map { UInt64($0) }
+    return stats == expected ? nil : "stats: \(stats) instead of \(expected)"
+  }
+}
