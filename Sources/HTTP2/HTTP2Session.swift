@@ -82,7 +82,7 @@ package final class HTTP2Session {
   /// - Returns: The failure that ended the connection, or nil. After a failure `drain` may still
   ///   give a GOAWAY to send.
   package func receive(
-    _ bytes: UnsafeRawBufferPointer, _ handle: (borrowing HTTP2Event) -> Void
+    _ bytes: UnsafeRawBufferPointer, _ handle: (HTTP2Event) -> Void
   ) -> HTTP2Failure? {
     begin()
     let taken = nghttp2_session_mem_recv(
@@ -94,7 +94,7 @@ package final class HTTP2Session {
   /// Appends frames to the context's output until none is left or the output holds `limit` bytes,
   /// and hands over what that brought about: streams that are now complete or drained.
   package func drain(
-    limit: Int = .max, _ handle: (borrowing HTTP2Event) -> Void
+    limit: Int = .max, _ handle: (HTTP2Event) -> Void
   ) -> HTTP2Failure? {
     if connectionCredit > 0 {
       // Fails only when the session is already lost, which mem_send reports.
@@ -119,13 +119,34 @@ package final class HTTP2Session {
 
   /// The connection is gone: hands over `closed` for every open stream.
   package func closeAll(
-    _ code: HTTP2ErrorCode, _ handle: (borrowing HTTP2Event) -> Void
+    _ code: HTTP2ErrorCode, _ handle: (HTTP2Event) -> Void
   ) {
     while let slot = state.pointee.open {
       var event = HTTP2Event(.closed, slot)
       event.errorCode = code
       handle(event)
       state.pointee.closeSlot(slot)
+    }
+  }
+
+  /// Output bytes of all streams that are not framed yet.
+  package var queuedOutputBytes: Int {
+    var total = 0
+    var slot = state.pointee.open
+    while let open = slot {
+      total += open.pointee.output.count
+      slot = open.pointee.next
+    }
+    return total
+  }
+
+  /// Every open stream. `body` may submit, finish and reset.
+  package func forEachOpenStream(_ body: (HTTP2StreamRef) -> Void) {
+    // Slots leave the list only when `closed` events are handled, which `body` cannot bring about.
+    var slot = state.pointee.open
+    while let open = slot {
+      slot = open.pointee.next
+      body(HTTP2StreamRef(open))
     }
   }
 
@@ -136,7 +157,7 @@ package final class HTTP2Session {
   }
 
   @inline(__always)
-  private func finishHandling(_ handle: (borrowing HTTP2Event) -> Void) {
+  private func finishHandling(_ handle: (HTTP2Event) -> Void) {
     // Nothing is appended any more: callbacks run inside nghttp2's two functions only.
     let events = state.pointee.events.unsafelyUnwrapped
     state.pointee.events = nil

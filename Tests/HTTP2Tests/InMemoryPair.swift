@@ -5,8 +5,8 @@ final class InMemoryPair {
   let client: HTTP2Session
   let server: HTTP2Session
   /// Told of every event; may answer it.
-  var onServer: (borrowing HTTP2Event, HTTP2Session) -> Void = { _, _ in }
-  var onClient: (borrowing HTTP2Event, HTTP2Session) -> Void = { _, _ in }
+  var onServer: (HTTP2Event, HTTP2Session) -> Void = { _, _ in }
+  var onClient: (HTTP2Event, HTTP2Session) -> Void = { _, _ in }
   private(set) var failures: [HTTP2Failure] = []
   /// The longest slice handed to a receiver.
   var sliceBytes = Int.max
@@ -25,7 +25,7 @@ final class InMemoryPair {
     }
   }
 
-  typealias Handler = (borrowing HTTP2Event, HTTP2Session) -> Void
+  typealias Handler = (HTTP2Event, HTTP2Session) -> Void
 
   private func move(
     from source: HTTP2Session, _ onSource: Handler, to target: HTTP2Session, _ onTarget: Handler

@@ -1,0 +1,153 @@
+/// gRPC over HTTP/2, the server's side. This module owns listeners, connections and calls: it takes
+/// whole messages to the handlers of a `ServiceTable` and their answers back. It knows nothing of
+/// what the messages mean, and it never blocks.
+package import GRPCWire
+import HTTP2
+package import UVLoop
+
+/// Serves the methods of one table on any number of addresses, all on one loop.
+///
+/// Ends by `beginShutdown`. The table must not change after the server was made.
+package final class GRPCServer {
+  package let loop: EventLoop
+  package let options: ServerOptions
+
+  let context: HTTP2Context
+  let dispatch: DispatchTable
+  let deadlines: DeadlineQueue
+  /// `:status: 200`, `content-type: application/grpc`.
+  let responseFields: HTTP2FieldList
+  /// `grpc-status: 0`.
+  let okTrailers: HTTP2FieldList
+  /// For answers that are copied as soon as they are written.
+  let scratchFields = HTTP2FieldList()
+
+  private var listeners: [StreamListener] = []
+  private var connections: [ServerConnection] = []
+  private var counts = ServerStatistics()
+  /// Every call object there is; the free ones are linked.
+  private var calls: [ServerCall] = []
+  private unowned(unsafe) var freeCall: ServerCall?
+
+  private var onShutdown: (() -> Void)?
+  private var shutdownTimers: [LoopTimer] = []
+  private(set) var isShuttingDown = false
+
+  package init(
+    loop: EventLoop, services: ServiceTable, options: ServerOptions = ServerOptions()
+  ) {
+    self.loop = loop
+    self.options = options
+    context = HTTP2Context(options.http2)
+    dispatch = DispatchTable(services)
+    deadlines = DeadlineQueue(on: loop)
+    responseFields = context.constantFields([
+      (":status", "200"), ("content-type", "application/grpc"),
+    ])
+    okTrailers = context.constantFields([("grpc-status", "0")])
+  }
+
+  deinit {
+    precondition(connections.isEmpty, "a server was dropped while it had connections")
+  }
+
+  /// Accepts connections at `address` from now on.
+  ///
+  /// - Returns: The address in use: with the port that the system chose for port 0.
+  package func listen(on address: ListenAddress) throws(UVError) -> String {
+    precondition(!isShuttingDown, "listening after the shutdown began")
+    let listener = try StreamListener(on: loop, at: address) { [unowned self] in accept($0) }
+    listeners.append(listener)
+    return listener.address
+  }
+
+  package var statistics: ServerStatistics {
+    var now = counts
+    now.connections = connections.count
+    now.openStreams = context.openStreams
+    for connection in connections { now.bufferedBytes += connection.bufferedBytes }
+    return now
+  }
+
+  // MARK: Connections
+
+  private func accept(_ stream: ByteStream) {
+    guard connections.count < options.maxConnections, !isShuttingDown else {
+      counts.connectionsRefused += 1
+      stream.close()
+      return
+    }
+    counts.connectionsTotal += 1
+    let connection = ServerConnection(server: self, stream: stream)
+    connection.index = connections.count
+    connections.append(connection)
+    connection.start()
+  }
+
+  func remove(_ connection: ServerConnection) {
+    let last = connections.removeLast()
+    if last !== connection {
+      connections[connection.index] = last
+      last.index = connection.index
+    }
+    if isShuttingDown, connections.isEmpty { finishShutdown() }
+  }
+
+  // MARK: Calls
+
+  func takeCall() -> ServerCall {
+    counts.activeCalls += 1
+    counts.callsTotal += 1
+    if let call = freeCall {
+      freeCall = call.nextFree
+      return call
+    }
+    let call = ServerCall(server: self)
+    calls.append(call)
+    return call
+  }
+
+  func giveCall(_ call: ServerCall) {
+    counts.activeCalls -= 1
+    call.nextFree = freeCall
+    freeCall = call
+  }
+
+  // MARK: Shutdown
+
+  /// Ends gracefully: takes no new connections, tells clients to begin no new calls, lets running
+  /// ones finish, and cancels with UNAVAILABLE what still runs after `graceNanoseconds`.
+  ///
+  /// - Parameter completion: Called once when the last connection has closed; at once when there is
+  ///   none.
+  package func beginShutdown(
+    graceNanoseconds: UInt64, completion: @escaping () -> Void
+  ) {
+    precondition(!isShuttingDown, "a server is shut down once")
+    isShuttingDown = true
+    onShutdown = completion
+    for listener in listeners { listener.close() }
+    listeners = []
+    if connections.isEmpty {
+      finishShutdown()
+      return
+    }
+    for connection in connections { connection.announceShutdown() }
+    let goAway = LoopTimer(on: loop) { [unowned self] in
+      for connection in connections { connection.sendGoAway() }
+    }
+    let grace = LoopTimer(on: loop) { [unowned self] in
+      for connection in connections { connection.cancelAndClose() }
+    }
+    shutdownTimers = [goAway, grace]
+    goAway.start(afterNanoseconds: min(options.goAwayDelayNanoseconds, graceNanoseconds))
+    grace.start(afterNanoseconds: graceNanoseconds)
+  }
+
+  private func finishShutdown() {
+    guard let completion = onShutdown else { return }
+    onShutdown = nil
+    for timer in shutdownTimers { timer.stop() }
+    completion()
+  }
+}

@@ -1,0 +1,43 @@
+import GRPCWire
+import HTTP2
+
+/// What the transport needs of a request's header fields, in one walk. Names are told apart by their
+/// length first.
+struct RequestHead {
+  private(set) var path = UnsafeRawBufferPointer(start: nil, count: 0)
+  private(set) var isPost = false
+  private(set) var isGRPC = false
+  /// An encoding other than identity was announced.
+  private(set) var hasEncoding = false
+  /// Nanoseconds; nil = none.
+  private(set) var timeout: UInt64?
+  private(set) var isTimeoutMalformed = false
+
+  init(_ fields: HTTP2Fields) {
+    for (name, value) in fields {
+      switch name.count {
+      case 5: if name.matches(":path") { path = value }
+      case 7: if name.matches(":method") { isPost = value.matches("POST") }
+      case 12:
+        if name.matches("content-type") {
+          isGRPC = ContentType.isGRPC(value)
+        } else if name.matches("grpc-timeout") {
+          timeout = GRPCTimeout.parse(value)
+          if timeout == nil { isTimeoutMalformed = true }
+        }
+      case 13: if name.matches("grpc-encoding") { hasEncoding = !value.matches("identity") }
+      default: break
+      }
+    }
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// Equal, byte for byte.
+  @inline(__always)
+  func matches(_ text: StaticString) -> Bool {
+    if count != text.utf8CodeUnitCount { return false }
+    for index in 0..<count where self[index] != text.utf8Start[index] { return false }
+    return true
+  }
+}

@@ -1,0 +1,329 @@
+import GRPCWire
+import HTTP2
+import UVLoop
+
+/// One call from its headers to its answer. Objects are pooled; the stream's `user` points here
+/// until the answer has been submitted, after which the stream finishes by itself.
+///
+/// A unary handler runs on the message where it lies in the read buffer and writes its reply where
+/// it will be framed from, so that a call allocates nothing.
+final class ServerCall: ReplyWriter, CallContext {
+  unowned(unsafe) let server: GRPCServer
+  unowned(unsafe) var nextFree: ServerCall?
+
+  private unowned(unsafe) var connection: ServerConnection?
+  private var stream: HTTP2StreamRef?
+  private unowned(unsafe) var route: Route?
+  private var fields: HTTP2Fields?
+  private var framer: MessageFramer
+  /// The only request message, until the client has ended its side.
+  private var request: UnsafeMutableRawBufferPointer?
+  private var requestCount = 0
+  private var expiry: Deadline?
+  private var expiresAt = UInt64.max
+  /// Bytes of the unary reply, prefix included.
+  private var replyBytes = 0
+
+  private var handle: StreamingCall?
+  private var receiver: (any RequestStream)?
+  private var hasSentHeaders = false
+  /// Request bytes not given back to the window because the responses are backed up.
+  private var withheld = 0
+  private var isBackedUp = false
+  /// A handler is running on bytes that must stay; ending the call waits for it.
+  private var isDelivering = false
+  private var isOver = false
+
+  init(server: GRPCServer) {
+    self.server = server
+    framer = MessageFramer(limitBytes: server.options.maxMessageBytes)
+  }
+
+  deinit { request?.deallocate() }
+
+  @inline(__always)
+  static func of(_ stream: HTTP2StreamRef) -> Unmanaged<ServerCall>? {
+    stream.user.map { Unmanaged.fromOpaque($0) }
+  }
+
+  // MARK: Beginning and end
+
+  func begin(
+    _ connection: ServerConnection, _ stream: HTTP2StreamRef, _ route: Unmanaged<Route>,
+    _ fields: HTTP2Fields, timeout: UInt64?
+  ) {
+    self.connection = connection
+    self.stream = stream
+    self.route = route._withUnsafeGuaranteedRef { $0 }
+    self.fields = fields
+    isOver = false
+    stream.user = Unmanaged.passUnretained(self).toOpaque()
+    if let timeout { expire(after: timeout) }
+    if isOver { return }
+    guard let factory = self.route?.streaming else { return }
+    let handle = StreamingCall(self)
+    self.handle = handle
+    isDelivering = true
+    let receiver = factory(handle, handle)
+    isDelivering = false
+    if isOver { recycle() } else { self.receiver = receiver }
+  }
+
+  private func expire(after timeout: UInt64) {
+    let (time, overflow) = server.loop.now.addingReportingOverflow(timeout)
+    expiresAt = overflow ? .max : time
+    if timeout == 0 {
+      fail(ServerCall.deadlineExceeded)
+      return
+    }
+    let expiry =
+      self.expiry ?? Deadline { [unowned(unsafe) self] in fail(ServerCall.deadlineExceeded) }
+    self.expiry = expiry
+    server.deadlines.set(expiry, at: expiresAt)
+  }
+
+  private static let deadlineExceeded = Status(.deadlineExceeded, "the deadline has passed")
+
+  /// The answer has been submitted, or cannot be any more. The object is free for another call.
+  private func end() {
+    stream?.user = nil
+    isOver = true
+    if !isDelivering { recycle() }
+  }
+
+  private func recycle() {
+    if let expiry, expiry.isSet { server.deadlines.clear(expiry) }
+    expiresAt = .max
+    if withheld > 0, let stream { connection?.session.consume(stream, withheld) }
+    withheld = 0
+    isBackedUp = false
+    hasSentHeaders = false
+    replyBytes = 0
+    requestCount = 0
+    request?.deallocate()
+    request = nil
+    framer.reset()
+    if handle != nil {
+      handle?.detach()
+      handle = nil
+      receiver = nil
+    }
+    connection = nil
+    stream = nil
+    route = nil
+    fields = nil
+    server.giveCall(self)
+  }
+
+  // MARK: What comes from the client
+
+  func received(_ data: UnsafeRawBufferPointer, endsStream: Bool) {
+    guard let connection, let stream else { return }
+    let session = connection.session
+    if isBackedUp {
+      withheld += data.count
+    } else {
+      // A message under way needs window to be completed; a whole one is dealt with at once.
+      session.consume(stream, data.count)
+    }
+    var rest = data
+    isDelivering = true
+    deliver: while !isOver {
+      switch framer.next(&rest) {
+      case .message(let message):
+        if route?.isClientStreaming == true {
+          receiver?.received(message)
+        } else {
+          takeOnly(message, isLast: endsStream && rest.isEmpty)
+        }
+      case .needsMore: break deliver
+      case .failed(let error):
+        fail(error.status)
+      }
+    }
+    isDelivering = false
+    if isOver { recycle() } else if endsStream { halfClosed() }
+  }
+
+  /// The one message of a call that has one.
+  private func takeOnly(_ message: UnsafeRawBufferPointer, isLast: Bool) {
+    requestCount += 1
+    if requestCount > 1 {
+      fail(Status(.internal, "more than one request message"))
+    } else if isLast {
+      run(message)
+    } else {
+      let copy = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: max(1, message.count), alignment: 16)
+      copy.copyMemory(from: message)
+      request = UnsafeMutableRawBufferPointer(rebasing: copy.prefix(message.count))
+    }
+  }
+
+  func halfClosed() {
+    if isOver { return }
+    isDelivering = true
+    if !framer.isBetweenMessages {
+      fail(Status(.internal, "the request ends inside a message"))
+    } else if route?.isClientStreaming == true {
+      receiver?.halfClosed()
+    } else if requestCount == 0 {
+      fail(Status(.unimplemented, "no request message"))
+    } else if let request {
+      run(UnsafeRawBufferPointer(request))
+    }
+    isDelivering = false
+    if isOver { recycle() }
+  }
+
+  /// Runs the handler on the only message, after which the client says no more.
+  private func run(_ message: UnsafeRawBufferPointer) {
+    guard let route else { return }
+    if expiresAt <= server.loop.now {
+      fail(ServerCall.deadlineExceeded)
+      return
+    }
+    guard let handler = route.unary else {
+      receiver?.received(message)
+      if !isOver { receiver?.halfClosed() }
+      return
+    }
+    let status = handler(message, self, self)
+    guard let connection, let stream else { return }
+    if status.code == .ok, status.details.isEmpty, status.trailers.isEmpty {
+      precondition(replyBytes > 0, "a unary handler returned ok without a reply")
+      connection.session.finish(stream, trailers: server.okTrailers)
+      connection.session.submitResponse(stream, server.responseFields, endsStream: false)
+      connection.scheduleFlush()
+      end()
+    } else if status.code == .ok {
+      precondition(replyBytes > 0, "a unary handler returned ok without a reply")
+      sendHeaders()
+      finish(status)
+    } else {
+      connection.session.unreserve(stream, replyBytes)
+      fail(status)
+    }
+  }
+
+  /// The stream was reset, or its connection is gone.
+  func cancelled() { tellCancelled(Status(.cancelled, "the client cancelled the call")) }
+
+  private func tellCancelled(_ status: Status) {
+    if isOver { return }
+    let receiver = receiver
+    end()
+    receiver?.cancelled(status)
+  }
+
+  // MARK: What goes to the client
+
+  /// Ends the call with an error of the transport's.
+  func fail(_ status: Status) {
+    guard !isOver, let connection, let stream else { return }
+    if hasSentHeaders, stream.queuedBytes > 0 {
+      // Flow control may hold the rest back for ever; trailers cannot overtake it.
+      connection.session.reset(stream, .cancel)
+      connection.scheduleFlush()
+    } else if hasSentHeaders {
+      submitTrailers(status)
+    } else {
+      connection.respondTrailersOnly(stream, status)
+    }
+    let receiver = receiver
+    end()
+    receiver?.cancelled(status)
+  }
+
+  /// Ends a streaming call as its handler wants.
+  func finish(_ status: Status) {
+    guard !isOver, let connection, let stream else { return }
+    if !hasSentHeaders, status.code != .ok || stream.queuedBytes == 0 {
+      connection.respondTrailersOnly(stream, status)
+    } else {
+      submitTrailers(status)
+    }
+    end()
+  }
+
+  private func submitTrailers(_ status: Status) {
+    guard let connection, let stream else { return }
+    if status.code == .ok, status.details.isEmpty, status.trailers.isEmpty {
+      connection.session.finish(stream, trailers: server.okTrailers)
+    } else {
+      let trailers = HTTP2FieldList()
+      StatusFields.append(status, to: trailers)
+      connection.session.finish(stream, trailers: trailers)
+    }
+    connection.session.resetWhenEnded(stream)
+    connection.scheduleFlush()
+  }
+
+  private func sendHeaders() {
+    guard !hasSentHeaders, let connection, let stream else { return }
+    hasSentHeaders = true
+    connection.session.submitResponse(stream, server.responseFields, endsStream: false)
+  }
+
+  func send(_ byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void) {
+    guard !isOver, let connection, let stream,
+      let place = connection.session.reserve(stream, 5 + byteCount)
+    else { return }
+    MessageFramer.writePrefix(byteCount, to: place)
+    fill(place + 5)
+    sendHeaders()
+    if !isBackedUp, stream.queuedBytes > server.options.responseHighWaterBytes {
+      isBackedUp = true
+      connection.session.notifyWhenDrained(stream)
+    }
+    connection.scheduleFlush()
+  }
+
+  var queuedBytes: Int { stream?.queuedBytes ?? 0 }
+
+  func drained() {
+    isBackedUp = false
+    guard let connection, let stream else { return }
+    if withheld > 0 {
+      connection.session.consume(stream, withheld)
+      withheld = 0
+      connection.scheduleFlush()
+    }
+    receiver?.drained()
+  }
+
+  // MARK: ReplyWriter
+
+  func message(byteCount: Int) -> UnsafeMutableRawPointer {
+    guard let connection, let stream else {
+      preconditionFailure("a reply written after its handler returned")
+    }
+    if replyBytes > 0 { connection.session.unreserve(stream, replyBytes) }
+    replyBytes = 5 + byteCount
+    guard let place = connection.session.reserve(stream, replyBytes) else {
+      preconditionFailure("a reply to a stream that has ended")
+    }
+    MessageFramer.writePrefix(byteCount, to: place)
+    return place + 5
+  }
+
+  // MARK: CallContext
+
+  var path: String { route?.path ?? "" }
+  var deadlineNanoseconds: UInt64? { expiresAt == .max ? nil : expiresAt }
+  var peer: String { connection?.peer ?? "" }
+
+  func metadata(_ name: String) -> [[UInt8]] {
+    guard let fields else { return [] }
+    var values: [[UInt8]] = []
+    for field in fields where field.name.elementsEqual(name.utf8) {
+      guard MetadataName.isCustom(field.name) else { return [] }
+      if MetadataName.isBinary(field.name) {
+        values.append(contentsOf: Base64.decodeList(field.value) ?? [])
+      } else {
+        values.append(Array(field.value))
+      }
+    }
+    return values
+  }
+}
