@@ -4,16 +4,19 @@ extension ByteStream {
   /// Connects to `address` and hands over the stream, or the reason why not, from the loop.
   ///
   /// The stream does not read yet: set its handler, then call `startReading()`.
+  /// - Returns: The stream to be. Closing it ends the attempt: `completion` then gets ECANCELED.
   /// - Throws: What is known at once, e.g. a name that does not resolve.
+  @discardableResult
   package static func connect(
     to address: ListenAddress, on loop: EventLoop,
     completion: @escaping (Result<ByteStream, UVError>) -> Void
-  ) throws(UVError) {
+  ) throws(UVError) -> ByteStream {
     let attempt = ConnectAttempt("connect to \(address)", completion)
+    let stream: ByteStream
     switch address {
     case .tcp(let host, let port):
       let target = try SocketAddress.resolve(host: host, port: port)
-      let stream = ByteStream(on: loop, isTCP: true)
+      stream = ByteStream(on: loop, isTCP: true)
       attempt.stream = stream
       let status = SocketAddress.withPointer(target) {
         uv_tcp_connect(
@@ -26,7 +29,7 @@ extension ByteStream {
         throw UVError(attempt.operation, code: status)
       }
     case .unix(let path):
-      let stream = ByteStream(on: loop, isTCP: false)
+      stream = ByteStream(on: loop, isTCP: false)
       attempt.stream = stream
       // This call reports every failure to the callback.
       uv_pipe_connect(
@@ -34,6 +37,7 @@ extension ByteStream {
         UnsafeMutableRawPointer(stream.raw).assumingMemoryBound(to: uv_pipe_t.self),
         path, ConnectAttempt.callback)
     }
+    return stream
   }
 }
 
