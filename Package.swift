@@ -73,7 +73,9 @@ let package = Package(
     tests("HTTP2Tests", ["HTTP2", "TestSupport"]),
     tests("GRPCWireTests", ["GRPCWire", "TestSupport"]),
     tests("GRPCServerTests", ["GRPCServer", "GRPCWire", "HTTP2", "UVLoop", "TestSupport"]),
-    tests("GRPCClientTests", ["GRPCClient", "GRPCServer", "GRPCWire", "UVLoop", "TestSupport"]),
+    tests(
+      "GRPCClientTests",
+      ["GRPCClient", "GRPCServer", "GRPCWire", "HTTP2", "UVLoop", "TestSupport"]),
     tests("BlockMessagesTests", ["BlockMessages", "TestSupport"]),
     tests("BlockServiceTests", ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks"]),
     tests("WorkloadsTests", ["Workloads", "TestSupport"]),

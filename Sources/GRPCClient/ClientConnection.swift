@@ -1,0 +1,293 @@
+internal import GRPCWire
+internal import HTTP2
+internal import UVLoop
+
+/// One connection of a channel, from before it is up to after it is gone.
+///
+/// The HTTP/2 session exists from the start: calls begun before the socket is connected are streams
+/// of it like all others, and simply cannot be framed yet.
+final class ClientConnection: ByteStreamHandler {
+  enum Phase {
+    /// Not before the delay after a failed attempt has passed.
+    case waiting
+    case connecting
+    /// Connected; the server's SETTINGS are not here yet.
+    case greeting
+    case ready
+    case closed
+  }
+
+  let context: GRPCClientContext
+  let session: HTTP2Session
+  private(set) var phase = Phase.waiting
+  /// The server takes no new streams here, or the stream numbers are used up.
+  private(set) var isRetired = false
+
+  private weak var channel: GRPCChannel?
+  private let target: ListenAddress
+  private var stream: ByteStream?
+  /// Set while its socket is not connected: closing it ends the attempt.
+  private var attempt: ByteStream?
+  private var delay: LoopTimer?
+  private var timeout: Deadline?
+  private var flushHook: EndOfTurnHook?
+  /// What streams that close from now on fail with.
+  private var lossStatus: Status?
+  private var goAwayCode = HTTP2ErrorCode.noError
+  private static let framingBatchBytes = 256 << 10
+
+  init(of channel: GRPCChannel) {
+    self.channel = channel
+    context = channel.context
+    target = channel.target
+    session = HTTP2Session(.client, context: context.http2)
+    flushHook = EndOfTurnHook { [weak self] in self?.flush() }
+  }
+
+  // MARK: Getting there
+
+  func start(afterNanoseconds nanoseconds: UInt64) {
+    if nanoseconds == 0 { return connect() }
+    delay = LoopTimer(on: context.loop) { [unowned self] in
+      if phase == .waiting { connect() }
+    }
+    delay?.start(afterNanoseconds: nanoseconds)
+  }
+
+  private func connect() {
+    phase = .connecting
+    delay = nil
+    let timeout = Deadline { [unowned self] in
+      lose(
+        Status(
+          .unavailable,
+          "connect to \(target): no answer within "
+            + "\(context.options.connectTimeoutNanoseconds / 1_000_000) ms"))
+    }
+    self.timeout = timeout
+    context.deadlines.set(
+      timeout, at: EventLoop.clock &+ context.options.connectTimeoutNanoseconds)
+    do throws(UVError) {
+      attempt = try ByteStream.connect(to: target, on: context.loop) { [self] in didConnect($0) }
+    } catch {
+      let reason = Status(.unavailable, error.description)
+      context.later { [self] in lose(reason) }
+    }
+  }
+
+  private func didConnect(_ result: Result<ByteStream, UVError>) {
+    attempt = nil
+    switch result {
+    case .failure(let error):
+      lose(Status(.unavailable, error.description))
+    case .success(let stream):
+      guard phase == .connecting else { return stream.close() }
+      phase = .greeting
+      self.stream = stream
+      stream.handler = self
+      stream.startReading()
+      scheduleFlush()
+    }
+  }
+
+  // MARK: Bytes
+
+  func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
+    let failure = session.receive(bytes) { handle($0) }
+    if let failure { return lose(Status(.unavailable, "connection to \(target): \(failure)")) }
+    if !closeIfDone() { scheduleFlush() }
+  }
+
+  func streamDidEnd(_ error: UVError?) {
+    let reason = error?.description ?? "the server closed the connection"
+    lose(Status(.unavailable, "connection to \(target): \(reason)"))
+  }
+
+  func streamDidDrain() { scheduleFlush() }
+
+  func scheduleFlush() {
+    if let flushHook, stream != nil { context.loop.atEndOfTurn(flushHook) }
+  }
+
+  private func flush() {
+    guard let stream else { return }
+    let output = context.http2.output
+    var isMore = true
+    // What the kernel does not take waits in the socket's queue; `streamDidDrain` goes on.
+    while isMore, stream.writeQueueSize < context.options.maxSocketQueueBytes {
+      let failure = session.drain(limit: ClientConnection.framingBatchBytes) { handle($0) }
+      isMore = output.count >= ClientConnection.framingBatchBytes
+      let isAlive = stream.write(output.bytes)
+      output.removeAll()
+      if let failure { return lose(Status(.unavailable, "connection to \(target): \(failure)")) }
+      if !isAlive {
+        return lose(Status(.unavailable, "connection to \(target): the server closed it"))
+      }
+    }
+    closeIfDone()
+  }
+
+  /// Ends a connection that has nothing left to do.
+  @discardableResult
+  private func closeIfDone() -> Bool {
+    let isIdle = isRetired && session.openStreams == 0 && !session.wantsWrite
+    guard isIdle || (!session.wantsRead && !session.wantsWrite) else { return false }
+    lose(Status(.unavailable, "connection to \(target): the server ended it"))
+    return true
+  }
+
+  // MARK: Events
+
+  private func handle(_ event: borrowing HTTP2Event) {
+    switch event.kind {
+    case .headers, .trailers, .data, .ended, .drained, .closed:
+      guard let user = event.stream.user else { return }
+      let call = Unmanaged<ClientCall>.fromOpaque(user)
+      if event.kind == .closed {
+        didClose(event, call.takeRetainedValue())  // Retained by `attach`.
+      } else {
+        handle(event, call.takeUnretainedValue())
+      }
+    case .settings:
+      if phase == .greeting {
+        phase = .ready
+        if let timeout { context.deadlines.clear(timeout) }
+        timeout = nil
+        channel?.didBecomeReady(self)
+      }
+    case .goAway:
+      goAwayCode = event.errorCode
+      retire()
+    case .ping, .pingAcknowledged: break
+    }
+  }
+
+  @inline(__always)
+  private func handle(_ event: borrowing HTTP2Event, _ call: ClientCall) {
+    switch event.kind {
+    case .data:
+      let bytes = event.data
+      // Messages are handed over before this returns, so the window can be given back at once; a
+      // half message needs it to become whole, and its length is within the limit.
+      session.consume(event.stream, bytes.count)
+      call.received(bytes)
+      if event.endsStream { endWithoutStatus(call) }
+    case .headers:
+      if event.fieldsTooLarge { return call.abort(ClientConnection.fieldsTooLarge) }
+      if event.endsStream {
+        end(call, ResponseFields.status(in: event.fields, httpStatus: event.status))
+      } else if let objection = ResponseFields.objection(
+        to: event.fields, httpStatus: event.status)
+      {
+        call.abort(objection)
+      }
+    case .trailers:
+      if event.fieldsTooLarge { return call.abort(ClientConnection.fieldsTooLarge) }
+      end(call, ResponseFields.status(in: event.fields, httpStatus: 200))
+    case .ended: endWithoutStatus(call)
+    case .drained: call.drained()
+    default: break
+    }
+  }
+
+  private static let fieldsTooLarge = Status(
+    .resourceExhausted, "the response's header list is longer than the limit")
+
+  private func endWithoutStatus(_ call: ClientCall) {
+    end(call, Status(.unknown, "the server ended the call without grpc-status"))
+  }
+
+  private func end(_ call: ClientCall, _ status: Status) {
+    if let stream = call.stream {
+      // The server wants nothing more. A stream that can be ended in order is; what flow control
+      // still holds is dropped.
+      if stream.queuedBytes == 0 {
+        session.finish(stream, trailers: nil)
+      } else {
+        session.reset(stream, .cancel)
+      }
+    }
+    call.ended(status)
+  }
+
+  private func didClose(_ event: borrowing HTTP2Event, _ call: ClientCall) {
+    event.stream.user = nil
+    if call.phase == .open { call.finish(statusOfReset(event.errorCode, call)) }
+    call.detach()
+    if call.isReusable { context.giveCall(call) }
+  }
+
+  private func statusOfReset(_ code: HTTP2ErrorCode, _ call: ClientCall) -> Status {
+    if call.deadlineNanoseconds <= EventLoop.clock {
+      return Status(.deadlineExceeded, "the deadline passed before the call ended")
+    }
+    if let lossStatus { return lossStatus }
+    if code == .refusedStream {
+      return Status(
+        .unavailable,
+        isRetired
+          ? "the server is going away (\(goAwayCode)); the call was not started"
+          : "the server refused the stream; the call was not started")
+    }
+    return Status(
+      StatusCode(http2ErrorCode: code.rawValue), "the server reset the stream (\(code))")
+  }
+
+  // MARK: The end
+
+  /// No new calls; those under way go on.
+  func retire() {
+    if isRetired { return }
+    isRetired = true
+    channel?.didRetire(self)
+  }
+
+  /// Ends the connection from within a method its owner called.
+  func loseLater(_ reason: Status) { context.later { [self] in lose(reason) } }
+
+  /// Ends the connection and fails its calls with `reason`. Never called from the session's events.
+  func lose(_ reason: Status) {
+    if phase == .closed { return }
+    let wasReady = phase == .ready
+    phase = .closed
+    isRetired = true
+    lossStatus = reason
+    delay = nil
+    timeout = nil
+    // First, so that calls begun by the completions below go elsewhere.
+    channel?.didLose(self, wasReady: wasReady, reason)
+    if let stream {
+      self.stream = nil
+      sayGoodbye(stream)
+      stream.close()
+    }
+    attempt?.close()
+    attempt = nil
+    session.closeAll(.noError) { handle($0) }
+  }
+
+  /// A GOAWAY for the server's log; nobody waits for it to be sent.
+  private func sayGoodbye(_ stream: ByteStream) {
+    session.submitGoAway(.noError)
+    let output = context.http2.output
+    _ = session.drain(limit: ClientConnection.framingBatchBytes) { handle($0) }
+    _ = stream.write(output.bytes)
+    output.removeAll()
+  }
+
+  /// The channel is gone: closes without telling anyone.
+  func abandon() {
+    guard phase != .closed else { return }
+    phase = .closed
+    delay = nil
+    timeout = nil
+    stream?.close()
+    stream = nil
+    attempt?.close()
+    attempt = nil
+    session.closeAll(.noError) { event in
+      guard let user = event.stream.user else { return }
+      Unmanaged<ClientCall>.fromOpaque(user).release()  // Retained by `attach`.
+    }
+  }
+}

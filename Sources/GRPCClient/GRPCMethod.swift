@@ -1,0 +1,71 @@
+internal import GRPCWire
+internal import HTTP2
+
+/// One method of a channel's server with its request headers made ready.
+///
+/// A call without metadata and with one of the few timeouts seen so far costs no copy: the whole
+/// list is constant. Made by `GRPCChannel.method(_:)`, valid for channels of the same context and
+/// target.
+package final class GRPCMethod {
+  package let path: String
+  let context: GRPCClientContext
+  private let authority: String
+  private let untimed: HTTP2FieldList
+  /// Lists that differ in their timeout. Constant lists are never freed, so there are only so many.
+  private var timed: [(nanoseconds: UInt64, fields: HTTP2FieldList)] = []
+  private static let timedLimit = 4
+
+  init(path: String, authority: String, context: GRPCClientContext) {
+    self.path = path
+    self.authority = authority
+    self.context = context
+    untimed = context.http2.constantFields(
+      GRPCMethod.leading(path, authority) + GRPCMethod.trailing(context))
+  }
+
+  /// The fields of one call, valid until the next is asked for.
+  ///
+  /// - Parameter timeoutNanoseconds: `.max` = none.
+  func fields(timeoutNanoseconds: UInt64, metadata: CallMetadata?) -> HTTP2FieldList {
+    if metadata?.isEmpty ?? true {
+      if timeoutNanoseconds == .max { return untimed }
+      for entry in timed where entry.nanoseconds == timeoutNanoseconds { return entry.fields }
+      if timed.count < GRPCMethod.timedLimit {
+        let timeout = ("grpc-timeout", GRPCTimeout.format(nanoseconds: timeoutNanoseconds))
+        let fields = context.http2.constantFields(
+          GRPCMethod.leading(path, authority) + [timeout] + GRPCMethod.trailing(context))
+        timed.append((timeoutNanoseconds, fields))
+        return fields
+      }
+    }
+    return build(timeoutNanoseconds, metadata)
+  }
+
+  private func build(_ timeoutNanoseconds: UInt64, _ metadata: CallMetadata?) -> HTTP2FieldList {
+    let fields = context.scratchFields
+    fields.removeAll()
+    for (name, value) in GRPCMethod.leading(path, authority) { fields.append(name, value) }
+    if timeoutNanoseconds != .max {
+      fields.append(
+        "grpc-timeout", GRPCTimeout.format(nanoseconds: timeoutNanoseconds), isIndexed: false)
+    }
+    for (name, value) in GRPCMethod.trailing(context) { fields.append(name, value) }
+    if let metadata {
+      for entry in metadata.entries { fields.append(entry.name, entry.value) }
+    }
+    return fields
+  }
+
+  private static func leading(
+    _ path: String, _ authority: String
+  ) -> [(name: String, value: String)] {
+    [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", authority)]
+  }
+
+  private static func trailing(_ context: GRPCClientContext) -> [(name: String, value: String)] {
+    [
+      ("te", "trailers"), ("content-type", "application/grpc"),
+      ("user-agent", context.options.userAgent),
+    ]
+  }
+}
