@@ -79,6 +79,7 @@ let package = Package(
     tests("BlockMessagesTests", ["BlockMessages", "TestSupport"]),
     tests("BlockServiceTests", ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks"]),
     tests("WorkloadsTests", ["Workloads", "TestSupport"]),
+    tests("QuireLoadTests", ["quire-load", "Workloads", "BlockMessages"]),
     program("BlockPoolBenchmark", ["KVBlocks"], path: "Tests/Benchmarks/BlockPoolBenchmark"),
   ]
 )

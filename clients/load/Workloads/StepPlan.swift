@@ -7,6 +7,11 @@ package struct StepPlan {
   package struct Addition: Equatable, BitwiseCopyable {
     package var sequence: UInt64
     package var tokens: UInt32
+
+    package init(sequence: UInt64, tokens: UInt32) {
+      self.sequence = sequence
+      self.tokens = tokens
+    }
   }
 
   /// Sequences that are done with.
