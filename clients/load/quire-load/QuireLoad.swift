@@ -12,22 +12,68 @@ enum QuireLoad {
     do throws(UsageError) {
       command = try LoadCommand.parse(Array(CommandLine.arguments.dropFirst()))
     } catch {
-      complain("\(error); see quire-load --help")
-      exit(ExitCode.usage.rawValue)
+      stop(.usage, "\(error); see quire-load --help")
     }
     switch command {
-    case .help: print(LoadCommand.usage, terminator: "")
-    case .version: print("quire-load \(version)")
+    case .help: write(LoadCommand.usage, to: STDOUT_FILENO)
+    case .version: write("quire-load \(version)\n", to: STDOUT_FILENO)
     case .generate(_, let seed, let requests):
-      print(
-        MooncakeWriter.text(of: ChatSystemPrompt.plan(seed: seed, limit: requests)), terminator: "")
-    case .replay, .run:
-      complain("not connected yet")
-      exit(ExitCode.usage.rawValue)
+      let plan = ChatSystemPrompt.plan(seed: seed, limit: requests)
+      guard write(MooncakeWriter.text(of: plan), to: STDOUT_FILENO) else {
+        stop(.usage, "standard output cannot be written: \(String(cString: strerror(errno)))")
+      }
+    case .replay(let path, let isDequantised, let options):
+      let plan = readPlan(path, isDequantised, options)
+      play(plan, "replay \(path)", options)
+    case .run(let scenario, let seconds, let options):
+      let plan = ChatSystemPrompt.plan(
+        seed: options.seed, limit: options.limit, durationSeconds: seconds)
+      guard !plan.requests.isEmpty else {
+        stop(.usage, "--duration is so short that no request arrives")
+      }
+      play(plan, "run \(scenario)", options)
     }
   }
 
-  static func complain(_ text: String) {
+  private static func readPlan(
+    _ path: String, _ isDequantised: Bool, _ options: RunOptions
+  ) -> RequestPlan {
+    do throws(TraceError) {
+      var plan = try RequestPlan.trace(path: path, limit: options.limit)
+      if isDequantised, plan.dequantise(seed: options.seed) == nil {
+        complain("--dequantise: no two requests share an instant; played as it is")
+      }
+      return plan
+    } catch {
+      stop(.usage, "\(error)")
+    }
+  }
+
+  private static func play(_ plan: RequestPlan, _ command: String, _ options: RunOptions) -> Never {
+    // A report that cannot be written is better known before the run than after it.
+    if let path = options.jsonPath, !writeFile("", path: path) {
+      stop(.usage, "--json: \(path) cannot be written: \(String(cString: strerror(errno)))")
+    }
+    let report: RunReport
+    do throws(RunFailure) {
+      let run = try LoadRun(plan: plan, options: options)
+      report = try run.play(command: command, version: version)
+    } catch {
+      stop(error.code, error.message)
+    }
+    write(report.text, to: STDOUT_FILENO)
+    if let path = options.jsonPath, !writeFile(report.json, path: path) {
+      stop(.usage, "--json: \(path) cannot be written: \(String(cString: strerror(errno)))")
+    }
+    exit(report.exitCode.rawValue)
+  }
+
+  private static func complain(_ text: String) {
     write("quire-load: \(text)\n", to: STDERR_FILENO)
+  }
+
+  private static func stop(_ code: ExitCode, _ text: String) -> Never {
+    complain(text)
+    exit(code.rawValue)
   }
 }
