@@ -201,7 +201,8 @@ package final class GRPCChannel {
     }
     call.attach(stream, of: connection)
     if timeout != .max {
-      call.expire(at: context.loop.now &+ timeout, in: context.deadlines)
+      // Not the turn's time: a tool may have waited for its user since the last turn.
+      call.expire(at: EventLoop.clock &+ timeout, in: context.deadlines)
     }
     return connection
   }
