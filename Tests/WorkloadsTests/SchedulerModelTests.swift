@@ -195,7 +195,9 @@ func cancelling() {
     model.apply(result, to: step, sent: due, received: due)
   }
   #expect(pool.sequenceCount == 10)
-  model.cancel()
+  // Between two ticks: what is held is freed at once, not at the next tick.
+  model.cancel(at: 275 * millisecond)
+  #expect(model.nextInstant == 275 * millisecond)
   play(&model, &pool, service: { _ in 400 * millisecond })
   #expect(pool.sequenceCount == 0)
   #expect(pool.freeBlocks == 8)

@@ -43,7 +43,8 @@ extension RunReport {
   }
 
   private func writeLatency(_ text: inout TextTable) {
-    text.head("Latency, milliseconds", "'response' counts from the instant a step was due")
+    text.head(
+      "Latency in milliseconds", "what a step cost, and a request's wait for its first blocks")
     text.columns("", Self.percentiles.map(\.label))
     text.columns("response", Self.cells(metrics.response))
     text.columns("service", Self.cells(metrics.service))
@@ -149,7 +150,7 @@ private struct TextTable {
 
   mutating func head(_ title: String, _ remark: String?) {
     lines.append("")
-    lines.append(remark.map { "\(title) (\($0))" } ?? title)
+    lines.append(remark.map { "\(title): \($0)" } ?? title)
   }
 
   mutating func row(_ name: String, _ value: String, _ meaning: String) {

@@ -71,7 +71,10 @@ package struct SchedulerModel {
   private var filledSlots = 0
   private var available: UInt32
   private var tick: Double = -1
+  /// When the step under way was due.
+  private var due: UInt64 = 0
   private var isUnderWay = false
+  private var cancelledAt = UInt64.max
   private var lastReceived: UInt64 = 0
   // Kept from step to step, so that a step allocates nothing once they have grown.
   private var isPreempted: [Bool] = []
@@ -98,7 +101,7 @@ package struct SchedulerModel {
   /// When the next step is due; nil when there is none left. Ticks in which nothing waits, runs or
   /// ends are no steps.
   package var nextInstant: UInt64? {
-    nextTick.map { UInt64($0 * interval) }
+    nextTick.map { min(UInt64($0 * interval), cancelledAt) }
   }
 
   private var nextTick: Double? {
@@ -135,13 +138,17 @@ package struct SchedulerModel {
   /// Fills in the step due at `nextInstant`. O(running + what is new).
   package mutating func planStep(_ step: inout StepPlan) {
     precondition(!isUnderWay, "a step is planned before the answer to the one before")
-    guard let due = nextTick else { preconditionFailure("no step is due") }
+    guard let next = nextTick, let instant = nextInstant else {
+      preconditionFailure("no step is due")
+    }
     isUnderWay = true
-    metrics.blockUsage.change(to: metrics.blockUsage.latest, after: due - max(tick, 0))
-    metrics.slotUsage.change(to: metrics.slotUsage.latest, after: due - max(tick, 0))
-    metrics.running.change(to: metrics.running.latest, after: due - max(tick, 0))
-    metrics.waiting.change(to: metrics.waiting.latest, after: due - max(tick, 0))
-    tick = due
+    let passed = next - max(tick, 0)
+    metrics.blockUsage.change(to: metrics.blockUsage.latest, after: passed)
+    metrics.slotUsage.change(to: metrics.slotUsage.latest, after: passed)
+    metrics.running.change(to: metrics.running.latest, after: passed)
+    metrics.waiting.change(to: metrics.waiting.latest, after: passed)
+    tick = next
+    due = instant
     step.removeAll()
 
     var estimate = Int(available)
@@ -151,8 +158,7 @@ package struct SchedulerModel {
     }
     for request in running { step.decoded.append(sequence(request)) }
 
-    let now = UInt64(due * interval)
-    while nextArrival < requests.count, arrival(nextArrival) <= now {
+    while nextArrival < requests.count, arrival(nextArrival) <= due {
       let request = Int32(nextArrival)
       let tokens = plan.requests[nextArrival].inputTokens
       step.added.append(StepPlan.Addition(sequence: sequence(request), tokens: tokens))
@@ -212,9 +218,11 @@ package struct SchedulerModel {
     }
   }
 
-  /// No more arrivals, and whatever is held is freed by the next step. Only between steps.
-  package mutating func cancel() {
+  /// No more arrivals, and whatever is held is freed by the next step, which is due `now` instead of
+  /// at its tick. Only between steps.
+  package mutating func cancel(at now: UInt64) {
     precondition(!isUnderWay, "cancelled while a step is under way")
+    cancelledAt = now
     nextArrival = requests.count
     for request in running { end(request, .cancelled) }
     running.removeAll()
@@ -416,7 +424,6 @@ package struct SchedulerModel {
   // MARK: - Times and troubles
 
   private mutating func time(sent: UInt64, received: UInt64) {
-    let due = UInt64(tick * interval)
     precondition(sent >= due && received >= sent, "time runs backwards")
     metrics.steps += 1
     metrics.response.record(received - due)

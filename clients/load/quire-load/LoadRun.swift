@@ -73,12 +73,12 @@ final class LoadRun {
     while let due = model.nextInstant, model.failure == nil {
       if interruption == nil, let reason = reasonToStop(model, start) {
         interruption = reason
-        model.cancel()
+        model.cancel(at: max(EventLoop.clock, start) - start)
         continue
       }
-      if !wait(until: start + due), interruption == nil { continue }
+      if interruption == nil, !wait(until: start + due) { continue }
       perform(&model, start)
-      status.show(model, at: EventLoop.clock - start)
+      status.show(model, at: received - start)
     }
     let lost = model.failure
     if lost != nil { cleanUp(&model, start) }
@@ -103,7 +103,7 @@ final class LoadRun {
     model.planStep(&stepPlan)
     let request = codec.request(for: stepPlan, ignoresMissing: isCleaningUp)
     var isRead = false
-    let sent = EventLoop.clock
+    let sent = max(EventLoop.clock, start)
     let status = call(step, request) { reply in
       isRead = StepCodec.read(reply, to: self.stepPlan, into: &self.result)
     }
@@ -115,22 +115,19 @@ final class LoadRun {
       result.removeAll()
       result.refused = Refused(reason: 15, detail: "the reply to Scheduler.Step makes no sense")
     }
-    model.apply(
-      result, to: stepPlan, sent: sent - start, received: max(received, sent) - start)
+    received = max(received, sent)
+    model.apply(result, to: stepPlan, sent: sent - start, received: received - start)
   }
 
   /// After a failure: one attempt to free whatever the pool may hold for this run.
   private func cleanUp(_ model: inout SchedulerModel, _ start: UInt64) {
-    model.cancel()
-    guard let due = model.nextInstant else { return }
-    while EventLoop.clock < start + due { loop.runOneTurn(waiting: false) }
-    perform(&model, start, isCleaningUp: true)
+    model.cancel(at: max(EventLoop.clock, start) - start)
+    if !model.isDone { perform(&model, start, isCleaningUp: true) }
   }
 
   private func reasonToStop(_ model: SchedulerModel, _ start: UInt64) -> String? {
     if isInterrupted { return "stopped by a signal" }
-    let now = EventLoop.clock - start
-    if let since = model.blockedSince, now > since, now - since > Self.patience {
+    if let since = model.blockedSince, EventLoop.clock > start + since + Self.patience {
       return "nothing fits and nothing of this run is left to finish: "
         + "somebody else holds the pool's blocks"
     }
