@@ -12,6 +12,8 @@ package final class GRPCServer {
   package let loop: EventLoop
   package let options: ServerOptions
 
+  /// Kept for services that look into their own table.
+  private let services: ServiceTable
   let context: HTTP2Context
   let dispatch: DispatchTable
   let deadlines: DeadlineQueue
@@ -38,6 +40,7 @@ package final class GRPCServer {
   ) {
     self.loop = loop
     self.options = options
+    self.services = services
     context = HTTP2Context(options.http2)
     dispatch = DispatchTable(services)
     deadlines = DeadlineQueue(on: loop)

@@ -77,7 +77,10 @@ final class ServerCall: ReplyWriter, CallContext {
       return
     }
     let expiry =
-      self.expiry ?? Deadline { [unowned(unsafe) self] in fail(ServerCall.deadlineExceeded) }
+      self.expiry
+      ?? Deadline { [unowned(unsafe) self] in
+        fail(ServerCall.deadlineExceeded, timeHasRunOut: true)
+      }
     self.expiry = expiry
     server.deadlines.set(expiry, at: expiresAt)
   }
@@ -218,11 +221,11 @@ final class ServerCall: ReplyWriter, CallContext {
 
   // MARK: What goes to the client
 
-  /// Ends the call with an error of the transport's.
-  func fail(_ status: Status) {
+  /// Ends the call with an error of the transport's. Messages that are queued go first, unless time
+  /// has run out: then flow control could hold them, and the status behind them, back for ever.
+  func fail(_ status: Status, timeHasRunOut: Bool = false) {
     guard !isOver, let connection, let stream else { return }
-    if hasSentHeaders, stream.queuedBytes > 0 {
-      // Flow control may hold the rest back for ever; trailers cannot overtake it.
+    if timeHasRunOut, hasSentHeaders, stream.queuedBytes > 0 {
       connection.session.reset(stream, .cancel)
       connection.scheduleFlush()
     } else if hasSentHeaders {

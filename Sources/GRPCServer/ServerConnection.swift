@@ -237,7 +237,8 @@ final class ServerConnection: ByteStreamHandler {
   func cancelAndClose() {
     session.forEachOpenStream { stream in
       guard let call = ServerCall.of(stream) else { return }
-      call.takeUnretainedValue().fail(Status(.unavailable, "the server is shutting down"))
+      call.takeUnretainedValue().fail(
+        Status(.unavailable, "the server is shutting down"), timeHasRunOut: true)
     }
     sendGoAway()
     closeAfterFlush = true

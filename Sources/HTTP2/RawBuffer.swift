@@ -15,7 +15,8 @@ struct RawBuffer {
   /// Room for `size` more bytes at the end, to be filled at once.
   @inline(__always)
   mutating func append(_ size: Int) -> UnsafeMutableRawPointer {
-    if tail + size > capacity { makeRoom(size) }
+    // Not `>`: an empty buffer has no place to name, even for nothing.
+    if tail + size >= capacity { makeRoom(size) }
     let place = base.unsafelyUnwrapped + tail
     tail += size
     return place
@@ -29,12 +30,12 @@ struct RawBuffer {
   @inline(never)
   private mutating func makeRoom(_ size: Int) {
     let used = count
-    if let base, used + size <= capacity, head >= capacity / 2 {
+    if let base, used + size < capacity, head >= capacity / 2 {
       // Amortised: what is moved is no more than what was read since the last move.
       base.copyMemory(from: base + head, byteCount: used)
     } else {
       var larger = max(256, capacity)
-      while larger < used + size { larger *= 2 }
+      while larger <= used + size { larger *= 2 }
       let moved = UnsafeMutableRawPointer.allocate(byteCount: larger, alignment: 16)
       if let base {
         moved.copyMemory(from: base + head, byteCount: used)

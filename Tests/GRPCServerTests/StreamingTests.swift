@@ -1,0 +1,166 @@
+import GRPCServer
+import GRPCWire
+import HTTP2
+import Testing
+import UVLoop
+
+@Suite("streaming calls")
+struct StreamingTests {
+  @Test("a bidirectional stream answers message by message and ends with the client")
+  func bidi() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    let call = client.begin("/test.Echo/Bidi")
+    client.send(call, [1])
+    harness.run("first") { call.messages == [[1]] }
+    client.send(call, [2, 2])
+    harness.run("second") { call.messages == [[1], [2, 2]] }
+    #expect(call.closed == nil)
+    client.end(call)
+    harness.run("end") { call.closed != nil }
+    #expect(call.grpcStatus == "0" && call.closed == .noError)
+    harness.finish([client])
+  }
+
+  @Test("a client stream is collected into one answer")
+  func clientStreaming() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    let call = client.begin("/test.Echo/Collect")
+    for _ in 0..<100 { client.send(call, [UInt8](repeating: 1, count: 1_000)) }
+    client.end(call)
+    harness.run("end") { call.closed != nil }
+    #expect(call.messages == [[0, 1, 0x86, 0xA0]] && call.grpcStatus == "0")
+    harness.finish([client])
+  }
+
+  @Test("a server stream answers one request many times, and takes no second")
+  func serverStreaming() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    let call = client.unary("/test.Echo/Repeat", [4])
+    let second = client.begin("/test.Echo/Repeat")
+    client.send(second, [1])
+    client.send(second, [2], ends: true)
+    harness.run("end") { call.closed != nil && second.closed != nil }
+    #expect(call.messages == [[4], [4], [4]] && call.grpcStatus == "0")
+    #expect(second.grpcStatus == "13" && second.messages.isEmpty)
+    harness.finish([client])
+  }
+
+  @Test("a handler may refuse before it takes a message")
+  func refuse() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    let call = client.begin("/test.Echo/Refuse")
+    client.flush()
+    harness.run("end") { call.closed != nil }
+    #expect(call.blocks == 1 && call.grpcStatus == "7" && call.grpcMessage == "not you")
+    harness.finish([client])
+  }
+
+  @Test("a reset cancels the handler, and what it sends afterwards goes nowhere")
+  func reset() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    let call = client.begin("/test.Echo/Silent")
+    client.send(call, [1])
+    harness.run("message") { harness.echo.silent.first?.received == 1 }
+    client.reset(call)
+    harness.run("cancellation") { harness.echo.silent[0].cancellation != nil }
+    let silent = harness.echo.silent[0]
+    #expect(silent.cancellation?.code == .cancelled)
+    // Another call takes the pooled object; the first handler must not reach it.
+    let other = client.begin("/test.Echo/Silent")
+    client.send(other, [1])
+    harness.run("other") { harness.echo.silent.count == 2 }
+    silent.responses.send(byteCount: 1) { $0.storeBytes(of: 1, as: UInt8.self) }
+    silent.responses.finish(.ok)
+    #expect(silent.responses.queuedBytes == 0)
+    harness.echo.silent[1].responses.finish(Status(.aborted))
+    harness.run("end") { other.closed != nil }
+    #expect(other.grpcStatus == "10" && other.data.isEmpty)
+    harness.finish([client])
+  }
+
+  @Test("a lost connection cancels its calls")
+  func lostConnection() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    let call = client.begin("/test.Echo/Silent")
+    client.send(call, [1])
+    harness.run("message") { harness.echo.silent.first?.received == 1 }
+    client.close()
+    harness.run("cancellation") { harness.echo.silent[0].cancellation != nil }
+    #expect(harness.echo.silent[0].cancellation?.code == .cancelled)
+    harness.finish()
+  }
+
+  @Test("a deadline ends the call on both sides", arguments: [false, true])
+  func deadline(hasAnswered: Bool) throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    let call = client.begin("/test.Echo/Silent", ["grpc-timeout": "60m"])
+    client.send(call, [1])
+    harness.run("message") { harness.echo.silent.first?.received == 1 }
+    let silent = harness.echo.silent[0]
+    if hasAnswered { silent.responses.send(byteCount: 0) { _ in } }
+    harness.run("expiry") { call.closed != nil }
+    #expect(call.grpcStatus == "4" && call.blocks == (hasAnswered ? 2 : 1))
+    #expect(silent.cancellation?.code == .deadlineExceeded)
+    // A late result is ignored.
+    silent.responses.finish(.ok)
+    harness.finish([client])
+  }
+
+  @Test("a slow reader stops its own requests from being read, and drains later")
+  func backpressure() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    client.consumes = false
+    let call = client.begin("/test.Echo/Silent")
+    client.send(call, [1])
+    harness.run("begin") { harness.echo.silent.first?.received == 1 }
+    let silent = harness.echo.silent[0]
+    // The client's window of 1 MiB takes the first part; the rest waits.
+    for _ in 0..<20 {
+      silent.responses.send(byteCount: 100_000) {
+        $0.initializeMemory(as: UInt8.self, repeating: 7, count: 100_000)
+      }
+    }
+    harness.run("window") { call.data.count == 1 << 20 }
+    #expect(silent.responses.queuedBytes == 20 * 100_005 - 1 << 20)
+    #expect(harness.server.statistics.bufferedBytes >= silent.responses.queuedBytes)
+    // Uploads stop at the stream window: what arrives is not given back.
+    for _ in 0..<30 { client.send(call, [UInt8](repeating: 2, count: 100_000)) }
+    harness.run("upload stops") {
+      call.stream.queuedBytes > 0 && silent.received >= 1_000_000
+    }
+    for _ in 0..<50 { harness.loop.runOneTurn(waiting: false) }
+    #expect(silent.received < 1 << 20)
+    #expect(silent.drains == 0)
+    client.consumeAll()
+    harness.run("all") { call.data.count == 20 * 100_005 && silent.received == 3_000_001 }
+    #expect(silent.drains == 1)
+    silent.responses.finish(.ok)
+    harness.run("end") { call.closed != nil }
+    #expect(call.messages.count == 20)
+    harness.finish([client])
+  }
+
+  @Test("twenty megabytes echo through small windows")
+  func volume() throws {
+    var options = ServerOptions()
+    options.http2.streamWindowBytes = 100_000
+    let harness = try Harness(options: options)
+    let client = try harness.connect()
+    let call = client.begin("/test.Echo/Bidi")
+    for index in 0..<200 { client.send(call, [UInt8](repeating: UInt8(index), count: 100_000)) }
+    client.end(call)
+    harness.run("end") { call.closed != nil }
+    let messages = call.messages
+    #expect(messages.count == 200)
+    #expect(messages.enumerated().allSatisfy { $1.count == 100_000 && $1[99_999] == UInt8($0) })
+    harness.finish([client])
+  }
+}
