@@ -1,0 +1,139 @@
+package import GRPCWire
+
+/// `grpc.health.v1.Health`: Check, Watch and List over a table of service names that the program
+/// sets. The empty name stands for the server as a whole.
+package final class HealthService {
+  private enum Serving: UInt64 {
+    case serving = 1
+    case notServing = 2
+    /// Only ever said by Watch.
+    case serviceUnknown = 3
+  }
+
+  private static let prefix = "/grpc.health.v1.Health/"
+  private var states: [String: Serving] = [:]
+  /// Watchers by the name they watch; a name need not be known (yet).
+  private var watchers: [String: [HealthWatcher]] = [:]
+
+  /// Registers the three methods; the table keeps the service alive. Nothing is serving until it is said to be.
+  package init(_ table: ServiceTable) {
+    table.unary(HealthService.prefix + "Check") { [self] request, reply, _ in
+      check(request, reply)
+    }
+    table.unary(HealthService.prefix + "List") { [self] _, reply, _ in list(reply) }
+    table.streaming(HealthService.prefix + "Watch", isClientStreaming: false) {
+      [self] responses, _ in HealthWatcher(self, responses)
+    }
+  }
+
+  /// Sets a service's state and tells those who watch it, if it changed.
+  package func setServing(_ service: String, _ isServing: Bool) {
+    let state: Serving = isServing ? .serving : .notServing
+    if states.updateValue(state, forKey: service) == state { return }
+    for watcher in watchers[service] ?? [] { watcher.send(HealthService.response(state)) }
+  }
+
+  /// Every known service stops serving: the first step of a graceful stop.
+  package func setAllNotServing() {
+    for service in states.keys.sorted() { setServing(service, false) }
+  }
+
+  private func check(_ request: UnsafeRawBufferPointer, _ reply: any ReplyWriter) -> Status {
+    guard let service = HealthService.service(in: request) else {
+      return Status(.internal, "malformed HealthCheckRequest")
+    }
+    guard let state = states[service] else {
+      return Status(.notFound, "unknown service '\(service)'")
+    }
+    reply.write(HealthService.response(state))
+    return .ok
+  }
+
+  private func list(_ reply: any ReplyWriter) -> Status {
+    var writer = ProtoWriter()
+    for (service, state) in states.sorted(by: { $0.key < $1.key }) {
+      writer.message(1) {
+        $0.string(1, service)
+        $0.bytes(2, HealthService.response(state))
+      }
+    }
+    reply.write(writer.bytes)
+    return .ok
+  }
+
+  fileprivate func watch(_ service: String, _ watcher: HealthWatcher) {
+    watchers[service, default: []].append(watcher)
+    watcher.send(HealthService.response(states[service] ?? .serviceUnknown))
+  }
+
+  fileprivate func forget(_ service: String, _ watcher: HealthWatcher) {
+    watchers[service]?.removeAll { $0 === watcher }
+    if watchers[service]?.isEmpty == true { watchers[service] = nil }
+  }
+
+  /// `HealthCheckRequest{1: service}`; nil when malformed.
+  fileprivate static func service(in request: UnsafeRawBufferPointer) -> String? {
+    var reader = ProtoReader(request)
+    var service = ""
+    while let (number, value) = reader.next() {
+      if number == 1, case .bytes(let bytes) = value {
+        service = String(decoding: bytes, as: UTF8.self)
+      }
+    }
+    return reader.isMalformed ? nil : service
+  }
+
+  /// `HealthCheckResponse{1: status}`.
+  private static func response(_ state: Serving) -> [UInt8] {
+    var writer = ProtoWriter()
+    writer.varint(1, state.rawValue)
+    return writer.bytes
+  }
+}
+
+/// One Watch call: stays open whatever the state is.
+private final class HealthWatcher: RequestStream {
+  private unowned let health: HealthService
+  private let responses: any ResponseStream
+  private var service: String?
+
+  init(_ health: HealthService, _ responses: any ResponseStream) {
+    self.health = health
+    self.responses = responses
+  }
+
+  func received(_ message: UnsafeRawBufferPointer) {
+    guard let service = HealthService.service(in: message) else {
+      responses.finish(Status(.internal, "malformed HealthCheckRequest"))
+      return
+    }
+    self.service = service
+    health.watch(service, self)
+  }
+
+  func send(_ response: [UInt8]) { responses.send(response) }
+  func halfClosed() {}
+  func drained() {}
+  func cancelled(_ status: Status) {
+    if let service { health.forget(service, self) }
+  }
+}
+
+extension ReplyWriter {
+  func write(_ bytes: [UInt8]) {
+    let place = message(byteCount: bytes.count)
+    bytes.withUnsafeBytes { source in
+      if let base = source.baseAddress { place.copyMemory(from: base, byteCount: source.count) }
+    }
+  }
+}
+
+extension ResponseStream {
+  func send(_ bytes: [UInt8]) {
+    send(byteCount: bytes.count) { place in
+      bytes.withUnsafeBytes { source in
+        if let base = source.baseAddress { place.copyMemory(from: base, byteCount: source.count) }
+      }
+    }
+  }
+}
