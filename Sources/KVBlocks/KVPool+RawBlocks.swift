@@ -179,6 +179,7 @@ extension KVPool {
       copies.stamp(copy, stamp)
     }
     guard session != SequenceSlot.none else { return }
+    defer { result.pendingCopies = copies.count }
     var batch = blocks.beginFreeing()
     for id in ids {
       acknowledge(copies.find(id, session: session), in: &batch)

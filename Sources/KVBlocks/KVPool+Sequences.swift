@@ -89,6 +89,7 @@ extension KVPool {
     sessions.slots[Int(session)].sequences += UInt32(children.count)
     activity.forks += 1
     result.affected = UInt32(children.count)
+    result.sharedBlocks = sequences.slots[Int(parentSlot)].blockCount
     run.changed = true
   }
 
@@ -124,6 +125,8 @@ extension KVPool {
     let sequence = sequences.slots + Int(slot)
     sequence.pointee.tokens = old.tokens - request.dropTokens
     sequence.pointee.computed = min(old.computed - request.uncomputeTokens, sequence.pointee.tokens)
+    result.tokens = sequence.pointee.tokens
+    result.computedTokens = sequence.pointee.computed
     if request.uncomputeTokens > 0 || request.dropTokens > 0 { run.changed = true }
     if request.releasesBlocks {
       let kept = blocksFor(UInt64(sequence.pointee.computed))

@@ -48,8 +48,10 @@ package final class KVPool {
   /// Most tokens of one sequence.
   package static let maximumTokens: UInt32 = 1 << 31 - 1
 
-  package init(_ configuration: PoolConfiguration) {
+  /// `revision` is where to go on from when the pool takes the place of another.
+  package init(_ configuration: PoolConfiguration, startingAt revision: Revision = 0) {
     self.configuration = configuration
+    self.revision = revision
     blocks = BlockPool(capacity: configuration.blocks, undo: undo)
     sequences = SequenceTable(undo: undo)
     sessions = SessionTable(undo: undo)

@@ -59,7 +59,7 @@ package struct OperationResult: BitwiseCopyable {
   package var copies = Slice32()
   /// admit, extend: tokens that now have slots thanks to this operation.
   package var scheduledTokens: UInt32 = 0
-  /// add: the sequence's tokens. append: the sequence's tokens after it.
+  /// add: the sequence's tokens. append, rewind: the sequence's tokens after it.
   package var tokens: UInt32 = 0
   /// add: blocks its tokens need.
   package var blocksNeeded: UInt32 = 0
@@ -70,6 +70,12 @@ package struct OperationResult: BitwiseCopyable {
   package var affected: UInt32 = 0
   /// copyOnWrite: the block to write.
   package var block: BlockID = 0
+  /// rewind: the sequence's computed tokens after it.
+  package var computedTokens: UInt32 = 0
+  /// fork: blocks of the parent's table, now shared.
+  package var sharedBlocks: UInt32 = 0
+  /// acknowledgeCopies: copies of the pool still to be acknowledged.
+  package var pendingCopies: UInt32 = 0
   /// Available blocks after this operation.
   package var availableBlocks: UInt32 = 0
 

@@ -153,6 +153,9 @@ struct Seen: Equatable {
     var freed: UInt32 = 0
     var affected: UInt32 = 0
     var block: BlockID = 0
+    var computed: UInt32 = 0
+    var shared: UInt32 = 0
+    var pendingCopies: UInt32 = 0
     var available: UInt32 = 0
   }
 
@@ -178,7 +181,8 @@ struct Seen: Equatable {
           copies: Array(outcome.copies.elements(result.copies)),
           scheduled: result.scheduledTokens, tokens: result.tokens,
           blocksNeeded: result.blocksNeeded, freed: result.freedBlocks, affected: result.affected,
-          block: result.block, available: result.availableBlocks))
+          block: result.block, computed: result.computedTokens, shared: result.sharedBlocks,
+          pendingCopies: result.pendingCopies, available: result.availableBlocks))
     }
   }
 }

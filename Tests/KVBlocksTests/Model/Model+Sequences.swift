@@ -67,6 +67,7 @@ extension Model {
       state.sequences[key(child)] = new
     }
     result.affected = UInt32(children.count)
+    result.shared = UInt32(original.table.count)
     state.forks += 1
     changed = true
   }
@@ -87,6 +88,8 @@ extension Model {
     }
     sequence.tokens -= drop
     sequence.computed = min(sequence.computed - uncompute, sequence.tokens)
+    result.tokens = UInt32(sequence.tokens)
+    result.computed = UInt32(sequence.computed)
     if uncompute + drop > 0 { changed = true }
     if rewind.releasesBlocks {
       let keep = blocksFor(sequence.computed)
