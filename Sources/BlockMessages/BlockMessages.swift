@@ -17,6 +17,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case getStatsRequest
   // Replies, for clients.
   case allocateReply, freeReply, stepReply, poolInfo, stats, sequence, digest
+  case listSequencesReply, listPoolsReply
 
   var isRequest: Bool { rawValue <= Self.getStatsRequest.rawValue }
 
@@ -53,6 +54,8 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .stats: address(quire__v1__stats__init)
     case .sequence: address(quire__v1__sequence__init)
     case .digest: address(quire__v1__digest__init)
+    case .listSequencesReply: address(quire__v1__list_sequences_reply__init)
+    case .listPoolsReply: address(quire__v1__list_pools_reply__init)
     }
   }
 

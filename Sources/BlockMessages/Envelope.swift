@@ -104,9 +104,6 @@ func copyOrders(
   _ orders: UnsafeMutablePointer<UnsafeMutablePointer<Quire__V1__CopyOrder>?>?, _ count: Int
 ) -> [CopyOrderFields] {
   list(orders, count).map { order in
-    let m = order!.pointee  // protobuf-c leaves no gaps in a list of messages.
-    return CopyOrderFields(
-      copyID: m.copy_id, sourceBlock: m.source_block, targetBlock: m.target_block,
-      tokens: m.tokens, sequenceID: m.sequence_id, tableIndex: m.table_index)
+    CopyOrderFields(order!.pointee)  // protobuf-c leaves no gaps in a list of messages.
   }
 }

@@ -11,7 +11,7 @@ internal import CQuireProtos
 /// protobuf-c reports as a failed unpack.
 package final class MessageArena {
   /// What a message of `byteCount` bytes may take up once decoded.
-  package static func budget(byteCount: Int) -> Int { byteCount * 64 + 65_536 }
+  package func budget(byteCount: Int) -> Int { byteCount * growth + 65_536 }
 
   private struct State {
     var cursor: UnsafeMutableRawPointer
@@ -28,14 +28,17 @@ package final class MessageArena {
   /// A slab that grew for one large message stays; one that would be larger than this does not.
   private static let largestSlab = 4 * 1024 * 1024
 
+  /// Bytes of memory allowed per byte of message.
+  private let growth: Int
   private var slab: UnsafeMutableRawPointer
   private var slabBytes: Int
   private let state: UnsafeMutablePointer<State>
   private let allocator: UnsafeMutablePointer<ProtobufCAllocator>
 
-  package init(slabBytes: Int = 64 * 1024) {
+  package init(slabBytes: Int = 64 * 1024, growth: Int = 64) {
     precondition(slabBytes > 0 && slabBytes % Self.alignment == 0, "a slab is whole alignments")
     self.slabBytes = slabBytes
+    self.growth = growth
     slab = .allocate(byteCount: slabBytes, alignment: Self.alignment)
     state = .allocate(capacity: 1)
     state.initialize(to: State(cursor: slab, end: slab + slabBytes))
@@ -59,13 +62,13 @@ package final class MessageArena {
   /// Whether an allocation failed for want of budget since the last reset.
   package var isExhausted: Bool { state.pointee.isExhausted }
 
-  /// Takes back all memory and allows `budget` bytes for the next message.
-  package func reset(budget: Int) {
+  /// Takes back all memory and allows the next message its budget.
+  package func reset(forMessageOf byteCount: Int) {
     if state.pointee.overflow != nil {
       releaseOverflow()
       growSlab(toHold: state.pointee.used)
     }
-    state.pointee = State(cursor: slab, end: slab + slabBytes, budget: budget)
+    state.pointee = State(cursor: slab, end: slab + slabBytes, budget: budget(byteCount: byteCount))
   }
 
   /// Unpacks `bytes` as the message that `descriptor` describes; nil when they are no such message

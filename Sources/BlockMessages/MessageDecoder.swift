@@ -20,11 +20,11 @@ package final class MessageDecoder {
   package func decode<Message: WireMessage>(
     _ type: Message.Type, from bytes: UnsafeRawBufferPointer
   ) throws(DecodeFailure) -> Message {
-    arena.reset(budget: MessageArena.budget(byteCount: bytes.count))
+    arena.reset(forMessageOf: bytes.count)
     let kind = Message.kind
     guard let message = arena.unpack(contract.descriptor(of: kind), from: bytes) else {
       if arena.isExhausted {
-        throw .tooLarge(budget: MessageArena.budget(byteCount: bytes.count))
+        throw .tooLarge(budget: arena.budget(byteCount: bytes.count))
       }
       throw .malformed(contract.name(of: kind))
     }

@@ -21,6 +21,8 @@ final class RequestContract {
     var caseNumber: UInt32
     /// Plan of the nested message.
     var plan: Int
+    /// Bytes that a string may have.
+    var mostBytes = 0
     var field: UnsafePointer<ProtobufCFieldDescriptor>
   }
 
@@ -107,9 +109,7 @@ final class RequestContract {
       return refuse(check, &finding)
     case .text:
       let bytes = value.load(as: ProtobufCBinaryData.self)
-      guard let problem = textProblem(.init(start: bytes.data, count: bytes.len)) else {
-        return true
-      }
+      guard let problem = problem(of: bytes, check) else { return true }
       finding.failure = { .invalid(field: $0, problem: problem) }
       finding.path.append(name(check))
       return false
@@ -128,6 +128,11 @@ final class RequestContract {
     case .messages:
       return passesAll(message, check, &finding)
     }
+  }
+
+  private func problem(of bytes: ProtobufCBinaryData, _ check: Check) -> String? {
+    if bytes.len > check.mostBytes { return "must be at most \(check.mostBytes) bytes" }
+    return textProblem(BlockMessages.text(bytes))
   }
 
   private func passesAll(
@@ -212,10 +217,11 @@ final class RequestContract {
         check.look = isList ? .enumerations : .enumeration
         return check
       }
-      guard ServedFields.text.contains("\(message).\(String(cString: field.pointee.name))") else {
-        return nil
-      }
+      guard
+        let mostBytes = ServedFields.text["\(message).\(String(cString: field.pointee.name))"]
+      else { return nil }
       precondition(!isList && field.pointee.type == PROTOBUF_C_TYPE_BYTES, "text is one string")
+      check.mostBytes = mostBytes
       check.look = .text
       return check
     }

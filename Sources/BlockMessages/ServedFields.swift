@@ -77,13 +77,13 @@ enum ServedFields {
     "quire.v1.GetStatsRequest": ["call", "include"],
   ]
 
-  /// The served fields that are strings on the wire. protobuf-c sees bytes, for it cuts strings at a
-  /// NUL; the decoder checks them instead.
-  static let text: Set<String> = [
-    "quire.v1.Call.pool",
-    "quire.v1.SequenceOptions.label",
-    "quire.v1.ListSequencesRequest.page_token",
-    "quire.v1.CreatePoolRequest.name",
-    "quire.v1.ListPoolsRequest.page_token",
+  /// The served fields that are strings on the wire, and how many bytes they may have. protobuf-c
+  /// sees bytes, for it cuts strings at a NUL; the decoder checks them instead.
+  static let text: [String: Int] = [
+    "quire.v1.Call.pool": 128,
+    "quire.v1.SequenceOptions.label": 256,
+    "quire.v1.ListSequencesRequest.page_token": 128,
+    "quire.v1.CreatePoolRequest.name": 128,
+    "quire.v1.ListPoolsRequest.page_token": 128,
   ]
 }

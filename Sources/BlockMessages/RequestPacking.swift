@@ -1,0 +1,314 @@
+// What clients send. Requests are values; `MessagePacker` packs them. Every request of one operation
+// has the same shape, `{ call = 1, <operation> = 2 }`, and a step holds the same operations in a
+// list, so an operation is packed by one function wherever it goes.
+
+/// The values of a `Call`. Those this server does not serve yet are here for the ones that do.
+package struct CallFields: Equatable, Sendable {
+  /// Empty = "default".
+  package var pool: String
+  package var session: UInt64
+  package var opID: UInt64
+  package var ifRevision: UInt64
+  package var isDryRun: Bool
+
+  package init(
+    pool: String = "", session: UInt64 = 0, opID: UInt64 = 0, ifRevision: UInt64 = 0,
+    isDryRun: Bool = false
+  ) {
+    self.pool = pool
+    self.session = session
+    self.opID = opID
+    self.ifRevision = ifRevision
+    self.isDryRun = isDryRun
+  }
+}
+
+/// The values of an `Op`.
+package enum OperationFields: Equatable, Sendable {
+  case allocate(count: UInt32)
+  case freeBlocks([UInt32], generations: [UInt32] = [])
+  case forkBlocks([UInt32], generations: [UInt32] = [])
+  case copyOnWrite(block: UInt32, filledTokens: UInt32 = 0)
+  case ackCopies([UInt64], upTo: UInt64 = 0)
+  case add(AddFields)
+  case admit(AdmitFields)
+  case extend(ExtendFields)
+  case append(sequence: UInt64, tokens: UInt32)
+  case fork(parent: UInt64, children: [UInt64])
+  case rewind(
+    sequence: UInt64, uncomputeTokens: UInt32 = 0, dropTokens: UInt32 = 0,
+    releasesBlocks: Bool = false)
+  case preempt([UInt64])
+  case freeSequences([UInt64], ignoresMissing: Bool = false)
+  case decode(DecodeFields)
+
+  /// Where an `Op` holds it; an `OpResult` holds its reply under the same number.
+  package var field: OperationReplyField {
+    switch self {
+    case .allocate: .allocate
+    case .freeBlocks: .freeBlocks
+    case .forkBlocks: .forkBlocks
+    case .copyOnWrite: .copyOnWrite
+    case .ackCopies: .ackCopies
+    case .add: .add
+    case .admit: .admit
+    case .extend: .extend
+    case .append: .append
+    case .fork: .fork
+    case .rewind: .rewind
+    case .preempt: .preempt
+    case .freeSequences: .freeSequences
+    case .decode: .decode
+    }
+  }
+}
+
+package struct AddFields: Equatable, Sendable {
+  package var sequenceID: UInt64
+  package var tokenCount: UInt32
+  package var priority: Int32
+  package var expectedTokens: UInt32
+  package var label: String
+
+  package init(
+    sequenceID: UInt64, tokenCount: UInt32, priority: Int32 = 0, expectedTokens: UInt32 = 0,
+    label: String = ""
+  ) {
+    self.sequenceID = sequenceID
+    self.tokenCount = tokenCount
+    self.priority = priority
+    self.expectedTokens = expectedTokens
+    self.label = label
+  }
+}
+
+package struct AdmitFields: Equatable, Sendable {
+  package var sequenceID: UInt64
+  package var add: AddFields?
+  package var keepsOnRefusal = false
+  package var maxTokensNow: UInt32 = 0
+  package var lookaheadTokens: UInt32 = 0
+  package var allowsPartialFit = false
+  package var reservedBlocks: UInt32 = 0
+
+  package init(sequenceID: UInt64, add: AddFields? = nil) {
+    self.sequenceID = sequenceID
+    self.add = add
+  }
+}
+
+package struct ExtendFields: Equatable, Sendable {
+  package var sequenceID: UInt64
+  package var appendTokens: UInt32
+  package var maxTokensNow: UInt32 = 0
+  package var lookaheadTokens: UInt32 = 0
+  package var reservedBlocks: UInt32 = 0
+
+  package init(sequenceID: UInt64, appendTokens: UInt32 = 0) {
+    self.sequenceID = sequenceID
+    self.appendTokens = appendTokens
+  }
+}
+
+package struct DecodeFields: Equatable, Sendable {
+  package var sequenceIDs: [UInt64]
+  package var appendCounts: [UInt32] = []
+  package var scheduleCounts: [UInt32] = []
+  package var lookaheadTokens: [UInt32] = []
+  package var victimOrder: [UInt64] = []
+
+  package init(sequenceIDs: [UInt64]) { self.sequenceIDs = sequenceIDs }
+}
+
+/// The values of a `StepRequest`.
+package struct StepFields: Equatable, Sendable {
+  package struct Item: Equatable, Sendable {
+    package var operation: OperationFields
+    package var onRefusal: OnRefusalValue
+
+    package init(_ operation: OperationFields, onRefusal: OnRefusalValue = .unspecified) {
+      self.operation = operation
+      self.onRefusal = onRefusal
+    }
+  }
+
+  package var call: CallFields
+  package var operations: [Item]
+  package var onRefusal: OnRefusalValue = .unspecified
+  package var tokenBudget: UInt32 = 0
+  package var refusesAdmissionAfterPreemption = false
+  package var ackedCopyID: UInt64 = 0
+  package var wantsStats = false
+
+  package init(call: CallFields = CallFields(), operations: [Item] = []) {
+    self.call = call
+    self.operations = operations
+  }
+}
+
+extension MessagePacker {
+  /// The envelope, field 1 of every request.
+  package mutating func call(_ call: CallFields) {
+    let mark = mark
+    bool(6, call.isDryRun)
+    uint64(5, call.ifRevision)
+    uint64(3, call.opID)
+    fixed64(2, call.session)
+    text(1, call.pool)
+    close(1, since: mark)
+  }
+
+  /// A unary request of one operation: `AllocateRequest`, `AdmitRequest` and so on.
+  package mutating func request(_ operation: OperationFields, call: CallFields = CallFields()) {
+    let mark = mark
+    fields(of: operation)
+    close(2, since: mark)
+    self.call(call)
+  }
+
+  package mutating func stepRequest(_ step: StepFields) {
+    bool(7, step.wantsStats)
+    uint64(6, step.ackedCopyID)
+    bool(5, step.refusesAdmissionAfterPreemption)
+    uint32(4, step.tokenBudget)
+    uint32(3, step.onRefusal.rawValue)
+    for item in step.operations.reversed() {
+      let mark = mark
+      let body = self.mark
+      fields(of: item.operation)
+      close(item.operation.field.rawValue, since: body)
+      uint32(1, item.onRefusal.rawValue)
+      close(2, since: mark)
+    }
+    call(step.call)
+  }
+
+  // MARK: Requests without an operation
+
+  /// `GetPoolRequest`, and `GetDigestRequest`, `DeletePoolRequest`, `ResetPoolRequest` with `flag`
+  /// (history only; force).
+  package mutating func poolRequest(call: CallFields, flag: Bool = false) {
+    bool(2, flag)
+    self.call(call)
+  }
+
+  package mutating func createPoolRequest(
+    name: String, config: PoolConfigFields, ifExists: CreatePoolRequest.IfExists = .error
+  ) {
+    uint32(4, ifExists.rawValue)
+    poolConfig(3, config)
+    text(2, name)
+  }
+
+  package mutating func listPoolsRequest(pageSize: UInt32 = 0, pageToken: String = "") {
+    text(2, pageToken)
+    uint32(1, pageSize)
+  }
+
+  package mutating func getStatsRequest(
+    call: CallFields, includesRuns: Bool = false, includesSlots: Bool = false
+  ) {
+    let include: [UInt32] = (includesRuns ? [1] : []) + (includesSlots ? [2] : [])
+    include.withUnsafeBufferPointer { packedUInt32(2, $0) }
+    self.call(call)
+  }
+
+  package mutating func getSequenceRequest(call: CallFields, sequenceID: UInt64) {
+    uint64(2, sequenceID)
+    self.call(call)
+  }
+
+  package mutating func listSequencesRequest(
+    call: CallFields, pageSize: UInt32 = 0, pageToken: String = "", state: UInt32 = 0,
+    includesBlockIDs: Bool = false
+  ) {
+    bool(5, includesBlockIDs)
+    uint32(4, state)
+    text(3, pageToken)
+    uint32(2, pageSize)
+    self.call(call)
+  }
+
+  // MARK: Operations
+
+  private mutating func fields(of operation: OperationFields) {
+    switch operation {
+    case .allocate(let count): uint32(1, count)
+    case .freeBlocks(let ids, let generations), .forkBlocks(let ids, let generations):
+      generations.withUnsafeBufferPointer { packedUInt32(2, $0) }
+      ids.withUnsafeBufferPointer { packedUInt32(1, $0) }
+    case .copyOnWrite(let block, let filledTokens):
+      uint32(2, filledTokens)
+      uint32(1, block)
+    case .ackCopies(let ids, let upTo):
+      uint64(2, upTo)
+      ids.withUnsafeBufferPointer { packedUInt64(1, $0) }
+    case .add(let add): self.add(add)
+    case .admit(let admit): self.admit(admit)
+    case .extend(let extend): self.extend(extend)
+    case .append(let sequence, let tokens):
+      content(2, tokenCount: tokens)
+      uint64(1, sequence)
+    case .fork(let parent, let children):
+      children.withUnsafeBufferPointer { packedUInt64(2, $0) }
+      uint64(1, parent)
+    case .rewind(let sequence, let uncomputeTokens, let dropTokens, let releasesBlocks):
+      bool(4, releasesBlocks)
+      uint32(3, dropTokens)
+      uint32(2, uncomputeTokens)
+      uint64(1, sequence)
+    case .preempt(let ids): ids.withUnsafeBufferPointer { packedUInt64(1, $0) }
+    case .freeSequences(let ids, let ignoresMissing):
+      bool(2, ignoresMissing)
+      ids.withUnsafeBufferPointer { packedFixed64(1, $0) }
+    case .decode(let decode): self.decode(decode)
+    }
+  }
+
+  private mutating func content(_ field: UInt32, tokenCount: UInt32) {
+    guard tokenCount > 0 else { return }
+    let mark = mark
+    uint32(3, tokenCount)
+    close(field, since: mark)
+  }
+
+  private mutating func add(_ add: AddFields) {
+    let mark = mark
+    text(7, add.label)
+    uint32(5, add.expectedTokens)
+    sint32(4, add.priority)
+    if self.mark > mark { close(3, since: mark) }
+    content(2, tokenCount: add.tokenCount)
+    uint64(1, add.sequenceID)
+  }
+
+  private mutating func admit(_ admit: AdmitFields) {
+    uint32(8, admit.reservedBlocks)
+    bool(6, admit.allowsPartialFit)
+    uint32(5, admit.lookaheadTokens)
+    uint32(4, admit.maxTokensNow)
+    bool(3, admit.keepsOnRefusal)
+    if let add = admit.add {
+      let mark = mark
+      self.add(add)
+      close(2, since: mark)
+    }
+    uint64(1, admit.sequenceID)
+  }
+
+  private mutating func extend(_ extend: ExtendFields) {
+    uint32(6, extend.reservedBlocks)
+    uint32(4, extend.lookaheadTokens)
+    uint32(3, extend.maxTokensNow)
+    content(2, tokenCount: extend.appendTokens)
+    uint64(1, extend.sequenceID)
+  }
+
+  private mutating func decode(_ decode: DecodeFields) {
+    decode.victimOrder.withUnsafeBufferPointer { packedFixed64(8, $0) }
+    decode.lookaheadTokens.withUnsafeBufferPointer { packedUInt32(5, $0) }
+    decode.scheduleCounts.withUnsafeBufferPointer { packedUInt32(4, $0) }
+    decode.appendCounts.withUnsafeBufferPointer { packedUInt32(2, $0) }
+    decode.sequenceIDs.withUnsafeBufferPointer { packedFixed64(1, $0) }
+  }
+}

@@ -1,0 +1,69 @@
+import BlockMessages
+import TestSupport
+
+/// Few or many numbers, small or large, so that varints of every length occur.
+func randomNumbers(_ random: inout SplitMix64) -> [UInt64] {
+  let count = random.next() % (random.next() % 8 == 0 ? 300 : 6)
+  return (0..<count).map { _ in random.next() >> (random.next() % 64) }
+}
+
+func randomStep(_ random: inout SplitMix64) -> StepFields {
+  var step = StepFields(
+    call: CallFields(
+      pool: random.next() % 2 == 0 ? "" : "pool-7", ifRevision: random.next() % 3,
+      isDryRun: random.next() % 2 == 0))
+  step.onRefusal = OnRefusalValue(rawValue: UInt32(random.next() % 5)) ?? .stop
+  step.tokenBudget = UInt32(random.next() % 9_000)
+  step.refusesAdmissionAfterPreemption = random.next() % 2 == 0
+  step.ackedCopyID = random.next() % 2
+  step.wantsStats = random.next() % 2 == 0
+  for _ in 0..<(random.next() % 6) {
+    step.operations.append(.init(randomOperation(&random), onRefusal: .abort))
+  }
+  return step
+}
+
+func randomOperation(_ random: inout SplitMix64) -> OperationFields {
+  let ids = randomNumbers(&random)
+  let blocks = ids.map { UInt32(truncatingIfNeeded: $0) }
+  let id = random.next() >> (random.next() % 64)
+  let small = UInt32(random.next() % 200)
+  switch random.next() % 14 {
+  case 0: return .allocate(count: small)
+  case 1: return .freeBlocks(blocks, generations: blocks)
+  case 2: return .forkBlocks(blocks)
+  case 3: return .copyOnWrite(block: small, filledTokens: 3)
+  case 4: return .ackCopies(ids, upTo: id)
+  case 5: return .add(randomAdd(id, small))
+  case 6:
+    var admit = AdmitFields(sequenceID: id, add: small % 2 == 0 ? randomAdd(id, small) : nil)
+    admit.keepsOnRefusal = small % 3 == 0
+    admit.maxTokensNow = small
+    admit.lookaheadTokens = 2
+    admit.allowsPartialFit = small % 5 == 0
+    admit.reservedBlocks = small
+    return .admit(admit)
+  case 7:
+    var extend = ExtendFields(sequenceID: id, appendTokens: small)
+    extend.maxTokensNow = 7
+    return .extend(extend)
+  case 8: return .append(sequence: id, tokens: small)
+  case 9: return .fork(parent: id, children: ids)
+  case 10:
+    return .rewind(sequence: id, uncomputeTokens: small, dropTokens: 1, releasesBlocks: true)
+  case 11: return .preempt(ids)
+  case 12: return .freeSequences(ids, ignoresMissing: small % 2 == 0)
+  default:
+    var decode = DecodeFields(sequenceIDs: ids)
+    decode.appendCounts = blocks
+    decode.lookaheadTokens = [4]
+    decode.victimOrder = ids
+    return .decode(decode)
+  }
+}
+
+private func randomAdd(_ id: UInt64, _ small: UInt32) -> AddFields {
+  AddFields(
+    sequenceID: id, tokenCount: small, priority: Int32(small) - 100, expectedTokens: small,
+    label: small % 2 == 0 ? "" : "straße ☃")
+}

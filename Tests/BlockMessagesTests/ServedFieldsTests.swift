@@ -1,0 +1,132 @@
+import BlockMessages
+import Testing
+
+/// A field that is set and not served is refused with its path, never ignored. Each row is packed by
+/// hand: the bytes of the field where it lies in its message.
+@Suite("Fields that are not served yet")
+struct ServedFieldsTests {
+  struct Row: Sendable, CustomTestStringConvertible {
+    let path: String
+    let kind: MessageKind
+    let bytes: [UInt8]
+    var testDescription: String { path }
+
+    init(_ path: String, _ kind: MessageKind, _ bytes: [UInt8]) {
+      self.path = path
+      self.kind = kind
+      self.bytes = bytes
+    }
+  }
+
+  /// A nested message or another field of a length: key, length, contents.
+  static func nested(_ field: UInt8, _ contents: [UInt8]) -> [UInt8] {
+    let key: [UInt8] = field < 16 ? [field << 3 | 2] : [(field << 3 | 2) | 0x80, field >> 4]
+    return key + [UInt8(contents.count)] + contents
+  }
+  static func number(_ field: UInt8, _ value: UInt8 = 1) -> [UInt8] {
+    (field < 16 ? [field << 3] : [(field << 3) | 0x80, field >> 4]) + [value]
+  }
+
+  static let session: [UInt8] = [0x11, 1, 0, 0, 0, 0, 0, 0, 0]
+  static let fixed32: [UInt8] = [1, 0, 0, 0]
+  static let double: [UInt8] = [0, 0, 0, 0, 0, 0, 0xF0, 0x3F]
+
+  static let envelope: [Row] = [
+    Row("call.session", .allocateRequest, nested(1, session)),
+    Row("call.op_id", .allocateRequest, nested(1, number(3))),
+    Row("call.acked_op_id", .allocateRequest, nested(1, number(4))),
+    Row("call.now_ms", .allocateRequest, nested(1, number(7))),
+    Row("call.op_id", .stepRequest, nested(1, number(3))),
+    Row("call.op_id", .getStatsRequest, nested(1, number(3))),
+    Row("allocate.contiguous", .allocateRequest, nested(2, number(2))),
+    Row("allocate.preferred_block_ids", .allocateRequest, nested(2, nested(3, [1]))),
+    Row("allocate.size_class", .allocateRequest, nested(2, number(4))),
+  ]
+
+  static let sequences: [Row] = [
+    Row("add.content.token_ids", .addRequest, nested(2, nested(2, nested(1, fixed32)))),
+    Row("add.content.block_hashes", .addRequest, nested(2, nested(2, nested(2, [9])))),
+    Row("add.content.multimodal", .addRequest, nested(2, nested(2, nested(4, [])))),
+    Row("add.content.prompt_embeds_digest", .addRequest, nested(2, nested(2, nested(5, [9])))),
+    Row("add.options.cache_salt", .addRequest, nested(2, nested(3, nested(1, [0x61])))),
+    Row("add.options.lora_name", .addRequest, nested(2, nested(3, nested(2, [0x61])))),
+    Row("add.options.lora_path", .addRequest, nested(2, nested(3, nested(3, [0x61])))),
+    Row("add.options.skip_prefix_lookup", .addRequest, nested(2, nested(3, number(6)))),
+    Row("add.options.size_class", .addRequest, nested(2, nested(3, number(8)))),
+    Row("add.options.retention", .addRequest, nested(2, nested(3, nested(9, [])))),
+    Row("admit.delay_commit", .admitRequest, nested(2, number(7))),
+    Row("admit.external_computed_tokens", .admitRequest, nested(2, number(10))),
+    Row(
+      "admit.add.content.token_ids", .admitRequest,
+      nested(2, nested(2, nested(2, nested(1, fixed32))))),
+    Row("extend.delay_commit", .extendRequest, nested(2, number(5))),
+    Row("extend.append.token_ids", .extendRequest, nested(2, nested(2, nested(1, fixed32)))),
+    Row("append.content.token_ids", .appendRequest, nested(2, nested(2, nested(1, fixed32)))),
+  ]
+
+  static let steps: [Row] = [
+    Row(
+      "ops[1].admit.delay_commit", .stepRequest,
+      nested(2, nested(20, [])) + nested(2, nested(3, number(7)))),
+    Row("ops[0].decode.token_ids", .stepRequest, nested(2, nested(2, nested(3, fixed32)))),
+    Row("ops[0].decode.delay_commit", .stepRequest, nested(2, nested(2, number(6)))),
+    Row("ops[0].decode.commit_previous", .stepRequest, nested(2, nested(2, number(7)))),
+    Row("ops[0].commit", .stepRequest, nested(2, nested(6, []))),
+    Row("ops[0].swap_out", .stepRequest, nested(2, nested(12, []))),
+    Row("ops[0].reserve", .stepRequest, nested(2, nested(15, []))),
+    Row("ops[0].acquire", .stepRequest, nested(2, nested(24, []))),
+    Row("ops[0].recover", .stepRequest, nested(2, nested(27, []))),
+  ]
+
+  static let pools: [Row] =
+    [3, 6].map { field in
+      Row(
+        field == 3 ? "config.size_classes" : "config.geometry", .createPoolRequest,
+        nested(3, nested(field, [])))
+    }
+    + [
+      (4, "kv_bytes"), (10, "hash"), (13, "max_model_tokens"), (14, "sliding_window"),
+      (15, "eagle"), (16, "hash_lookahead_tokens"), (17, "host_blocks"), (18, "lazy_free_batch"),
+      (19, "proactive_free_blocks"), (20, "zero_on_free"), (22, "keep_tokens"),
+    ].map { Row("config.\($1)", .createPoolRequest, nested(3, number($0))) }
+    + [
+      Row("config.hash_seed", .createPoolRequest, nested(3, nested(11, [0x61]))),
+      Row("config.memory_utilization", .createPoolRequest, nested(3, [0x29] + double)),
+      Row("config.watermark", .createPoolRequest, nested(3, [0x61] + double)),
+    ]
+
+  @Test("is refused with its path", arguments: envelope + sequences + steps + pools)
+  func refused(row: Row) {
+    #expect(failure(row.kind, row.bytes) == .unserved(field: row.path))
+  }
+
+  @Test("is no failure while it is not set")
+  func unset() {
+    // The same fields with their default values: session 0, contiguous false, an empty list.
+    #expect(
+      failure(.allocateRequest, Self.nested(1, [0x11] + Array(repeating: 0, count: 8))) == nil)
+    #expect(failure(.allocateRequest, Self.nested(2, Self.number(2, 0))) == nil)
+    #expect(failure(.allocateRequest, Self.nested(2, Self.nested(3, []))) == nil)
+  }
+
+  private func failure(_ kind: MessageKind, _ bytes: [UInt8]) -> DecodeFailure? {
+    let decoder = MessageDecoder()
+    return bytes.withUnsafeBytes { bytes in
+      do {
+        switch kind {
+        case .allocateRequest: _ = try decoder.decode(AllocateRequest.self, from: bytes)
+        case .addRequest: _ = try decoder.decode(AddRequest.self, from: bytes)
+        case .admitRequest: _ = try decoder.decode(AdmitRequest.self, from: bytes)
+        case .extendRequest: _ = try decoder.decode(ExtendRequest.self, from: bytes)
+        case .appendRequest: _ = try decoder.decode(AppendRequest.self, from: bytes)
+        case .stepRequest: _ = try decoder.decode(StepRequest.self, from: bytes)
+        case .createPoolRequest: _ = try decoder.decode(CreatePoolRequest.self, from: bytes)
+        default: _ = try decoder.decode(GetStatsRequest.self, from: bytes)
+        }
+        return nil
+      } catch {
+        return error as? DecodeFailure
+      }
+    }
+  }
+}
