@@ -1,0 +1,112 @@
+internal import BlockMessages
+internal import KVBlocks
+
+/// Messages to operations. The operations borrow the lists of the messages, which lie in the
+/// decoder's arena until the next message.
+enum OperationReader {
+  static func allocate(_ m: AllocateMessage) -> Operation.Kind { .allocate(count: m.count) }
+
+  static func freeBlocks(_ m: FreeBlocksMessage) -> Operation.Kind {
+    .freeBlocks(m.blockIDs, generations: m.generations)
+  }
+
+  static func forkBlocks(_ m: ForkBlocksMessage) -> Operation.Kind {
+    .forkBlocks(m.blockIDs, generations: m.generations)
+  }
+
+  static func copyOnWrite(_ m: CopyOnWriteMessage) -> Operation.Kind {
+    .copyOnWrite(m.blockID, filledTokens: m.filledTokens)
+  }
+
+  static func ackCopies(_ m: AckCopiesMessage) -> Operation.Kind {
+    .acknowledgeCopies(m.copyIDs, upTo: m.upTo)
+  }
+
+  static func add(_ m: AddMessage) -> Operation.Kind { .add(sequence(m)) }
+
+  static func sequence(_ m: AddMessage) -> AddSequence {
+    AddSequence(
+      sequence: m.sequenceID, tokens: m.tokenCount, priority: m.priority,
+      expectedTokens: m.expectedTokens, label: m.label)
+  }
+
+  static func admit(_ m: AdmitMessage) -> Operation.Kind {
+    // With an `add` the sequence may be named there alone.
+    let add = m.add.map(sequence)
+    let named = m.sequenceID == 0 ? add?.sequence ?? 0 : m.sequenceID
+    return .admit(
+      Admit(
+        sequence: named, add: add, keepsOnRefusal: m.keepsOnRefusal, maxTokensNow: m.maxTokensNow,
+        lookaheadTokens: m.lookaheadTokens, allowsPartialFit: m.allowsPartialFit,
+        reservedBlocks: m.reservedBlocks))
+  }
+
+  static func extend(_ m: ExtendMessage) -> Operation.Kind {
+    .extend(
+      Extend(
+        sequence: m.sequenceID, appendTokens: m.appendTokens, maxTokensNow: m.maxTokensNow,
+        lookaheadTokens: m.lookaheadTokens, reservedBlocks: m.reservedBlocks))
+  }
+
+  static func append(_ m: AppendMessage) -> Operation.Kind {
+    .append(m.sequenceID, tokens: m.tokenCount)
+  }
+
+  static func fork(_ m: ForkMessage) -> Operation.Kind {
+    .fork(parent: m.parentID, children: m.childIDs)
+  }
+
+  static func rewind(_ m: RewindMessage) -> Operation.Kind {
+    .rewind(
+      Rewind(
+        sequence: m.sequenceID, uncomputeTokens: m.uncomputeTokens, dropTokens: m.dropTokens,
+        releasesBlocks: m.releasesBlocks))
+  }
+
+  static func preempt(_ m: PreemptMessage) -> Operation.Kind { .preempt(m.sequenceIDs) }
+
+  static func freeSequences(_ m: FreeSequencesMessage) -> Operation.Kind {
+    .freeSequences(m.sequenceIDs, ignoresMissing: m.ignoresMissing)
+  }
+
+  static func decode(_ m: DecodeMessage) -> Operation.Kind {
+    .decode(
+      Decode(
+        sequences: m.sequenceIDs, appendCounts: m.appendCounts, scheduleCounts: m.scheduleCounts,
+        lookaheadTokens: m.lookaheadTokens, victimOrder: m.victimOrder))
+  }
+
+  /// nil when the message names no operation.
+  static func operation(_ m: OperationMessage) -> Operation? {
+    guard let kind = m.kind else { return nil }
+    let operation: Operation.Kind =
+      switch kind {
+      case .decode(let m): decode(m)
+      case .admit(let m): admit(m)
+      case .extend(let m): extend(m)
+      case .append(let m): append(m)
+      case .fork(let m): fork(m)
+      case .rewind(let m): rewind(m)
+      case .preempt(let m): preempt(m)
+      case .freeSequences(let m): freeSequences(m)
+      case .ackCopies(let m): ackCopies(m)
+      case .add(let m): add(m)
+      case .allocate(let m): allocate(m)
+      case .freeBlocks(let m): freeBlocks(m)
+      case .forkBlocks(let m): forkBlocks(m)
+      case .copyOnWrite(let m): copyOnWrite(m)
+      }
+    return Operation(operation, onRefusal: onRefusal(m.onRefusal) ?? .inherit)
+  }
+
+  /// nil where the wire does not say.
+  static func onRefusal(_ value: OnRefusalValue) -> OnRefusal? {
+    switch value {
+    case .unspecified: nil
+    case .continue: .continue
+    case .stop: .stop
+    case .preempt: .preempt
+    case .abort: .abort
+    }
+  }
+}

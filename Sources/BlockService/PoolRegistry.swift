@@ -1,0 +1,129 @@
+package import KVBlocks
+
+/// A pool that the service hosts, under its name.
+package final class HostedPool {
+  package let name: String
+  let nameBytes: [UInt8]
+  /// As the client asked for it; kept to be told again.
+  var disablesPrefixCaching: Bool
+  package internal(set) var pool: KVPool
+
+  init(name: String, configuration: PoolConfiguration, disablesPrefixCaching: Bool = false) {
+    self.name = name
+    nameBytes = Array(name.utf8)
+    self.disablesPrefixCaching = disablesPrefixCaching
+    pool = KVPool(configuration)
+  }
+
+  /// Blocks that are not available: held, or the ends of copies under way.
+  var heldBlocks: UInt32 {
+    let stats = pool.stats()
+    return stats.active + stats.shared + stats.pinned
+  }
+
+  /// As created, but for the revision, which goes on: a client that held blocks before must not see
+  /// their generations again.
+  func reset(to configuration: PoolConfiguration) {
+    if configuration == pool.configuration {
+      pool.reset()
+    } else {
+      pool = KVPool(configuration, startingAt: pool.revision + 1)
+    }
+  }
+}
+
+/// The pools by name, in the order of their names.
+///
+/// Looked up by the bytes of the wire, without making a string: there are few pools, and the one
+/// asked for last is asked for next.
+package final class PoolRegistry {
+  package struct Limits: Sendable {
+    package var pools: Int
+    package var blocksInAll: UInt64
+
+    package init(pools: Int = 64, blocksInAll: UInt64 = 1 << 28) {
+      self.pools = pools
+      self.blocksInAll = blocksInAll
+    }
+  }
+
+  /// A name has 1 to this many bytes of `A-Z a-z 0-9 - _ .`.
+  package static let longestName = 128
+  package static let defaultName = "default"
+
+  package let limits: Limits
+  package private(set) var pools: [HostedPool] = []
+  private var last: HostedPool?
+  private let defaultBytes = Array(PoolRegistry.defaultName.utf8)
+
+  package init(limits: Limits = Limits()) { self.limits = limits }
+
+  /// The pool of that name; the empty name is "default". O(pools), O(1) for the one asked for last.
+  package func find(_ name: UnsafeBufferPointer<UInt8>) -> HostedPool? {
+    if name.isEmpty {
+      return defaultBytes.withUnsafeBufferPointer { find(exactly: $0) }
+    }
+    return find(exactly: name)
+  }
+
+  private func find(exactly name: UnsafeBufferPointer<UInt8>) -> HostedPool? {
+    if let last, Self.equal(last.nameBytes, name) { return last }
+    for hosted in pools where Self.equal(hosted.nameBytes, name) {
+      last = hosted
+      return hosted
+    }
+    return nil
+  }
+
+  private static func equal(_ bytes: [UInt8], _ name: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard bytes.count == name.count else { return false }
+    for index in 0..<bytes.count where bytes[index] != name[index] { return false }
+    return true
+  }
+
+  package static func isName(_ name: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard (1...longestName).contains(name.count) else { return false }
+    return name.allSatisfy { byte in
+      switch byte {
+      case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"),
+        UInt8(ascii: "."):
+        true
+      default: false
+      }
+    }
+  }
+
+  /// Blocks of all pools, without those of `except`.
+  func blocksInAll(except: HostedPool? = nil) -> UInt64 {
+    pools.reduce(0) { $1 === except ? $0 : $0 + UInt64($1.pool.configuration.blocks) }
+  }
+
+  /// Adds a pool at start-up.
+  ///
+  /// - Returns: Why it cannot be added; nil when it was.
+  @discardableResult
+  package func add(name: String, _ configuration: PoolConfiguration) -> String? {
+    var copy = name
+    guard copy.withUTF8(Self.isName) else {
+      return "a pool's name has 1 to \(Self.longestName) bytes of A-Z a-z 0-9 - _ ."
+    }
+    if pools.contains(where: { $0.name == name }) { return "there is a pool \"\(name)\" already" }
+    if pools.count == limits.pools { return "there are at most \(limits.pools) pools" }
+    if blocksInAll() + UInt64(configuration.blocks) > limits.blocksInAll {
+      return "there are at most \(limits.blocksInAll) blocks in all pools"
+    }
+    insert(HostedPool(name: name, configuration: configuration))
+    return nil
+  }
+
+  func insert(_ hosted: HostedPool) {
+    let index = pools.firstIndex { $0.name > hosted.name } ?? pools.count
+    pools.insert(hosted, at: index)
+  }
+
+  func remove(_ hosted: HostedPool) {
+    pools.removeAll { $0 === hosted }
+    if last === hosted { last = nil }
+  }
+}

@@ -1,0 +1,73 @@
+internal import BlockMessages
+internal import GRPCWire
+internal import KVBlocks
+
+/// quire.v1.Analyzer: counters, and what a scan adds to them when asked.
+extension QuireService {
+  func getStats(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
+    let request = try decode(GetStatsRequest.self, bytes)
+    let hosted = try readPool(request.call)
+    let layout =
+      request.includesRuns || request.includesSlots ? hosted.pool.layout() : nil
+    var stats = StatsFields(hosted)
+    if let layout {
+      if request.includesRuns { stats.addRuns(layout) }
+      if request.includesSlots { stats.addSlots(layout) }
+    }
+    packer.reset()
+    packer.stats(stats)
+    send(reply)
+  }
+}
+
+extension StatsFields {
+  /// The counters and the exact partition. O(1).
+  init(_ hosted: HostedPool) {
+    let stats = hosted.pool.stats()
+    self.init()
+    pool = hosted.name
+    revision = stats.revision
+    capacityBlocks = stats.blocks
+    freeBlocks = stats.free
+    cachedBlocks = stats.cached
+    activeBlocks = stats.active
+    sharedBlocks = stats.shared
+    pinnedBlocks = stats.pinned
+    availableBlocks = stats.free + stats.cached
+    blockSize = stats.blockSize
+    waitingSequences = stats.waitingSequences
+    runningSequences = stats.runningSequences
+    preemptedSequences = stats.preemptedSequences
+    allocateCalls = stats.allocateCalls
+    allocatedBlocks = stats.allocatedBlocks
+    freeCalls = stats.freeCalls
+    freedBlocks = stats.freedBlocks
+    refusals = stats.refusals
+    forks = stats.forks
+    copies = stats.copies
+    pendingCopies = stats.pendingCopies
+    preemptions = stats.preemptions
+    highWatermarkBlocks = stats.highWatermark
+  }
+
+  mutating func addRuns(_ layout: PoolLayout) {
+    freeRuns = FreeRunsFields(
+      count: layout.freeRuns, largest: layout.largestFreeRun, tenLargest: layout.largestFreeRuns)
+    availableRuns = FreeRunsFields(
+      count: layout.availableRuns, largest: layout.largestAvailableRun,
+      tenLargest: layout.largestAvailableRuns)
+    if freeBlocks > 0 {
+      externalFragmentation = 1 - Double(layout.largestFreeRun) / Double(freeBlocks)
+    }
+  }
+
+  mutating func addSlots(_ layout: PoolLayout) {
+    sequenceSlotsHeld = layout.sequenceSlotsHeld
+    sequenceSlotsUsed = layout.sequenceSlotsUsed
+    rawBlocks = layout.rawBlocks
+    if layout.sequenceSlotsHeld > 0 {
+      internalFragmentation =
+        1 - Double(layout.sequenceSlotsUsed) / Double(layout.sequenceSlotsHeld)
+    }
+  }
+}

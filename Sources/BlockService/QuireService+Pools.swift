@@ -1,0 +1,190 @@
+internal import BlockMessages
+internal import GRPCWire
+internal import KVBlocks
+
+/// quire.v1.Pools: making, looking up, resetting and deleting pools.
+extension QuireService {
+  func createPool(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
+    let request = try decode(CreatePoolRequest.self, bytes)
+    if request.call.isDryRun { throw CallFailure(.unserved(field: "call.dry_run")) }
+    if request.call.ifRevision != 0 { throw CallFailure(.unserved(field: "call.if_revision")) }
+    let name = try poolName(request)
+    guard let config = request.config else { throw .missing("config") }
+    let configuration = try PoolConfiguration(config)
+    let hosted: HostedPool
+    if let existing = registry.pools.first(where: { $0.name == name }) {
+      try meet(existing, configuration, config, request.ifExists)
+      hosted = existing
+    } else {
+      guard registry.pools.count < registry.limits.pools else {
+        throw .limit("name", "would be one pool more than \(registry.limits.pools)")
+      }
+      try checkRoom(for: configuration, insteadOf: nil)
+      hosted = HostedPool(
+        name: name, configuration: configuration,
+        disablesPrefixCaching: config.disablesPrefixCaching)
+      registry.insert(hosted)
+    }
+    packer.reset()
+    packer.poolInfo(PoolInfoFields(hosted))
+    send(reply)
+  }
+
+  func getPool(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
+    let request = try decode(GetPoolRequest.self, bytes)
+    let hosted = try readPool(request.call)
+    packer.reset()
+    packer.poolInfo(PoolInfoFields(hosted))
+    send(reply)
+  }
+
+  func listPools(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
+    let request = try decode(ListPoolsRequest.self, bytes)
+    let size = try Self.pageSize(request.pageSize)
+    // The token is the last name of the page before.
+    let token = String(decoding: request.pageToken, as: UTF8.self)
+    let rest = registry.pools.filter { token.isEmpty || $0.name > token }
+    let page = rest.prefix(size)
+    packer.reset()
+    packer.listPoolsReply(
+      page.map { PoolInfoFields($0) },
+      nextPageToken: rest.count > size ? page.last?.name ?? "" : "")
+    send(reply)
+  }
+
+  func deletePool(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
+    let request = try decode(DeletePoolRequest.self, bytes)
+    let hosted = try readPool(request.call)
+    try checkNothingHeld(hosted, isForced: request.isForced)
+    packer.reset()
+    packer.deletePoolReply(revision: hosted.pool.revision, heldBlocks: hosted.heldBlocks)
+    if !request.call.isDryRun { registry.remove(hosted) }
+    send(reply)
+  }
+
+  func resetPool(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
+    let request = try decode(ResetPoolRequest.self, bytes)
+    let hosted = try readPool(request.call)
+    try checkNothingHeld(hosted, isForced: request.isForced)
+    if !request.call.isDryRun { hosted.pool.reset() }
+    packer.reset()
+    packer.poolInfo(PoolInfoFields(hosted))
+    send(reply)
+  }
+
+  func getDigest(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
+    let request = try decode(GetDigestRequest.self, bytes)
+    let hosted = try readPool(request.call)
+    let pool = hosted.pool
+    packer.reset()
+    packer.digest(
+      revision: pool.revision, historyDigest: pool.historyDigest,
+      stateDigest: request.wantsHistoryOnly ? 0 : pool.stateDigest(), pool: hosted.name)
+    send(reply)
+  }
+
+  // MARK: Rules
+
+  private func poolName(_ request: CreatePoolRequest) throws(CallFailure) -> String {
+    let named = request.name.isEmpty ? request.call.pool : request.name
+    if !request.call.pool.isEmpty && !request.call.pool.elementsEqual(named) {
+      throw .invalid("call.pool", "must be empty or the same as name")
+    }
+    if named.isEmpty { return PoolRegistry.defaultName }
+    guard PoolRegistry.isName(named) else {
+      throw .invalid("name", "must be 1 to \(PoolRegistry.longestName) bytes of A-Z a-z 0-9 - _ .")
+    }
+    return String(decoding: named, as: UTF8.self)
+  }
+
+  /// What to do with a pool that is there already.
+  private func meet(
+    _ existing: HostedPool, _ configuration: PoolConfiguration, _ config: PoolConfigFields,
+    _ ifExists: CreatePoolRequest.IfExists
+  ) throws(CallFailure) {
+    switch ifExists {
+    case .error:
+      throw CallFailure(Status(.alreadyExists, "there is a pool \"\(existing.name)\" already"))
+    case .return:
+      guard
+        existing.pool.configuration == configuration
+          && existing.disablesPrefixCaching == config.disablesPrefixCaching
+      else {
+        throw CallFailure(
+          Status(.failedPrecondition, "pool \"\(existing.name)\" has another configuration"))
+      }
+    case .reset:
+      try checkRoom(for: configuration, insteadOf: existing)
+      existing.reset(to: configuration)
+      existing.disablesPrefixCaching = config.disablesPrefixCaching
+    }
+  }
+
+  private func checkRoom(
+    for configuration: PoolConfiguration, insteadOf existing: HostedPool?
+  ) throws(CallFailure) {
+    let inAll = registry.blocksInAll(except: existing) + UInt64(configuration.blocks)
+    guard inAll <= registry.limits.blocksInAll else {
+      throw .limit(
+        "config.blocks", "would make \(inAll) blocks in all, over \(registry.limits.blocksInAll)")
+    }
+  }
+
+  private func checkNothingHeld(_ hosted: HostedPool, isForced: Bool) throws(CallFailure) {
+    let held = hosted.heldBlocks
+    guard isForced || held == 0 else {
+      throw CallFailure(
+        Status(
+          .failedPrecondition,
+          "pool \"\(hosted.name)\" has \(held) blocks that are held; set force to do it anyway"))
+    }
+  }
+}
+
+extension CallFailure {
+  /// A limit of the server, which other requests may make room under.
+  static func limit(_ field: String, _ problem: String) -> CallFailure {
+    CallFailure(
+      RefusalStatus.make(
+        .failedPrecondition, "\(field) \(problem)",
+        RefusalFields(reason: RefusalStatus.quotaReason, field: field, detail: problem)))
+  }
+}
+
+extension PoolConfiguration {
+  /// Checks what the client asks for; values that are not served yet are refused by name.
+  init(_ config: PoolConfigFields) throws(CallFailure) {
+    guard (1...Self.maximumBlocks).contains(config.blocks) else {
+      throw .invalid("config.blocks", "must be 1...\(Self.maximumBlocks)")
+    }
+    guard (1...Self.maximumBlockSize).contains(config.blockSize) else {
+      throw .invalid("config.block_size", "must be 1...\(Self.maximumBlockSize)")
+    }
+    guard config.strategy <= 1 else {
+      let name = PoolConfigFields.strategyName(config.strategy)
+      throw CallFailure(Status(.unimplemented, "config.strategy \(name) is not served yet"))
+    }
+    guard config.eviction <= 1 else {
+      let name = PoolConfigFields.evictionName(config.eviction)
+      throw CallFailure(Status(.unimplemented, "config.eviction \(name) is not served yet"))
+    }
+    self.init(
+      blocks: config.blocks, blockSize: config.blockSize,
+      copyAck: config.copyAck == 2 ? .explicit : .nextStep)
+  }
+}
+
+extension PoolInfoFields {
+  /// The configuration as created, with the defaults filled in.
+  init(_ hosted: HostedPool) {
+    let configuration = hosted.pool.configuration
+    let stats = hosted.pool.stats()
+    self.init(
+      name: hosted.name,
+      config: PoolConfigFields(
+        blocks: configuration.blocks, blockSize: configuration.blockSize, strategy: 1, eviction: 1,
+        disablesPrefixCaching: hosted.disablesPrefixCaching,
+        copyAck: configuration.copyAck == .explicit ? 2 : 1),
+      revision: hosted.pool.revision, availableBlocks: stats.free + stats.cached, epoch: 0)
+  }
+}

@@ -1,0 +1,196 @@
+internal import BlockMessages
+internal import GRPCWire
+internal import KVBlocks
+
+/// quire.v1.Scheduler: the operations of one iteration as one command.
+extension QuireService {
+  static let mostOperations = 65_536
+
+  func step(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
+    let request = try decode(StepRequest.self, bytes)
+    let hosted = try pool(request.call)
+    try applyStep(request, to: hosted)
+    if outcome.refusal.reason != .none {
+      throw CallFailure(RefusalStatus.make(outcome.refusal, of: nil, in: hosted.pool))
+    }
+    packStepReply(request, hosted, refusal: nil)
+    send(reply)
+  }
+
+  /// One request of a stream: packs the reply. A refusal of the whole request goes into the reply
+  /// and the stream goes on; only a request that is none of ours ends it.
+  func streamedStep(_ bytes: UnsafeRawBufferPointer) throws(CallFailure) {
+    let request = try decode(StepRequest.self, bytes)
+    guard let hosted = registry.find(request.call.pool) else {
+      packer.reset()
+      packer.stepReplyHead(
+        revision: 0,
+        refusal: RefusalFields(
+          reason: RefusalStatus.invalidReason, field: "call.pool",
+          detail: CallFailure.unknownPool(request.call.pool).status.message))
+      return
+    }
+    try applyStep(request, to: hosted)
+    guard outcome.refusal.reason != .none else {
+      packStepReply(request, hosted, refusal: nil)
+      return
+    }
+    let refusal = RefusalText.fields(of: outcome.refusal, operation: nil, pool: hosted.pool)
+    packStepReply(request, hosted, refusal: refusal)
+  }
+
+  private func applyStep(_ request: StepRequest, to hosted: HostedPool) throws(CallFailure) {
+    let count = request.operationCount
+    guard count <= Self.mostOperations else {
+      throw .invalid("ops", "has \(count) operations, more than \(Self.mostOperations)")
+    }
+    operations.removeAll()
+    for index in 0..<count {
+      guard let operation = OperationReader.operation(request.operation(index)) else {
+        throw .invalid("ops[\(index)]", "names no operation")
+      }
+      operations.append(operation)
+    }
+    let command = Command(
+      session: 0, operations: operations.elements, ifRevision: request.call.ifRevision,
+      isDryRun: request.call.isDryRun, isStep: true, acknowledgedCopyID: request.ackedCopyID,
+      tokenBudget: request.tokenBudget,
+      refusesAdmissionAfterPreemption: request.refusesAdmissionAfterPreemption,
+      onRefusal: OperationReader.onRefusal(request.onRefusal) ?? .continue)
+    hosted.pool.apply(command, into: outcome)
+  }
+
+  // MARK: The reply
+
+  private func packStepReply(
+    _ request: StepRequest, _ hosted: HostedPool, refusal: RefusalFields?
+  ) {
+    packer.reset()
+    if request.wantsStats {
+      let mark = packer.mark
+      packer.stats(StatsFields(hosted))
+      packer.close(MessagePacker.stepStatsField, since: mark)
+    }
+    packer.stepReplyTail(availableBlocks: outcome.availableBlocks)
+    var index = outcome.results.count
+    while index > 0 {
+      index -= 1
+      let mark = packer.mark
+      packResult(outcome.results[index], of: operations[index], hosted.pool)
+      packer.closeStepResult(since: mark)
+    }
+    packer.stepReplyHead(revision: outcome.revision, refusal: refusal)
+  }
+
+  private func packResult(_ result: OperationResult, of operation: Operation, _ pool: KVPool) {
+    guard result.refusal.reason == .none else {
+      packer.operationRefusal(streamedRefusal(result.refusal, operation, pool))
+      return
+    }
+    let mark = packer.mark
+    let field = packReply(result, of: operation, pool)
+    packer.closeOperationReply(field, since: mark)
+  }
+
+  /// "The pool is full" and "not attempted" come by the hundred when they come, and their numbers
+  /// say it all; only the others get words.
+  private func streamedRefusal(
+    _ refusal: Refusal, _ operation: Operation, _ pool: KVPool
+  ) -> RefusalFields {
+    if refusal.reason == .later || refusal.reason == .notAttempted {
+      return RefusalFields(
+        reason: UInt32(refusal.reason.rawValue), needed: refusal.needed,
+        available: refusal.available, sequenceID: refusal.sequence)
+    }
+    return RefusalText.fields(of: refusal, operation: operation, pool: pool)
+  }
+
+  private func packReply(
+    _ result: OperationResult, of operation: Operation, _ pool: KVPool
+  ) -> OperationReplyField {
+    let revision = outcome.revision
+    let available = result.availableBlocks
+    switch operation.kind {
+    case .allocate:
+      packer.allocateReply(
+        revision: revision, blockIDs: outcome.blocks.elements(result.newBlocks),
+        availableBlocks: available)
+      return .allocate
+    case .freeBlocks:
+      packer.freeReply(
+        revision: revision, freedBlocks: result.freedBlocks, availableBlocks: available)
+      return .freeBlocks
+    case .forkBlocks:
+      packer.forkBlocksReply(
+        revision: revision, refCounts: outcome.counts.elements(result.counts))
+      return .forkBlocks
+    case .copyOnWrite:
+      packer.copyOnWriteReply(
+        revision: revision, blockID: result.block, copy: firstCopy(result),
+        availableBlocks: available)
+      return .copyOnWrite
+    case .acknowledgeCopies:
+      packer.ackCopiesReply(
+        revision: revision, acknowledged: result.affected, pending: result.pendingCopies,
+        availableBlocks: available)
+      return .ackCopies
+    default: return packSequenceReply(result, of: operation, pool)
+    }
+  }
+
+  private func packSequenceReply(
+    _ result: OperationResult, of operation: Operation, _ pool: KVPool
+  ) -> OperationReplyField {
+    let revision = outcome.revision
+    let available = result.availableBlocks
+    switch operation.kind {
+    case .decode:
+      packDecodeResult(result, of: operation, pool)
+      return .decode
+    case .admit:
+      packAdmitReply(result)
+      return .admit
+    case .extend:
+      packExtendReply(result)
+      return .extend
+    case .append:
+      packer.appendReply(revision: revision, tokens: result.tokens)
+      return .append
+    case .fork:
+      packForkReply(result)
+      return .fork
+    case .rewind:
+      packRewindReply(result)
+      return .rewind
+    case .preempt:
+      packer.preemptReply(
+        revision: revision, freedBlocks: result.freedBlocks, availableBlocks: available,
+        preemptedSequences: result.affected)
+      return .preempt
+    case .freeSequences:
+      packer.freeSequencesReply(
+        revision: revision, freedBlocks: result.freedBlocks, freedSequences: result.affected,
+        availableBlocks: available)
+      return .freeSequences
+    case .add:
+      packer.addReply(
+        revision: revision, tokens: result.tokens, blocksNeeded: result.blocksNeeded)
+      return .add
+    case .allocate, .freeBlocks, .forkBlocks, .copyOnWrite, .acknowledgeCopies:
+      preconditionFailure("raw blocks are packed by packReply")
+    }
+  }
+
+  private func packDecodeResult(
+    _ result: OperationResult, of operation: Operation, _ pool: KVPool
+  ) {
+    packCopies(MessagePacker.decodeCopiesField, result)
+    packer.decodeResultBeforeCopies(
+      newBlockCounts: outcome.counts.elements(result.counts),
+      newBlockIDs: outcome.blocks.elements(result.newBlocks),
+      refused: outcome.refusedIndexes.elements(result.refusedIndexes),
+      firstRefusal: result.firstRefusal.reason == .none
+        ? nil : streamedRefusal(result.firstRefusal, operation, pool),
+      preemptedSequenceIDs: outcome.preempted.elements(result.preempted))
+  }
+}

@@ -1,0 +1,143 @@
+internal import BlockMessages
+package import GRPCWire
+internal import KVBlocks
+
+// This module owns what each RPC of quire.v1 means: one function per RPC, from the bytes of the
+// request through a command to the bytes of the reply, and the one table from refusals to statuses.
+// It never does I/O, never keeps a request, and decides nothing about blocks: that is KVBlocks'.
+
+/// Serves quire.v1 over the pools of a registry.
+///
+/// Confined to one thread: calls are served one at a time, with one decoder, one outcome, one packer
+/// and one list of operations, all reused, so that a call in the common case allocates nothing.
+/// Everything is held by the default session: a client that goes leaves its blocks held, visibly.
+package final class QuireService {
+  package let registry: PoolRegistry
+  let decoder = MessageDecoder()
+  let outcome = Outcome()
+  var packer = MessagePacker()
+  var operations = OperationList(minimumCapacity: 256)
+
+  package init(pools registry: PoolRegistry) { self.registry = registry }
+
+  /// Puts every RPC of quire.v1 into `table`; those not served yet answer UNIMPLEMENTED.
+  package func register(in table: ServiceTable) {
+    unary(table, "BlockPool/Allocate", allocate)
+    unary(table, "BlockPool/Free", freeBlocks)
+    unary(table, "BlockPool/Fork", forkBlocks)
+    unary(table, "BlockPool/CopyOnWrite", copyOnWrite)
+    unary(table, "BlockPool/AckCopies", ackCopies)
+
+    unary(table, "Sequences/Add", add)
+    unary(table, "Sequences/Admit", admit)
+    unary(table, "Sequences/Extend", extend)
+    unary(table, "Sequences/Append", append)
+    unary(table, "Sequences/Fork", fork)
+    unary(table, "Sequences/Rewind", rewind)
+    unary(table, "Sequences/Preempt", preempt)
+    unary(table, "Sequences/Free", freeSequences)
+    unary(table, "Sequences/Get", getSequence)
+    unary(table, "Sequences/List", listSequences)
+
+    unary(table, "Scheduler/Step", step)
+    table.streaming("/quire.v1.Scheduler/Run", isClientStreaming: true) { responses, _ in
+      RunStream(self, responses)
+    }
+
+    unary(table, "Pools/CreatePool", createPool)
+    unary(table, "Pools/GetPool", getPool)
+    unary(table, "Pools/ListPools", listPools)
+    unary(table, "Pools/DeletePool", deletePool)
+    unary(table, "Pools/ResetPool", resetPool)
+    unary(table, "Pools/GetDigest", getDigest)
+
+    unary(table, "Analyzer/GetStats", getStats)
+    UnservedMethods.register(in: table)
+  }
+
+  /// The services, for health and reflection.
+  package static let serviceNames = [
+    "quire.v1.Analyzer", "quire.v1.BlockPool", "quire.v1.Events", "quire.v1.Pools",
+    "quire.v1.Scheduler", "quire.v1.Sequences", "quire.v1.Sessions",
+  ]
+
+  typealias Method = (UnsafeRawBufferPointer, any ReplyWriter) throws(CallFailure) -> Void
+
+  /// The method as a handler; made once, so that a call makes no closure.
+  private func unary(_ table: ServiceTable, _ path: String, _ method: @escaping Method) {
+    table.unary("/quire.v1.\(path)") { request, reply, _ in
+      do throws(CallFailure) {
+        try method(request, reply)
+        return .ok
+      } catch {
+        return error.status
+      }
+    }
+  }
+
+  // MARK: What every RPC does
+
+  func decode<Message: WireMessage>(
+    _ type: Message.Type, _ bytes: UnsafeRawBufferPointer
+  ) throws(CallFailure) -> Message {
+    do throws(DecodeFailure) {
+      return try decoder.decode(type, from: bytes)
+    } catch {
+      throw CallFailure(error)
+    }
+  }
+
+  /// The pool the call names. For reads, `if_revision` is checked by `readPool`.
+  func pool(_ call: CallMessage) throws(CallFailure) -> HostedPool {
+    if let hosted = registry.find(call.pool) { return hosted }
+    throw .unknownPool(call.pool)
+  }
+
+  /// The pool of a call that changes nothing: `if_revision` holds for it too.
+  func readPool(_ call: CallMessage) throws(CallFailure) -> HostedPool {
+    let hosted = try pool(call)
+    if call.ifRevision != 0 && call.ifRevision != hosted.pool.revision {
+      let refusal = Refusal(
+        .revisionMoved, field: .ifRevision, subject: hosted.pool.revision)
+      throw CallFailure(RefusalStatus.make(refusal, of: nil, in: hosted.pool))
+    }
+    return hosted
+  }
+
+  /// Applies one operation as a command of its own; its result is then in `outcome`.
+  func apply(_ kind: Operation.Kind, _ call: CallMessage) throws(CallFailure) -> OperationResult {
+    let hosted = try pool(call)
+    operations.removeAll()
+    operations.append(Operation(kind))
+    let command = Command(
+      session: 0, operations: operations.elements, ifRevision: call.ifRevision,
+      isDryRun: call.isDryRun)
+    hosted.pool.apply(command, into: outcome)
+    if outcome.refusal.reason != .none {
+      throw CallFailure(RefusalStatus.make(outcome.refusal, of: operations[0], in: hosted.pool))
+    }
+    let result = outcome.results[0]
+    if result.refusal.reason != .none {
+      throw CallFailure(RefusalStatus.make(result.refusal, of: operations[0], in: hosted.pool))
+    }
+    return result
+  }
+
+  /// Hands the packed message to the transport.
+  func send(_ reply: any ReplyWriter) {
+    packer.copy(to: reply.message(byteCount: packer.byteCount))
+  }
+}
+
+extension CallFailure {
+  static func unknownPool(_ name: UnsafeBufferPointer<UInt8>) -> CallFailure {
+    let name = name.isEmpty ? PoolRegistry.defaultName : String(decoding: name, as: UTF8.self)
+    let detail = "there is no pool \"\(name.prefix(PoolRegistry.longestName))\""
+    return CallFailure(
+      RefusalStatus.make(
+        .notFound, detail,
+        RefusalFields(reason: RefusalStatus.invalidReason, field: "call.pool", detail: detail)))
+  }
+
+  static func missing(_ field: String) -> CallFailure { .invalid(field, "is missing") }
+}

@@ -1,0 +1,170 @@
+internal import BlockMessages
+internal import KVBlocks
+
+/// The words and the field path of a refusal.
+enum RefusalText {
+  /// The wire's `Refusal`, with the field named from the operation on (`add.content.token_count`)
+  /// and the rule it broke in words.
+  static func fields(
+    of refusal: Refusal, operation: Operation?, pool: KVPool
+  ) -> RefusalFields {
+    RefusalFields(
+      reason: UInt32(refusal.reason.rawValue),
+      field: path(refusal.field, in: operation),
+      detail: detail(refusal, operation, pool),
+      needed: refusal.needed, available: refusal.available, sequenceID: refusal.sequence)
+  }
+
+  // MARK: Words
+
+  private static func detail(
+    _ refusal: Refusal, _ operation: Operation?, _ pool: KVPool
+  ) -> String {
+    let blocks = pool.configuration.blocks
+    switch refusal.reason {
+    case .none: return ""
+    case .later:
+      return "needs \(refusal.needed) blocks, \(refusal.available) are available now"
+    case .never:
+      return "needs \(refusal.needed) blocks, more than the pool's \(blocks)"
+    case .noRun: return "needs \(refusal.needed) adjacent blocks and there is no such run"
+    case .quota:
+      return "would pass the limit of \(refusal.limit) for block \(refusal.subject)"
+    case .fenced: return "the session was fenced off"
+    case .notHeld: return "block \(refusal.subject) is not held by this session"
+    case .staleGeneration:
+      return "block \(refusal.subject) was handed out again since that generation"
+    case .unknownSequence: return "there is no sequence \(refusal.sequence)"
+    case .sequenceExists: return "there is a sequence \(refusal.sequence) already"
+    case .wrongState: return wrongState(refusal.sequence, operation)
+    case .unknownCopy: return "there is no copy \(refusal.subject) to acknowledge"
+    case .operationIDReused: return "the operation id was used for another command"
+    case .operationIDTooOld: return "the operation id is too old to be remembered"
+    case .revisionMoved: return "is not the pool's revision, \(pool.revision)"
+    case .invalid: return rule(refusal, operation)
+    case .notAttempted: return "was not attempted after an earlier refusal or preemption"
+    }
+  }
+
+  private static func wrongState(_ sequence: SequenceID, _ operation: Operation?) -> String {
+    switch operation?.kind {
+    case .admit: "sequence \(sequence) is running already"
+    case .extend, .decode, .preempt: "sequence \(sequence) is not running"
+    default: "sequence \(sequence) is in the wrong state for this"
+    }
+  }
+
+  /// The rule that an invalid field broke, to follow its name.
+  private static func rule(_ refusal: Refusal, _ operation: Operation?) -> String {
+    let limit = refusal.limit
+    switch refusal.field {
+    case .blockIDs, .blockID:
+      if isEmptyList(operation) { return "must name at least one block" }
+      return "names block \(refusal.subject), outside 1...\(limit)"
+    case .generations: return "must be none, one for all, or one for each of \(limit) blocks"
+    case .count: return "must be at least 1"
+    case .filledTokens: return "must be at most the block size, \(limit)"
+    case .copyIDs: return "must name at least one copy, unless up_to does"
+    case .upTo, .acknowledgedCopyID: return "is past the last copy ordered, \(limit)"
+    case .appendCounts where refusal.sequence != 0:
+      return "takes sequence \(refusal.sequence) past the limit of \(limit) tokens"
+    case .appendCounts, .scheduleCounts:
+      return "must be empty or one for each of \(limit) sequences"
+    case .lookaheadTokens: return "must be none, one for all, or one for each of \(limit) sequences"
+    case .label: return "must be at most \(limit) bytes"
+    case .dropTokens, .uncomputeTokens: return "must be at most \(limit)"
+    case .sequenceIDs where refusal.sequence != 0:
+      return "names sequence \(refusal.sequence) twice, again at index \(limit)"
+    case .sequenceIDs, .childIDs, .victimOrder: return "must name at least one sequence"
+    case .sequenceID: return "must be the same as add.sequence_id"
+    case .tokenCount where limit == 1: return "must be at least 1"
+    case .tokenCount: return "takes the sequence past the limit of \(limit) tokens"
+    case .ifRevision, .maxTokensNow, .none: return "is out of its limits (\(limit))"
+    }
+  }
+
+  private static func isEmptyList(_ operation: Operation?) -> Bool {
+    switch operation?.kind {
+    case .freeBlocks(let ids, _), .forkBlocks(let ids, _): ids.isEmpty
+    default: false
+    }
+  }
+
+  // MARK: Paths
+
+  private static func path(_ field: Refusal.StaticName, in operation: Operation?) -> String {
+    switch field {
+    case .none: return ""
+    case .ifRevision: return "call.if_revision"
+    case .acknowledgedCopyID: return "acked_copy_id"
+    default: break
+    }
+    guard let operation else { return leaf(field, operation) }
+    return "\(name(of: operation)).\(leaf(field, operation))"
+  }
+
+  /// The operation as `Op` and the unary requests name it.
+  static func name(of operation: Operation) -> String {
+    switch operation.kind {
+    case .allocate: "allocate"
+    case .freeBlocks: "free_blocks"
+    case .forkBlocks: "fork_blocks"
+    case .copyOnWrite: "copy_on_write"
+    case .acknowledgeCopies: "ack_copies"
+    case .add: "add"
+    case .admit: "admit"
+    case .extend: "extend"
+    case .append: "append"
+    case .fork: "fork"
+    case .rewind: "rewind"
+    case .preempt: "preempt"
+    case .freeSequences: "free_sequences"
+    case .decode: "decode"
+    }
+  }
+
+  private static func leaf(_ field: Refusal.StaticName, _ operation: Operation?) -> String {
+    switch field {
+    case .none: ""
+    case .blockIDs: "block_ids"
+    case .blockID: "block_id"
+    case .generations: "generations"
+    case .count: "count"
+    case .filledTokens: "filled_tokens"
+    case .copyIDs: "copy_ids"
+    case .upTo: "up_to"
+    case .sequenceID: isFork(operation) ? "parent_id" : "sequence_id"
+    case .sequenceIDs: "sequence_ids"
+    case .childIDs: "child_ids"
+    case .tokenCount: tokenCountPath(operation)
+    case .appendCounts: "append_counts"
+    case .scheduleCounts: "schedule_counts"
+    case .lookaheadTokens: "lookahead_tokens"
+    case .uncomputeTokens: "uncompute_tokens"
+    case .dropTokens: "drop_tokens"
+    case .victimOrder: "victim_order"
+    case .label: isAdmission(operation) ? "add.options.label" : "options.label"
+    case .ifRevision: "if_revision"
+    case .acknowledgedCopyID: "acked_copy_id"
+    case .maxTokensNow: "max_tokens_now"
+    }
+  }
+
+  private static func tokenCountPath(_ operation: Operation?) -> String {
+    switch operation?.kind {
+    case .admit: "add.content.token_count"
+    case .extend: "append.token_count"
+    default: "content.token_count"
+    }
+  }
+
+  private static func isFork(_ operation: Operation?) -> Bool {
+    if case .fork = operation?.kind { return true }
+    return false
+  }
+
+  private static func isAdmission(_ operation: Operation?) -> Bool {
+    if case .admit = operation?.kind { return true }
+    return false
+  }
+}

@@ -1,0 +1,49 @@
+internal import GRPCWire
+
+/// The RPCs of the contract that answer UNIMPLEMENTED for now. They are registered so that a client
+/// can tell "not yet" from "never heard of it".
+enum UnservedMethods {
+  static let unary = [
+    "BlockPool/LookupBlocks", "BlockPool/Acquire", "BlockPool/CacheBlocks", "BlockPool/EvictBlocks",
+    "Sequences/Lookup", "Sequences/Commit", "Sequences/SwapOut", "Sequences/SwapIn",
+    "Sequences/Reserve", "Sequences/Pin", "Sequences/AdviseVictims",
+    "Pools/UpdatePool", "Pools/ResetPrefixCache", "Pools/Flush", "Pools/PlanDefragment",
+    "Pools/ApplyDefragment",
+    "Sessions/Open", "Sessions/Close", "Sessions/Reclaim",
+    "Analyzer/GetBlockMap", "Analyzer/GetSnapshot", "Analyzer/GetHistory", "Analyzer/GetReport",
+    "Analyzer/ResetPeaks", "Analyzer/ExplainLookup", "Analyzer/ExplainBlock", "Analyzer/WhatIf",
+  ]
+  static let serverStreaming = [
+    "Analyzer/WatchStats", "Events/SubscribeKvEvents", "Events/DumpState",
+  ]
+  static let bidirectional = ["Sessions/KeepAlive"]
+
+  static func register(in table: ServiceTable) {
+    for method in unary {
+      let status = status(method)
+      table.unary("/quire.v1.\(method)") { _, _, _ in status }
+    }
+    for method in serverStreaming { stream(method, isClientStreaming: false, table) }
+    for method in bidirectional { stream(method, isClientStreaming: true, table) }
+  }
+
+  private static func stream(_ method: String, isClientStreaming: Bool, _ table: ServiceTable) {
+    let status = status(method)
+    table.streaming("/quire.v1.\(method)", isClientStreaming: isClientStreaming) { responses, _ in
+      responses.finish(status)
+      return RefusedStream()
+    }
+  }
+
+  private static func status(_ method: String) -> Status {
+    Status(.unimplemented, "quire.v1.\(method) is not served yet")
+  }
+}
+
+/// The receiving end of a call that was over when it began.
+private final class RefusedStream: RequestStream {
+  func received(_ message: UnsafeRawBufferPointer) {}
+  func halfClosed() {}
+  func cancelled(_ status: Status) {}
+  func drained() {}
+}
