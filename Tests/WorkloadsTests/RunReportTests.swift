@@ -37,7 +37,6 @@ func exitCodes() {
 
   var lost = report()
   lost.leakCheck = nil
-  lost.serverFailure = "connection lost"
   #expect(lost.exitCode == .server)
 
   var stopped = report()

@@ -20,10 +20,10 @@ extension RunReport {
     object.add("late_starts", "\(metrics.lateStarts)")
     object.add("max_schedule_lag_ms", Self.milliseconds(metrics.maximumScheduleLag))
     addMemory(to: &object)
-    object.add("errors", "\(metrics.errors + (serverFailure == nil ? 0 : 1))")
+    object.add("errors", "\(metrics.errors)")
     object.add("invariants_broken", "\(metrics.invariantsBroken)")
-    let samples = metrics.errorSamples + [serverFailure].compactMap { $0 }
-    object.add("error_samples", "[" + samples.map(JSONObject.quoted).joined(separator: ", ") + "]")
+    let samples = metrics.errorSamples.map(JSONObject.quoted).joined(separator: ", ")
+    object.add("error_samples", "[\(samples)]")
     object.add("interruption", interruption.map(JSONObject.quoted) ?? "null")
     object.add("verdict", text: verdict)
     object.add("exit_code", "\(exitCode.rawValue)")

@@ -104,7 +104,6 @@ extension RunReport {
     }
     text.line("  errors       \(metrics.errors)")
     for sample in metrics.errorSamples { text.line("    \(sample)") }
-    if let serverFailure { text.line("    \(serverFailure)") }
     text.line("  \(verdict) (exit \(exitCode.rawValue))")
   }
 

@@ -20,8 +20,6 @@ package struct RunReport {
   /// Why the run ended early; nil when it ran to its end.
   package var interruption: String?
   package var isInterruptedByUser = false
-  /// What went wrong with the connection or the server, if anything did.
-  package var serverFailure: String?
 
   package init(
     version: String, command: String, target: String, pool: String, seed: UInt64, plan: RequestPlan,
@@ -44,7 +42,7 @@ package struct RunReport {
   package var exitCode: ExitCode {
     if let leakCheck, !leakCheck.isClean { return .invariant }
     if metrics.invariantsBroken > 0 { return .invariant }
-    if serverFailure != nil || metrics.errors > 0 || leakCheck == nil { return .server }
+    if metrics.errors > 0 || leakCheck == nil { return .server }
     if isInterruptedByUser { return .interrupted }
     if interruption != nil { return .server }
     if metrics.isClientTooSlow { return .invalidRun }

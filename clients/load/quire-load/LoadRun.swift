@@ -80,8 +80,7 @@ final class LoadRun {
       perform(&model, start)
       status.show(model, at: received - start)
     }
-    let lost = model.failure
-    if lost != nil { cleanUp(&model, start) }
+    if model.failure != nil { cleanUp(&model, start) }
     status.finish()
 
     var report = RunReport(
@@ -185,9 +184,13 @@ final class LoadRun {
   }
 
   /// Waits for an instant. False when a signal came first.
+  ///
+  /// Nothing is under way meanwhile, so no answer can come. The loop's timers count milliseconds and
+  /// the kernel wakes a sleeper some 50 us late, while steps are due every 500 us at speed 60: a timer
+  /// brings us near, a sleep nearer, and the clock is watched for the rest.
   private func wait(until instant: UInt64) -> Bool {
-    // The loop's timers count milliseconds: they bring us near, and the last stretch is slept.
     let near: UInt64 = 2_000_000
+    let nearer: UInt64 = 80_000
     while true {
       if isInterrupted { return false }
       let now = EventLoop.clock
@@ -196,13 +199,11 @@ final class LoadRun {
         alarm?.start(afterNanoseconds: instant - now - near)
         loop.runOneTurn()
         alarm?.stop()
-      } else {
-        // Sleeps because nothing is under way: no answer can come, and steps are due every half
-        // millisecond at speed 60, finer than any timer of the loop.
-        var time = timespec(
-          tv_sec: Int(instant / 1_000_000_000), tv_nsec: Int(instant % 1_000_000_000))
-        _ = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nil)
+      } else if instant - now > nearer {
         loop.runOneTurn(waiting: false)
+        let wake = instant - nearer
+        var time = timespec(tv_sec: Int(wake / 1_000_000_000), tv_nsec: Int(wake % 1_000_000_000))
+        _ = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nil)  // Finer than loop timers.
       }
     }
   }
