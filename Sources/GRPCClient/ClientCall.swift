@@ -187,6 +187,7 @@ final class ClientCall {
 
   /// The stream is closed.
   func detach() {
+    clearDeadline()
     stream = nil
     connection = nil
   }

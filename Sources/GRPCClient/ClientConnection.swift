@@ -15,6 +15,8 @@ final class ClientConnection: ByteStreamHandler {
     case greeting
     case ready
     case closed
+    /// Closed, and nobody is to be told.
+    case abandoned
   }
 
   let context: GRPCClientContext
@@ -23,14 +25,16 @@ final class ClientConnection: ByteStreamHandler {
   /// The server takes no new streams here, or the stream numbers are used up.
   private(set) var isRetired = false
 
-  private weak var channel: GRPCChannel?
+  /// Nil once the channel is gone (`abandon`) or knows nothing of this connection any more (`lose`).
+  private unowned(unsafe) var channel: GRPCChannel?
   private let target: ListenAddress
   private var stream: ByteStream?
   /// Set while its socket is not connected: closing it ends the attempt.
   private var attempt: ByteStream?
   private var delay: LoopTimer?
   private var timeout: Deadline?
-  private var flushHook: EndOfTurnHook?
+  private let flushHook: EndOfTurnHook
+  private let flushTarget = FlushTarget()
   /// What streams that close from now on fail with.
   private var lossStatus: Status?
   private var goAwayCode = HTTP2ErrorCode.noError
@@ -41,8 +45,11 @@ final class ClientConnection: ByteStreamHandler {
     context = channel.context
     target = channel.target
     session = HTTP2Session(.client, context: context.http2)
-    flushHook = EndOfTurnHook { [weak self] in self?.flush() }
+    flushHook = EndOfTurnHook { [flushTarget] in flushTarget.connection?.flush() }
+    flushTarget.connection = self
   }
+
+  deinit { flushTarget.connection = nil }
 
   // MARK: Getting there
 
@@ -106,7 +113,7 @@ final class ClientConnection: ByteStreamHandler {
   func streamDidDrain() { scheduleFlush() }
 
   func scheduleFlush() {
-    if let flushHook, stream != nil { context.loop.atEndOfTurn(flushHook) }
+    if stream != nil { context.loop.atEndOfTurn(flushHook) }
   }
 
   private func flush() {
@@ -145,7 +152,7 @@ final class ClientConnection: ByteStreamHandler {
       let call = Unmanaged<ClientCall>.fromOpaque(user)
       if event.kind == .closed {
         didClose(event, call.takeRetainedValue())  // Retained by `attach`.
-      } else {
+      } else if phase != .abandoned {
         handle(event, call.takeUnretainedValue())
       }
     case .settings:
@@ -212,7 +219,9 @@ final class ClientConnection: ByteStreamHandler {
 
   private func didClose(_ event: borrowing HTTP2Event, _ call: ClientCall) {
     event.stream.user = nil
-    if call.phase == .open { call.finish(statusOfReset(event.errorCode, call)) }
+    if call.phase == .open, phase != .abandoned {
+      call.finish(statusOfReset(event.errorCode, call))
+    }
     call.detach()
     if call.isReusable { context.giveCall(call) }
   }
@@ -247,7 +256,7 @@ final class ClientConnection: ByteStreamHandler {
 
   /// Ends the connection and fails its calls with `reason`. Never called from the session's events.
   func lose(_ reason: Status) {
-    if phase == .closed { return }
+    if phase == .closed || phase == .abandoned { return }
     let wasReady = phase == .ready
     phase = .closed
     isRetired = true
@@ -256,6 +265,7 @@ final class ClientConnection: ByteStreamHandler {
     timeout = nil
     // First, so that calls begun by the completions below go elsewhere.
     channel?.didLose(self, wasReady: wasReady, reason)
+    channel = nil
     if let stream {
       self.stream = nil
       sayGoodbye(stream)
@@ -275,19 +285,24 @@ final class ClientConnection: ByteStreamHandler {
     output.removeAll()
   }
 
-  /// The channel is gone: closes without telling anyone.
+  /// The channel is gone: closes without telling anyone. Unlike `lose`, this may come in the middle
+  /// of the session's events, so its streams are dropped later.
   func abandon() {
-    guard phase != .closed else { return }
-    phase = .closed
+    if phase == .closed || phase == .abandoned { return }
+    phase = .abandoned
+    channel = nil
     delay = nil
     timeout = nil
     stream?.close()
     stream = nil
     attempt?.close()
     attempt = nil
-    session.closeAll(.noError) { event in
-      guard let user = event.stream.user else { return }
-      Unmanaged<ClientCall>.fromOpaque(user).release()  // Retained by `attach`.
-    }
+    context.later { [self] in session.closeAll(.noError) { handle($0) } }
   }
+}
+
+/// What the flush hook holds on to, as it may outlive its connection by a turn. Not a weak reference:
+/// one of those makes every retain of the connection take the slow path.
+private final class FlushTarget {
+  unowned(unsafe) var connection: ClientConnection?
 }

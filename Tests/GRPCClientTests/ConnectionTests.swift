@@ -279,4 +279,23 @@ struct ConnectionTests {
     server.stop()
     loop.run()
   }
+
+  @Test("a channel may be dropped by a completion while other answers are at hand")
+  func droppedByCompletion() throws {
+    let loop = try EventLoop()
+    let server = try ScriptedServer(loop: loop)
+    server.echo()
+    var channel: GRPCChannel? = try GRPCChannel(loop: loop, target: server.target)
+    var answers = 0
+    for _ in 0..<20 {
+      channel?.unary(path: Self.path, message: Self.nothing) { _, _ in
+        answers += 1
+        channel = nil
+      }
+    }
+    while server.connections.first?.stream.isClosed != true, loop.runOneTurn() {}
+    #expect(answers == 1)
+    server.stop()
+    loop.run()
+  }
 }
