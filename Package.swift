@@ -79,7 +79,8 @@ let package = Package(
     tests("BlockMessagesTests", ["BlockMessages", "TestSupport"]),
     tests("BlockServiceTests", ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks"]),
     tests("WorkloadsTests", ["Workloads", "TestSupport"]),
-    tests("QuireLoadTests", ["quire-load", "Workloads", "BlockMessages"]),
+    tests(
+      "QuireLoadTests", ["quire-load", "Workloads", "BlockMessages", "BlockService", "GRPCWire"]),
     program("BlockPoolBenchmark", ["KVBlocks"], path: "Tests/Benchmarks/BlockPoolBenchmark"),
   ]
 )

@@ -1,0 +1,137 @@
+import BlockMessages
+import BlockService
+import GRPCWire
+import Testing
+import Workloads
+import quire_load
+
+/// The service without a network: requests go in as bytes, replies come out as bytes.
+private final class DirectService: ReplyWriter, CallContext {
+  private let table = ServiceTable()
+  private var reply: UnsafeMutableRawBufferPointer = .allocate(byteCount: 64, alignment: 16)
+  private var replyCount = 0
+
+  let path = ""
+  let deadlineNanoseconds: UInt64? = nil
+  let peer = "test"
+  func metadata(_ name: String) -> [[UInt8]] { [] }
+
+  init() { QuireService(pools: PoolRegistry()).register(in: table) }
+  deinit { reply.deallocate() }
+
+  func message(byteCount: Int) -> UnsafeMutableRawPointer {
+    if byteCount > reply.count {
+      reply.deallocate()
+      reply = .allocate(byteCount: byteCount * 2, alignment: 16)
+    }
+    replyCount = byteCount
+    return reply.baseAddress!
+  }
+
+  /// The reply is valid until the next call.
+  func call(_ method: String, _ request: UnsafeRawBufferPointer) -> (Status, UnsafeRawBufferPointer)
+  {
+    guard case .unary(let handler) = table.methods["/quire.v1.\(method)"] else {
+      return (Status(.unimplemented), UnsafeRawBufferPointer(start: nil, count: 0))
+    }
+    replyCount = 0
+    let status = handler(request, self, self)
+    return (status, UnsafeRawBufferPointer(rebasing: reply[..<replyCount]))
+  }
+
+  func createPool(blocks: UInt32, blockSize: UInt32) -> Status {
+    var packer = MessagePacker()
+    let mark = packer.mark
+    packer.uint32(2, blockSize)
+    packer.uint32(1, blocks)
+    packer.close(3, since: mark)
+    return call("Pools/CreatePool", packer.bytes).0
+  }
+
+  func stats() -> PoolSnapshot? {
+    StatsCodec.request(pool: "").withUnsafeBytes {
+      let (status, reply) = call("Analyzer/GetStats", $0)
+      return status.code == .ok ? StatsCodec.read(reply) : nil
+    }
+  }
+}
+
+/// Plays `plan` against the service with a clock that never runs late.
+private func play(
+  _ plan: RequestPlan, blocks: UInt32, blockSize: UInt32, cancellingAfter limit: Int = .max
+) throws -> (metrics: RunMetrics, leaks: LeakCheck) {
+  let service = DirectService()
+  #expect(service.createPool(blocks: blocks, blockSize: blockSize).code == .ok)
+  let before = try #require(service.stats())
+  var model = SchedulerModel(
+    plan, .init(blocks: before.capacityBlocks, blockSize: before.blockSize, firstSequence: 1 << 40))
+  var codec = StepCodec(pool: "")
+  var step = StepPlan()
+  var result = StepResult()
+  var steps = 0
+  while let due = model.nextInstant, model.failure == nil {
+    if steps == limit { model.cancel(at: due) }
+    steps += 1
+    model.planStep(&step)
+    let (status, reply) = service.call("Scheduler/Step", codec.request(for: step))
+    try #require(status.code == .ok, "\(status.message)")
+    try #require(StepCodec.read(reply, to: step, into: &result))
+    model.apply(result, to: step, sent: due, received: due)
+  }
+  let after = try #require(service.stats())
+  return (model.metrics, LeakCheck(before: before, after: after))
+}
+
+@Test("chat plays through a roomy and a tight pool of the real service")
+func chat() throws {
+  let plan = ChatSystemPrompt.plan(seed: 42, limit: 40)
+  for (blocks, isTight) in [(16_384, false), (1_200, true)] as [(UInt32, Bool)] {
+    let (metrics, leaks) = try play(plan, blocks: blocks, blockSize: 16)
+    #expect(metrics.errors == 0, "\(metrics.errorSamples)")
+    #expect(metrics.finished == 40)
+    #expect((metrics.preemptions > 0) == isTight)
+    #expect(leaks.isClean)
+    #expect(leaks.after.freeBlocks == blocks)
+  }
+}
+
+@Test("vLLM's smallest case against the real service: two fit exactly, then one is preempted")
+func smallestCase() throws {
+  var plan = RequestPlan()
+  for _ in 0..<2 { plan.append(arrivalNanoseconds: 0, inputTokens: 80, outputTokens: 3) }
+  let (metrics, leaks) = try play(plan, blocks: 10, blockSize: 16)
+  #expect(metrics.errors == 0, "\(metrics.errorSamples)")
+  #expect(metrics.preemptions == 1)
+  #expect(metrics.steps == 6)
+  #expect(leaks.isClean)
+}
+
+@Test("random loads never disagree with the real service", arguments: 1...10 as ClosedRange<UInt64>)
+func randomLoads(seed: UInt64) throws {
+  var random = RandomStream(seed: seed)
+  var plan = RequestPlan()
+  var at: UInt64 = 0
+  for _ in 0..<120 {
+    at += UInt64(random.exponential(mean: 50) * 1e6)
+    // Some are larger than the pool from the start, and some outgrow it.
+    plan.append(
+      arrivalNanoseconds: at, inputTokens: UInt32(1 + random.next() % 100),
+      outputTokens: UInt32(1 + random.next() % 90))
+  }
+  let (metrics, leaks) = try play(plan, blocks: 12, blockSize: 8)
+  #expect(metrics.errors == 0, "\(metrics.errorSamples)")
+  #expect(metrics.finished + metrics.neverFit == 120)
+  #expect(metrics.preemptions > 0)
+  #expect(metrics.neverFit > 0)
+  #expect(leaks.isClean)
+}
+
+@Test("a run stopped half way leaves nothing behind", arguments: [1, 50, 200])
+func stopped(steps: Int) throws {
+  let plan = ChatSystemPrompt.plan(seed: 42, limit: 40)
+  let (metrics, leaks) = try play(
+    plan, blocks: 1_200, blockSize: 16, cancellingAfter: steps)
+  #expect(metrics.errors == 0, "\(metrics.errorSamples)")
+  #expect(metrics.finished + metrics.cancelled + metrics.neverFit == metrics.started)
+  #expect(leaks.isClean)
+}
