@@ -209,7 +209,7 @@ struct  Quire__V1__Stats
   size_t n_refusals;
   Quire__V1__RefusalCount **refusals;
   /*
-   * Forks: children of sequences, and references taken to raw blocks.
+   * Accepted forks, of sequences and of raw blocks.
    */
   uint64_t forks;
   /*

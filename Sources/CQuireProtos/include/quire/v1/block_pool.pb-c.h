@@ -220,7 +220,8 @@ struct  Quire__V1__CopyOnWrite
    */
   uint32_t block_id;
   /*
-   * Slots worth copying; 0 = the whole block.
+   * Slots that are filled: a copy takes these, and only the ones behind them are written. 0 = the
+   * whole block is copied, and may be written anywhere.
    */
   uint32_t filled_tokens;
 };

@@ -357,7 +357,8 @@ struct  Quire__V1__StepReply
    */
   uint64_t op_id;
   /*
-   * Of the request as a whole (aborted, fenced, unknown pool on a stream); then nothing changed.
+   * On a stream, of the request as a whole (aborted, fenced, unknown pool); then nothing changed.
+   * A unary Step ends with the status instead.
    */
   Quire__V1__Refusal *refusal;
   /*

@@ -629,7 +629,7 @@ struct  Quire__V1__Fork
 {
   ProtobufCMessage base;
   /*
-   * A running sequence.
+   * In any state; the children of one that does not run are waiting.
    */
   uint64_t parent_id;
   /*
