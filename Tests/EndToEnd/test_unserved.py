@@ -1,0 +1,156 @@
+"""What the contract has and this server does not serve is refused and named, never ignored.
+
+Serving one more RPC or field moves it out of these tables.
+"""
+
+from grpc import StatusCode
+import pytest
+
+from quire_client import MODULES, PATIENCE, q, refused, untouched
+
+SERVED = {
+    "Pools": "CreatePool GetPool ListPools DeletePool ResetPool GetDigest",
+    "BlockPool": "Allocate Free Fork CopyOnWrite AckCopies",
+    "Sequences": "Add Admit Extend Append Fork Rewind Preempt Free Get List",
+    "Scheduler": "Step Run",
+    "Sessions": "",
+    "Analyzer": "GetStats",
+    "Events": "",
+}
+UNSERVED = [
+    method
+    for name, (module, _) in MODULES.items()
+    for method in module.DESCRIPTOR.services_by_name[name].methods
+    if method.name not in SERVED[name].split()
+]
+
+
+@pytest.mark.parametrize("method", UNSERVED, ids=lambda m: f"{m.containing_service.name}.{m.name}")
+def test_an_rpc_that_is_not_served_is_unimplemented(any_client, method):
+    kind = f"{'stream' if method.client_streaming else 'unary'}_" + (
+        "stream" if method.server_streaming else "unary")
+    request = getattr(q, method.input_type.name)()
+    call = getattr(any_client.channel, kind)(
+        f"/{method.containing_service.full_name}/{method.name}",
+        request_serializer=lambda message: message.SerializeToString(),
+        response_deserializer=getattr(q, method.output_type.name).FromString,
+    )
+    with refused(StatusCode.UNIMPLEMENTED):
+        answer = call(iter([request]) if method.client_streaming else request, timeout=PATIENCE)
+        if method.server_streaming:
+            next(answer)
+
+
+def allocate(pool, **more):
+    return lambda: pool.allocate(1, **more)
+
+
+def call_field(pool, **more):
+    return lambda: pool.allocate(1, call=pool.call(**more))
+
+
+def add_content(pool, **more):
+    request = q.AddRequest(
+        call=pool.call(), add=q.Add(sequence_id=9, content=q.Content(token_count=1, **more)))
+    return lambda: pool.Sequences.Add(request, timeout=PATIENCE)
+
+
+def add_option(pool, **more):
+    return lambda: pool.add(9, 1, **more)
+
+
+def step(pool, **op):
+    return lambda: pool.step(q.Op(**op))
+
+
+FIELDS = {
+    "call.session": lambda p: call_field(p, session=1),
+    "call.op_id": lambda p: call_field(p, op_id=1),
+    "call.acked_op_id": lambda p: call_field(p, acked_op_id=1),
+    "call.now_ms": lambda p: call_field(p, now_ms=1),
+    "allocate.contiguous": lambda p: allocate(p, contiguous=True),
+    "allocate.preferred_block_ids": lambda p: allocate(p, preferred_block_ids=[3]),
+    "allocate.size_class": lambda p: allocate(p, size_class=1),
+    "content.token_ids": lambda p: add_content(p, token_ids=[1]),
+    "content.block_hashes": lambda p: add_content(p, block_hashes=b"x" * 32),
+    "content.multimodal": lambda p: add_content(p, multimodal=[q.MultimodalItem(length=1)]),
+    "content.prompt_embeds_digest": lambda p: add_content(p, prompt_embeds_digest=b"x"),
+    "options.cache_salt": lambda p: add_option(p, cache_salt="s"),
+    "options.lora_name": lambda p: add_option(p, lora_name="l"),
+    "options.lora_path": lambda p: add_option(p, lora_path="/l"),
+    "options.skip_prefix_lookup": lambda p: add_option(p, skip_prefix_lookup=True),
+    "options.size_class": lambda p: add_option(p, size_class=1),
+    "options.retention": lambda p: add_option(p, retention=[q.Retention(priority=1)]),
+    "admit.delay_commit": lambda p: lambda: p.admit(2, delay_commit=True),
+    "admit.external_computed_tokens": lambda p: lambda: p.admit(2, external_computed_tokens=1),
+    "extend.delay_commit": lambda p: lambda: p.extend(1, append=1, delay_commit=True),
+    "ops[0].decode.token_ids": lambda p: step(p, decode=q.Decode(sequence_ids=[1], token_ids=[5])),
+    "ops[0].decode.delay_commit": lambda p: step(
+        p, decode=q.Decode(sequence_ids=[1], delay_commit=True)),
+    "ops[0].decode.commit_previous": lambda p: step(
+        p, decode=q.Decode(sequence_ids=[1], commit_previous=True)),
+    "ops[0].commit": lambda p: step(p, commit=q.Commit(sequence_id=1)),
+    "ops[0].swap_out": lambda p: step(p, swap_out=q.SwapSequences(sequence_ids=[1])),
+    "ops[0].swap_in": lambda p: step(p, swap_in=q.SwapSequences(sequence_ids=[1])),
+    "ops[0].reserve": lambda p: step(p, reserve=q.Reserve(blocks=1)),
+    "ops[0].pin": lambda p: step(p, pin=q.Pin(unpin=True)),
+    "ops[0].acquire": lambda p: step(p, acquire=q.Acquire(allocate_count=1)),
+    "ops[0].cache_blocks": lambda p: step(p, cache_blocks=q.CacheBlocks(block_ids=[1])),
+    "ops[0].evict_blocks": lambda p: step(p, evict_blocks=q.EvictBlocks(block_ids=[1])),
+    "ops[0].recover": lambda p: step(p, recover=q.Recover(blocks_needed=1)),
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_field_that_is_not_served_is_refused_and_named(pool, field):
+    pool.add_and_admit(1, 4)
+    pool.add(2, 4)
+    with untouched(pool), refused(StatusCode.UNIMPLEMENTED) as told:
+        FIELDS[field](pool)()
+    assert field in told.message
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        dict(size_classes=[q.SizeClass(block_size=8, blocks=8)]),
+        dict(kv_bytes=1 << 30),
+        dict(memory_utilization=0.5),
+        dict(geometry=q.KvGeometry(layers=2, kv_heads=2, head_size=64, dtype_bytes=2)),
+        dict(strategy=q.STRATEGY_BEST_FIT),
+        dict(eviction=q.EVICTION_POLICY_LFU),
+        dict(hash=q.HASH_ALGORITHM_XXHASH_CBOR),
+        dict(hash_seed="seed"),
+        dict(watermark=0.01),
+        dict(max_model_tokens=2048),
+        dict(sliding_window=64),
+        dict(eagle=True),
+        dict(hash_lookahead_tokens=1),
+        dict(host_blocks=8),
+        dict(lazy_free_batch=8),
+        dict(proactive_free_blocks=8),
+        dict(zero_on_free=True),
+        dict(keep_tokens=True),
+    ],
+    ids=lambda config: next(iter(config)),
+)
+def test_a_pool_option_that_is_not_served_is_refused_and_named(client, config):
+    with refused(StatusCode.UNIMPLEMENTED) as told:
+        client.create_pool("modern", 8, 8, **config)
+    assert "config." + next(iter(config)) in told.message
+    with refused(StatusCode.NOT_FOUND):
+        client.on("modern").get_pool()
+
+
+def test_an_enum_value_that_no_one_knows_is_refused(pool):
+    with untouched(pool), refused(StatusCode.INVALID_ARGUMENT) as told:
+        pool.step(q.Op(allocate=q.Allocate(count=1)), on_refusal=77)
+    assert "on_refusal" in told.message
+
+
+def test_a_field_of_a_later_contract_is_passed_over(pool):
+    # Field 100, as proto3 has it.
+    request = q.AllocateRequest.FromString(
+        q.AllocateRequest(call=pool.call(), allocate=q.Allocate(count=1)).SerializeToString()
+        + b"\xa0\x06\x01")
+    assert list(pool.BlockPool.Allocate(request, timeout=PATIENCE).block_ids) == [1]
