@@ -267,3 +267,14 @@ def test_a_step_may_depend_on_the_revision(pool):
     pool.allocate(1)
     with untouched(pool), refused_for(StatusCode.ABORTED, "REVISION_MOVED"):
         pool.step(allocate(1), call=pool.call(if_revision=5))
+
+
+def test_a_sequence_alone_that_outgrows_the_pool_is_preempted_itself(new_pool):
+    pool = new_pool(blocks=2)
+    pool.step(admit_new(1, 8))
+    result = pool.step(decode(1, on_refusal=q.ON_REFUSAL_PREEMPT)).results[0].decode
+    assert list(result.new_block_ids) == []
+    assert list(result.refused) == [0]
+    assert result.first_refusal.reason in (q.REFUSAL_REASON_NEVER, q.REFUSAL_REASON_LATER)
+    assert op_reason(pool.step(q.Op(admit=q.Admit(sequence_id=1))).results[0]) in (
+        "NEVER", "WRONG_STATE")
