@@ -23,6 +23,9 @@ package final class BlockPool {
   /// Copies under way that may touch one block.
   package static let maximumPins: UInt16 = .max
 
+  /// Memory of a block's record.
+  package static let bytesPerBlock = MemoryLayout<BlockRecord>.stride
+
   package convenience init(capacity: UInt32) {
     self.init(capacity: capacity, undo: UndoLog())
   }
@@ -53,9 +56,15 @@ package final class BlockPool {
   /// What an allocation can take.
   package var available: UInt32 { counters.free + counters.cached }
 
+  /// To be called before a record is changed.
   @inline(__always)
   func save(_ id: BlockID) {
-    if undo.isRecording { undo.blocks.append(.init(id: id, record: records[Int(id)])) }
+    if undo.isRecording { record(id) }
+  }
+
+  @inline(never)
+  private func record(_ id: BlockID) {
+    undo.blocks.append(.init(id: id, record: records[Int(id)]))
   }
 
   // MARK: Taking
@@ -69,19 +78,14 @@ package final class BlockPool {
     into room: UnsafeMutablePointer<BlockID>
   ) {
     precondition(count <= available, "took more blocks than there are")
-    save(0)
+    if undo.isRecording { saveHead(count) }
+    let records = self.records
     var id = records[0].next
-    var evicted: UInt32 = 0
     for i in 0..<Int(count) {
-      save(id)
       let record = records + Int(id)
+      assert(record.pointee.refCount == 0 && record.pointee.pins == 0, "a used block was queued")
+      if record.pointee.hashSlot != 0 { evict(id) }
       let next = record.pointee.next
-      assert(
-        record.pointee.refCount == 0 && record.pointee.pins == 0, "a used block was in the queue")
-      if record.pointee.hashSlot != 0 {
-        record.pointee.hashSlot = 0
-        evicted += 1
-      }
       record.pointee.refCount = 1
       record.pointee.previous = 0
       record.pointee.next = 0
@@ -92,127 +96,252 @@ package final class BlockPool {
       id = next
     }
     records[0].next = id
-    if id != 0 { save(id) }
     records[Int(id)].previous = 0
-    if id == 0 { records[0].previous = 0 }
-    counters.cached -= evicted
-    counters.free -= count - evicted
+    counters.free -= count
     counters.active += count
     counters.allocatedBlocks += UInt64(count)
     counters.highWatermark = max(counters.highWatermark, capacity - available)
   }
 
+  /// What `take` is about to change: the first `count` blocks of the queue and the one behind them.
+  @inline(never)
+  private func saveHead(_ count: UInt32) {
+    save(0)
+    var id = records[0].next
+    for _ in 0...count where id != 0 {
+      save(id)
+      id = records[Int(id)].next
+    }
+  }
+
+  /// Takes the hash off a block that is about to be handed out.
+  @inline(never)
+  private func evict(_ id: BlockID) {
+    records[Int(id)].hashSlot = 0
+    counters.cached -= 1
+    counters.free += 1
+  }
+
   // MARK: Giving back
 
-  /// Blocks on their way back to the queue. One batch is one `free_blocks` of vLLM.
-  struct Batch {
-    fileprivate var frontLast: UInt32 = 0
-    fileprivate var oldHead: UInt32
-    fileprivate var tailFirst: UInt32 = 0
-    fileprivate var tailLast: UInt32 = 0
+  /// Drops one reference to each of `count` blocks, from `first` on in steps of `stride`: one
+  /// `free_blocks` of vLLM. On its way to 0, and only then, a block is classified.
+  ///
+  /// - Returns: How many blocks became available.
+  /// - Complexity: O(`count`), no memory is allocated.
+  @inline(__always)
+  @discardableResult
+  func dropReferences(
+    _ first: UnsafePointer<BlockID>, _ count: Int, stride: Int = 1
+  ) -> UInt32 {
+    if undo.isRecording { save(first, count, stride) }
+    let records = self.records
+    let oldHead = records[0].next
+    var others = Others()
+    var last: BlockID = 0
+    var freed: UInt32 = 0
+    var place = first
+    for _ in 0..<count {
+      let id = place.pointee
+      place += stride
+      let record = records + Int(id)
+      if record.pointee.refCount == 1 && record.pointee.pins == 0 && record.pointee.hashSlot == 0 {
+        record.pointee.refCount = 0
+        record.pointee.holder = .none
+        record.pointee.previous = last
+        // For the first one this is the sentinel, whose `next` is the queue's new head.
+        records[Int(last)].next = id
+        last = id
+        freed &+= 1
+      } else {
+        drop(id, &others)
+      }
+    }
+    if freed > 0 { spliceFront(last, oldHead) }
+    // Before `freed` is taken off: blocks may have become active only in here.
+    let cached = others.isEmpty ? 0 : finish(others)
+    counters.free += freed
+    counters.active -= freed
+    counters.freedBlocks += UInt64(freed)
+    counters.releasedReferences += UInt64(count)
+    return freed + cached
+  }
+
+  /// Frees blocks that the session in `slot` alone holds, raw and once each: the common case, in one
+  /// pass instead of two.
+  ///
+  /// - Returns: False, and nothing changed, when one of them is anything else. The caller then takes
+  ///   the long way, which also says what is wrong.
+  @inline(__always)
+  func freeExclusive(_ first: UnsafePointer<BlockID>, _ count: Int, heldBy slot: UInt32) -> Bool {
+    if undo.isRecording { return false }
+    let records = self.records
+    let capacity = self.capacity
+    let holder = Holder.raw(slot)
+    let oldHead = records[0].next
+    var last: BlockID = 0
+    var i = 0
+    while i < count {
+      let id = first[i]
+      let record = records + Int(id)
+      // A block named twice has no holder any more the second time.
+      guard
+        id &- 1 < capacity && record.pointee.holder == holder && record.pointee.pins == 0
+          && record.pointee.hashSlot == 0
+      else { break }
+      record.pointee.refCount = 0
+      record.pointee.holder = .none
+      record.pointee.previous = last
+      records[Int(last)].next = id
+      last = id
+      i &+= 1
+    }
+    if i < count {
+      takeBack(first, i, holder, oldHead)
+      return false
+    }
+    if last != 0 { spliceFront(last, oldHead) }
+    counters.free += UInt32(count)
+    counters.active -= UInt32(count)
+    counters.freedBlocks += UInt64(count)
+    counters.releasedReferences += UInt64(count)
+    return true
+  }
+
+  @inline(never)
+  private func takeBack(
+    _ first: UnsafePointer<BlockID>, _ count: Int, _ holder: Holder, _ head: BlockID
+  ) {
+    for i in 0..<count {
+      let record = records + Int(first[i])
+      record.pointee.refCount = 1
+      record.pointee.holder = holder
+      record.pointee.previous = 0
+      record.pointee.next = 0
+    }
+    records[0].next = head
+  }
+
+  /// The blocks of a `dropReferences` that take the slower way.
+  fileprivate struct Others {
+    var tailFirst: BlockID = 0
+    var tailLast: BlockID = 0
+    var cached: UInt32 = 0
+    var unshared: UInt32 = 0
+    var pinned: UInt32 = 0
+    var isEmpty = true
+  }
+
+  @inline(never)
+  private func drop(_ id: BlockID, _ others: inout Others) {
+    others.isEmpty = false
+    let record = records + Int(id)
+    precondition(record.pointee.refCount > 0, "released a block that nobody holds")
+    record.pointee.refCount -= 1
+    if record.pointee.refCount > 0 {
+      if record.pointee.refCount == 1 { others.unshared += 1 }
+      return
+    }
+    record.pointee.holder = .none
+    if record.pointee.pins > 0 {
+      others.pinned += 1
+      return
+    }
+    appendToTail(id, &others)
+  }
+
+  /// A block with a hash goes behind all others: it may be hit until it is taken.
+  private func appendToTail(_ id: BlockID, _ others: inout Others) {
+    others.cached += 1
+    records[Int(id)].previous = others.tailLast
+    if others.tailLast == 0 {
+      others.tailFirst = id
+    } else {
+      records[Int(others.tailLast)].next = id
+    }
+    others.tailLast = id
+  }
+
+  @inline(never)
+  private func finish(_ others: Others) -> UInt32 {
+    if others.tailLast != 0 {
+      let tail = records[0].previous
+      save(tail)
+      records[Int(tail)].next = others.tailFirst
+      records[Int(others.tailFirst)].previous = tail
+      records[Int(others.tailLast)].next = 0
+      records[0].previous = others.tailLast
+    }
+    counters.shared -= others.unshared
+    counters.active += others.unshared
+    counters.active -= others.cached + others.pinned
+    counters.pinned += others.pinned
+    counters.cached += others.cached
+    counters.freedBlocks += UInt64(others.cached)
+    return others.cached
+  }
+
+  /// The chain from the sentinel to `last` goes before what was the head of the queue.
+  @inline(__always)
+  private func spliceFront(_ last: BlockID, _ oldHead: BlockID) {
+    records[Int(last)].next = oldHead
+    records[Int(oldHead)].previous = last
+  }
+
+  @inline(never)
+  private func save(_ first: UnsafePointer<BlockID>, _ count: Int, _ stride: Int) {
+    save(0)
+    save(records[0].next)
+    for i in 0..<count { save(first[i * stride]) }
+  }
+
+  // MARK: Pins
+
+  /// Blocks whose last pin goes, on their way back to the queue.
+  struct Unpinning {
+    fileprivate var last: BlockID = 0
+    fileprivate var oldHead: BlockID
+    fileprivate var others = Others()
     /// Blocks that became available.
     fileprivate(set) var freed: UInt32 = 0
-    fileprivate var cached: UInt32 = 0
-    fileprivate var unshared: UInt32 = 0
-    fileprivate var lastReferences: UInt32 = 0
-    fileprivate var references: UInt32 = 0
-    fileprivate var pinned: UInt32 = 0
-    fileprivate var unpinned: UInt32 = 0
   }
 
   /// Nothing else may touch the queue until `finish`.
-  @inline(__always)
-  func beginFreeing() -> Batch {
+  func beginUnpinning() -> Unpinning {
     save(0)
-    return Batch(oldHead: records[0].next)
-  }
-
-  /// Drops one reference to `id`. On the way to 0, and only then, the block is classified.
-  @inline(__always)
-  func dropReference(_ id: BlockID, touch: UInt32, in batch: inout Batch) {
-    save(id)
-    let record = records + Int(id)
-    let references = record.pointee.refCount
-    precondition(references > 0, "released a block that nobody holds")
-    record.pointee.refCount = references - 1
-    record.pointee.lastTouch = touch
-    batch.references += 1
-    if references > 1 {
-      if references == 2 { batch.unshared += 1 }
-      return
-    }
-    batch.lastReferences += 1
-    record.pointee.holder = .none
-    if record.pointee.pins > 0 {
-      batch.pinned += 1
-      return
-    }
-    makeAvailable(id, in: &batch)
+    save(records[0].next)
+    return Unpinning(oldHead: records[0].next)
   }
 
   /// Drops one pin; a block without references and pins becomes available, as on a free.
-  func dropPin(_ id: BlockID, in batch: inout Batch) {
+  func dropPin(_ id: BlockID, _ unpinning: inout Unpinning) {
     save(id)
     let record = records + Int(id)
     precondition(record.pointee.pins > 0, "unpinned a block that is not pinned")
     record.pointee.pins -= 1
-    if record.pointee.pins == 0 && record.pointee.refCount == 0 {
-      batch.unpinned += 1
-      makeAvailable(id, in: &batch)
+    if record.pointee.pins > 0 || record.pointee.refCount > 0 { return }
+    unpinning.freed += 1
+    if record.pointee.hashSlot != 0 {
+      appendToTail(id, &unpinning.others)
+      return
     }
+    record.pointee.previous = unpinning.last
+    records[Int(unpinning.last)].next = id
+    unpinning.last = id
   }
 
-  @inline(__always)
-  private func makeAvailable(_ id: BlockID, in batch: inout Batch) {
-    let record = records + Int(id)
-    batch.freed += 1
-    if record.pointee.hashSlot == 0 {
-      record.pointee.previous = batch.frontLast
-      if batch.frontLast != 0 {
-        records[Int(batch.frontLast)].next = id
-      } else {
-        records[0].next = id
-      }
-      batch.frontLast = id
-    } else {
-      batch.cached += 1
-      record.pointee.previous = batch.tailLast
-      if batch.tailLast != 0 {
-        records[Int(batch.tailLast)].next = id
-      } else {
-        batch.tailFirst = id
-      }
-      batch.tailLast = id
-    }
-  }
-
-  /// Splices what was given back into the queue. Returns how many blocks became available.
-  @inline(__always)
-  @discardableResult
-  func finish(_ batch: borrowing Batch) -> UInt32 {
-    if batch.frontLast != 0 {
-      if batch.oldHead != 0 { save(batch.oldHead) }
-      records[Int(batch.frontLast)].next = batch.oldHead
-      records[Int(batch.oldHead)].previous = batch.frontLast
-    }
-    if batch.tailLast != 0 {
-      let tail = records[0].previous
-      if tail != 0 { save(tail) }
-      records[Int(tail)].next = batch.tailFirst
-      records[Int(batch.tailFirst)].previous = tail
-      records[Int(batch.tailLast)].next = 0
-      records[0].previous = batch.tailLast
-    }
-    counters.cached += batch.cached
-    counters.free += batch.freed - batch.cached
-    counters.active += batch.unshared
-    counters.active -= batch.lastReferences
-    counters.shared -= batch.unshared
-    counters.pinned += batch.pinned
-    counters.pinned -= batch.unpinned
-    counters.freedBlocks += UInt64(batch.freed)
-    counters.releasedReferences += UInt64(batch.references)
-    return batch.freed
+  func finish(_ unpinning: Unpinning) {
+    let cached = unpinning.others.cached
+    let free = unpinning.freed - cached
+    if free > 0 { spliceFront(unpinning.last, unpinning.oldHead) }
+    counters.free += free
+    counters.freedBlocks += UInt64(free)
+    counters.pinned -= free
+    if cached == 0 { return }
+    // `finish` counts them as active before.
+    counters.pinned -= cached
+    counters.active += cached
+    _ = finish(unpinning.others)
   }
 
   // MARK: Sharing and pinning
@@ -269,7 +398,11 @@ package final class BlockPool {
       record.pointee.holder = .none
       return 1
     }
-    guard record.pointee.holder == .shared else { return 0 }
+    return record.pointee.holder == .shared ? takeSharedHold(id, from: slot) : 0
+  }
+
+  @inline(never)
+  private func takeSharedHold(_ id: BlockID, from slot: UInt32) -> UInt32 {
     let held = sharedHolds.value(UInt64(id), slot)
     if held > 0 { sharedHolds.set(UInt64(id), slot, to: held - 1) }
     return held
@@ -349,16 +482,21 @@ extension BlockPool {
   /// Drops one raw reference of the session in slot 0 to each block, all or none.
   ///
   /// - Returns: False, and nothing changed, when it does not hold them all.
-  package func free(_ ids: UnsafeBufferPointer<BlockID>, generation: UInt32) -> Bool {
-    for i in 0..<ids.count {
-      guard ids[i] >= 1 && ids[i] <= capacity && takeRawHold(ids[i], from: 0) > 0 else {
-        for j in 0..<i { returnRawHold(ids[j], to: 0) }
+  package func free(_ ids: UnsafeBufferPointer<BlockID>) -> Bool {
+    guard let first = ids.baseAddress else { return true }
+    if freeExclusive(first, ids.count, heldBy: 0) { return true }
+    return freeOneByOne(first, ids.count)
+  }
+
+  @inline(never)
+  private func freeOneByOne(_ first: UnsafePointer<BlockID>, _ count: Int) -> Bool {
+    for i in 0..<count {
+      guard first[i] >= 1 && first[i] <= capacity && takeRawHold(first[i], from: 0) > 0 else {
+        for j in (0..<i).reversed() { returnRawHold(first[j], to: 0) }
         return false
       }
     }
-    var batch = beginFreeing()
-    for i in 0..<ids.count { dropReference(ids[i], touch: generation, in: &batch) }
-    finish(batch)
+    dropReferences(first, count)
     return true
   }
 }

@@ -17,7 +17,7 @@ struct BlockRecord: BitwiseCopyable {
   var pins: UInt16 = 0
   var sizeClass: UInt8 = 0
   var group: UInt8 = 0
-  /// Low 32 bits of the revision that last handed out, forked or gave back the block.
+  /// Low 32 bits of the revision that last handed out or forked the block.
   var lastTouch: UInt32 = 0
 }
 
@@ -50,6 +50,13 @@ package struct BlockView: Equatable {
   package var generation: UInt32
   /// Ends of copies under way.
   package var pins: UInt16
+
+  package init(state: BlockState, refCount: UInt32, generation: UInt32, pins: UInt16) {
+    self.state = state
+    self.refCount = refCount
+    self.generation = generation
+    self.pins = pins
+  }
 }
 
 /// The parts that make up a pool; every block is in exactly one.

@@ -145,7 +145,9 @@ extension Digest {
       add(
         result.pointee.scheduledTokens, result.pointee.tokens, result.pointee.freedBlocks,
         result.pointee.affected)
-      add(result.pointee.block, result.pointee.availableBlocks, result.pointee.blocksNeeded)
+      add(
+        result.pointee.block, result.pointee.availableBlocks, result.pointee.blocksNeeded,
+        result.pointee.computedTokens)
     }
     add(outcome.blocks.elements)
     if outcome.counts.count > 0 { add(outcome.counts.elements) }

@@ -1,27 +1,33 @@
 /// A growing list of plain values in memory of its own. Never shrinks; elements must be trivial.
 package struct FlatList<Element: BitwiseCopyable>: ~Copyable {
-  package private(set) var base: UnsafeMutablePointer<Element>
-  package private(set) var count: Int
-  private var capacity: Int
+  @usableFromInline package internal(set) var base: UnsafeMutablePointer<Element>
+  @usableFromInline package internal(set) var count: Int
+  @usableFromInline internal var capacity: Int
 
+  @inlinable
   package init(minimumCapacity: Int = 16) {
     capacity = max(minimumCapacity, 1)
     base = .allocate(capacity: capacity)
     count = 0
   }
 
+  @inlinable
   deinit { base.deallocate() }
 
   /// Borrowed: valid until the list grows.
+  @inlinable
   package var elements: UnsafeBufferPointer<Element> { .init(start: base, count: count) }
 
+  @inlinable
   package func elements(_ slice: Slice32) -> UnsafeBufferPointer<Element> {
     precondition(Int(slice.start) + Int(slice.count) <= count, "a slice outside its list")
     return .init(start: base + Int(slice.start), count: Int(slice.count))
   }
 
+  @inlinable
   package mutating func removeAll() { count = 0 }
 
+  @inlinable @inline(__always)
   package mutating func append(_ element: Element) {
     if count == capacity { grow(to: count + 1) }
     (base + count).initialize(to: element)
@@ -29,6 +35,7 @@ package struct FlatList<Element: BitwiseCopyable>: ~Copyable {
   }
 
   /// Room for `n` more elements at the end, which the caller fills before anything else reads it.
+  @inlinable @inline(__always)
   package mutating func extend(by n: Int) -> UnsafeMutablePointer<Element> {
     if count + n > capacity { grow(to: count + n) }
     let room = base + count
@@ -36,11 +43,13 @@ package struct FlatList<Element: BitwiseCopyable>: ~Copyable {
     return room
   }
 
+  @inlinable
   package mutating func removeLast(_ n: Int) {
     precondition(n <= count, "removed more than there is")
     count -= n
   }
 
+  @inlinable @inline(never)
   package mutating func grow(to needed: Int) {
     guard needed > capacity else { return }
     let larger = max(capacity * 2, needed)
@@ -51,6 +60,7 @@ package struct FlatList<Element: BitwiseCopyable>: ~Copyable {
     capacity = larger
   }
 
+  @inlinable
   package subscript(index: Int) -> Element {
     get {
       precondition(index >= 0 && index < count, "an index outside its list")

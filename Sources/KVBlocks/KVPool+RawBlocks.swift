@@ -25,30 +25,61 @@ extension KVPool {
     _ result: inout OperationResult
   ) throws(Refusal) {
     try checkShape(ids, generations)
+    guard let first = ids.baseAddress else { return }
     let session = run.slot
+    if generations.count == 0 && session != SequenceSlot.none
+      && blocks.freeExclusive(first, ids.count, heldBy: session)
+    {
+      result.freedBlocks = UInt32(ids.count)
+      sessions.slots[Int(session)].rawBlocks -= UInt32(ids.count)
+      run.changed = true
+      return
+    }
     var gone: UInt32 = 0
     // The books first: they tell how often each block may still be given back, and are easily put
     // right again when one block of the list is refused.
     for i in 0..<ids.count {
-      do throws(Refusal) {
-        try checkBlock(ids[i], .blockIDs)
-        let held = session == SequenceSlot.none ? 0 : blocks.rawReferences(ids[i], by: session)
-        guard held > 0 else { throw Refusal(.notHeld, subject: UInt64(ids[i])) }
-        try checkGeneration(of: ids[i], i, generations)
-        _ = blocks.takeRawHold(ids[i], from: session)
-        if held == 1 { gone += 1 }
-      } catch {
-        for j in (0..<i).reversed() { blocks.returnRawHold(ids[j], to: session) }
-        throw error
+      let held = takeHold(first[i], i, generations)
+      if held == 0 {
+        let refusal = refusalToFree(first[i], i, generations)
+        for j in (0..<i).reversed() { blocks.returnRawHold(first[j], to: session) }
+        throw refusal
       }
+      if held == 1 { gone &+= 1 }
     }
-    let touch = generation
-    var batch = blocks.beginFreeing()
-    for i in 0..<ids.count { blocks.dropReference(ids[i], touch: touch, in: &batch) }
-    result.freedBlocks = blocks.finish(batch)
+    result.freedBlocks = blocks.dropReferences(first, ids.count)
     sessions.save(session)
     sessions.slots[Int(session)].rawBlocks -= gone
     run.changed = true
+  }
+
+  /// Takes one raw hold of `id`, the list's number `i`, off the session's books. Returns how many
+  /// there were; 0, and nothing changed, when the block is refused.
+  @inline(__always)
+  private func takeHold(
+    _ id: BlockID, _ i: Int, _ generations: UnsafeBufferPointer<UInt32>
+  ) -> UInt32 {
+    if id == 0 || id > blocks.capacity || run.slot == SequenceSlot.none { return 0 }
+    if generations.count > 0 {
+      let expected = generations[generations.count == 1 ? 0 : i]
+      if blocks.records[Int(id)].generation != expected { return 0 }
+    }
+    return blocks.takeRawHold(id, from: run.slot)
+  }
+
+  /// Why `takeHold` took nothing.
+  private func refusalToFree(
+    _ id: BlockID, _ i: Int, _ generations: UnsafeBufferPointer<UInt32>
+  ) -> Refusal {
+    do throws(Refusal) {
+      try checkBlock(id, .blockIDs)
+      let isHeld = run.slot != SequenceSlot.none && blocks.rawReferences(id, by: run.slot) > 0
+      guard isHeld else { throw Refusal(.notHeld, subject: UInt64(id)) }
+      try checkGeneration(of: id, i, generations)
+      preconditionFailure("refused a block that may be freed")
+    } catch {
+      return error
+    }
   }
 
   func forkBlocks(
@@ -138,9 +169,7 @@ extension KVPool {
     }
     blocks.addPin(source)
     blocks.addPin(target)
-    var batch = blocks.beginFreeing()
-    blocks.dropReference(source, touch: generation, in: &batch)
-    blocks.finish(batch)
+    withUnsafePointer(to: source) { _ = blocks.dropReferences($0, 1) }
     blocks.counters.releasedReferences -= 1
     run.changed = true
     return target
@@ -179,39 +208,40 @@ extension KVPool {
       copies.stamp(copy, stamp)
     }
     guard session != SequenceSlot.none else { return }
-    defer { result.pendingCopies = copies.count }
-    var batch = blocks.beginFreeing()
+    var batch = blocks.beginUnpinning()
     for id in ids {
-      acknowledge(copies.find(id, session: session), in: &batch)
+      acknowledge(copies.find(id, session: session), &batch)
       result.affected += 1
     }
-    result.affected += acknowledge(upTo: upTo, in: &batch)
-    result.freedBlocks = blocks.finish(batch)
+    result.affected += acknowledge(upTo: upTo, &batch)
+    blocks.finish(batch)
+    result.freedBlocks = batch.freed
+    result.pendingCopies = copies.count
     if result.affected > 0 { run.changed = true }
   }
 
   /// All copies of the command's session up to this id are done.
   func acknowledge(upTo last: UInt64) {
-    var batch = blocks.beginFreeing()
-    if acknowledge(upTo: last, in: &batch) > 0 { run.changed = true }
+    var batch = blocks.beginUnpinning()
+    if acknowledge(upTo: last, &batch) > 0 { run.changed = true }
     blocks.finish(batch)
   }
 
-  private func acknowledge(upTo last: UInt64, in batch: inout BlockPool.Batch) -> UInt32 {
+  private func acknowledge(upTo last: UInt64, _ batch: inout BlockPool.Unpinning) -> UInt32 {
     var done: UInt32 = 0
     while true {
       let first = sessions.slots[Int(run.slot)].firstCopy
       if first == PendingCopy.none || copies.copies[Int(first)].id > last { return done }
-      acknowledge(first, in: &batch)
+      acknowledge(first, &batch)
       done += 1
     }
   }
 
-  private func acknowledge(_ copy: UInt32, in batch: inout BlockPool.Batch) {
+  private func acknowledge(_ copy: UInt32, _ batch: inout BlockPool.Unpinning) {
     let done = copies.copies[Int(copy)]
     copies.remove(copy)
-    blocks.dropPin(done.source, in: &batch)
-    blocks.dropPin(done.target, in: &batch)
+    blocks.dropPin(done.source, &batch)
+    blocks.dropPin(done.target, &batch)
   }
 
   // MARK: Checks

@@ -193,15 +193,9 @@ extension KVPool {
     if kept >= count { return 0 }
     guard let table = sequence.pointee.table else { preconditionFailure("a table without memory") }
     sequences.save(slot)
-    let touch = generation
-    var batch = blocks.beginFreeing()
-    var i = Int(count) - 1
-    while i >= Int(kept) {
-      blocks.dropReference(table[i], touch: touch, in: &batch)
-      i -= 1
-    }
     sequence.pointee.blockCount = kept
-    return blocks.finish(batch)
+    return blocks.dropReferences(
+      table + Int(count) - 1, Int(count - kept), stride: -1)
   }
 
   /// A list of sequences names at least one, and none of those that exist twice.

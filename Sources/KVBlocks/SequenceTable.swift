@@ -59,7 +59,12 @@ final class SequenceTable {
   /// To be called before a slot is changed.
   @inline(__always)
   func save(_ slot: UInt32) {
-    if undo.isRecording { undo.slots.append(.init(index: slot, slot: slots[Int(slot)])) }
+    if undo.isRecording { record(slot) }
+  }
+
+  @inline(never)
+  private func record(_ slot: UInt32) {
+    undo.slots.append(.init(index: slot, slot: slots[Int(slot)]))
   }
 
   // MARK: Coming and going
@@ -143,9 +148,7 @@ final class SequenceTable {
     sequence.pointee.blockCount = old + count
     guard let table = sequence.pointee.table else { preconditionFailure("a table without memory") }
     let room = table + Int(old)
-    if undo.isRecording {
-      for i in 0..<Int(count) { saveEntry(room + i) }
-    }
+    if undo.isRecording { saveEntries(room, count) }
     return room
   }
 
@@ -157,10 +160,16 @@ final class SequenceTable {
     table[Int(position)] = block
   }
 
+  @inline(never)
+  private func saveEntries(_ room: UnsafeMutablePointer<BlockID>, _ count: UInt32) {
+    for i in 0..<Int(count) { saveEntry(room + i) }
+  }
+
   private func saveEntry(_ place: UnsafeMutablePointer<BlockID>) {
     if undo.isRecording { undo.tableEntries.append(.init(place: place, value: place.pointee)) }
   }
 
+  @inline(never)
   private func growTable(of slot: UInt32, to needed: UInt32) {
     let sequence = slots + Int(slot)
     let capacity = max(needed, min(sequence.pointee.blockCapacity * 2, 1 << 30), 4)

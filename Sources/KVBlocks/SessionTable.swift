@@ -41,7 +41,12 @@ final class SessionTable {
 
   @inline(__always)
   func save(_ slot: UInt32) {
-    if undo.isRecording { undo.sessions.append(.init(index: slot, session: slots[Int(slot)])) }
+    if undo.isRecording { record(slot) }
+  }
+
+  @inline(never)
+  private func record(_ slot: UInt32) {
+    undo.sessions.append(.init(index: slot, session: slots[Int(slot)]))
   }
 
   func removeAll() {
