@@ -29,7 +29,7 @@ package final class GRPCServer {
   private var counts = ServerStatistics()
   /// Every call object there is; the free ones are linked.
   private var calls: [ServerCall] = []
-  private unowned(unsafe) var freeCall: ServerCall?
+  private var freeCall: Unmanaged<ServerCall>?
 
   private var onShutdown: (() -> Void)?
   private var shutdownTimers: [LoopTimer] = []
@@ -41,7 +41,9 @@ package final class GRPCServer {
     self.loop = loop
     self.options = options
     self.services = services
-    context = HTTP2Context(options.http2)
+    var http2 = options.http2
+    http2.dropsRoutingFields = true
+    context = HTTP2Context(http2)
     dispatch = DispatchTable(services)
     deadlines = DeadlineQueue(on: loop)
     responseFields = context.constantFields([
@@ -98,22 +100,23 @@ package final class GRPCServer {
 
   // MARK: Calls
 
-  func takeCall() -> ServerCall {
+  /// The server keeps all call objects; nobody else needs to retain one.
+  func takeCall() -> Unmanaged<ServerCall> {
     counts.activeCalls += 1
     counts.callsTotal += 1
     if let call = freeCall {
-      freeCall = call.nextFree
+      freeCall = call._withUnsafeGuaranteedRef { $0.nextFree }
       return call
     }
     let call = ServerCall(server: self)
     calls.append(call)
-    return call
+    return .passUnretained(call)
   }
 
   func giveCall(_ call: ServerCall) {
     counts.activeCalls -= 1
     call.nextFree = freeCall
-    freeCall = call
+    freeCall = .passUnretained(call)
   }
 
   // MARK: Shutdown

@@ -9,11 +9,17 @@ import UVLoop
 /// it will be framed from, so that a call allocates nothing.
 final class ServerCall: ReplyWriter, CallContext {
   unowned(unsafe) let server: GRPCServer
-  unowned(unsafe) var nextFree: ServerCall?
+  var nextFree: Unmanaged<ServerCall>?
 
+  private let responseFields: HTTP2FieldList
+  private let okTrailers: HTTP2FieldList
+
+  // What the path of a unary call touches is plain memory or unmanaged: reference counts are atomic,
+  // and a few dozen of them cost more than the rest of our part of a call.
   private unowned(unsafe) var connection: ServerConnection?
   private var stream: HTTP2StreamRef?
-  private unowned(unsafe) var route: Route?
+  private var route: Unmanaged<Route>?
+  private var isClientStreaming = false
   private var fields: HTTP2Fields?
   private var framer: MessageFramer
   /// The only request message, until the client has ended its side.
@@ -36,6 +42,8 @@ final class ServerCall: ReplyWriter, CallContext {
 
   init(server: GRPCServer) {
     self.server = server
+    responseFields = server.responseFields
+    okTrailers = server.okTrailers
     framer = MessageFramer(limitBytes: server.options.maxMessageBytes)
   }
 
@@ -54,13 +62,19 @@ final class ServerCall: ReplyWriter, CallContext {
   ) {
     self.connection = connection
     self.stream = stream
-    self.route = route._withUnsafeGuaranteedRef { $0 }
+    self.route = route
     self.fields = fields
     isOver = false
     stream.user = Unmanaged.passUnretained(self).toOpaque()
     if let timeout { expire(after: timeout) }
     if isOver { return }
-    guard let factory = self.route?.streaming else { return }
+    isClientStreaming = route._withUnsafeGuaranteedRef { $0.isClientStreaming }
+    if route._withUnsafeGuaranteedRef({ $0.unary != nil }) { return }
+    startStreaming(route)
+  }
+
+  private func startStreaming(_ route: Unmanaged<Route>) {
+    guard let factory = route.takeUnretainedValue().streaming else { return }
     let handle = StreamingCall(self)
     self.handle = handle
     isDelivering = true
@@ -71,7 +85,8 @@ final class ServerCall: ReplyWriter, CallContext {
 
   private func expire(after timeout: UInt64) {
     let (time, overflow) = server.loop.now.addingReportingOverflow(timeout)
-    expiresAt = overflow ? .max : time
+    if overflow { return }
+    expiresAt = time
     if timeout == 0 {
       fail(ServerCall.deadlineExceeded)
       return
@@ -95,22 +110,18 @@ final class ServerCall: ReplyWriter, CallContext {
   }
 
   private func recycle() {
-    if let expiry, expiry.isSet { server.deadlines.clear(expiry) }
-    expiresAt = .max
-    if withheld > 0, let stream { connection?.session.consume(stream, withheld) }
-    withheld = 0
-    isBackedUp = false
-    hasSentHeaders = false
+    if expiresAt != .max {
+      if let expiry, expiry.isSet { server.deadlines.clear(expiry) }
+      expiresAt = .max
+    }
     replyBytes = 0
     requestCount = 0
-    request?.deallocate()
-    request = nil
-    framer.reset()
-    if handle != nil {
-      handle?.detach()
-      handle = nil
-      receiver = nil
+    if request != nil {
+      request?.deallocate()
+      request = nil
     }
+    framer.reset()
+    if handle != nil { dropHandler() }
     connection = nil
     stream = nil
     route = nil
@@ -118,23 +129,32 @@ final class ServerCall: ReplyWriter, CallContext {
     server.giveCall(self)
   }
 
+  private func dropHandler() {
+    if withheld > 0 { stream?.consume(withheld) }
+    withheld = 0
+    isBackedUp = false
+    hasSentHeaders = false
+    handle?.detach()
+    handle = nil
+    receiver = nil
+  }
+
   // MARK: What comes from the client
 
   func received(_ data: UnsafeRawBufferPointer, endsStream: Bool) {
-    guard let connection, let stream else { return }
-    let session = connection.session
+    guard let stream else { return }
     if isBackedUp {
       withheld += data.count
     } else {
       // A message under way needs window to be completed; a whole one is dealt with at once.
-      session.consume(stream, data.count)
+      stream.consume(data.count)
     }
     var rest = data
     isDelivering = true
     deliver: while !isOver {
       switch framer.next(&rest) {
       case .message(let message):
-        if route?.isClientStreaming == true {
+        if isClientStreaming {
           receiver?.received(message)
         } else {
           takeOnly(message, isLast: endsStream && rest.isEmpty)
@@ -168,7 +188,7 @@ final class ServerCall: ReplyWriter, CallContext {
     isDelivering = true
     if !framer.isBetweenMessages {
       fail(Status(.internal, "the request ends inside a message"))
-    } else if route?.isClientStreaming == true {
+    } else if isClientStreaming {
       receiver?.halfClosed()
     } else if requestCount == 0 {
       fail(Status(.unimplemented, "no request message"))
@@ -181,30 +201,31 @@ final class ServerCall: ReplyWriter, CallContext {
 
   /// Runs the handler on the only message, after which the client says no more.
   private func run(_ message: UnsafeRawBufferPointer) {
-    guard let route else { return }
-    if expiresAt <= server.loop.now {
+    guard let route, let stream else { return }
+    if expiresAt != .max, expiresAt <= server.loop.now {
       fail(ServerCall.deadlineExceeded)
       return
     }
-    guard let handler = route.unary else {
+    if handle != nil {
       receiver?.received(message)
       if !isOver { receiver?.halfClosed() }
       return
     }
-    let status = handler(message, self, self)
-    guard let connection, let stream else { return }
+    let status = route._withUnsafeGuaranteedRef {
+      $0.unary.unsafelyUnwrapped(message, self, self)
+    }
     if status.code == .ok, status.details.isEmpty, status.trailers.isEmpty {
       precondition(replyBytes > 0, "a unary handler returned ok without a reply")
-      connection.session.finish(stream, trailers: server.okTrailers)
-      connection.session.submitResponse(stream, server.responseFields, endsStream: false)
-      connection.scheduleFlush()
+      // The batch that brought the request flushes at its end.
+      stream.finish(trailers: okTrailers)
+      stream.submitResponse(responseFields, endsStream: false)
       end()
     } else if status.code == .ok {
       precondition(replyBytes > 0, "a unary handler returned ok without a reply")
       sendHeaders()
       finish(status)
     } else {
-      connection.session.unreserve(stream, replyBytes)
+      stream.unreserve(replyBytes)
       fail(status)
     }
   }
@@ -226,7 +247,7 @@ final class ServerCall: ReplyWriter, CallContext {
   func fail(_ status: Status, timeHasRunOut: Bool = false) {
     guard !isOver, let connection, let stream else { return }
     if timeHasRunOut, hasSentHeaders, stream.queuedBytes > 0 {
-      connection.session.reset(stream, .cancel)
+      stream.reset(.cancel)
       connection.scheduleFlush()
     } else if hasSentHeaders {
       submitTrailers(status)
@@ -252,32 +273,32 @@ final class ServerCall: ReplyWriter, CallContext {
   private func submitTrailers(_ status: Status) {
     guard let connection, let stream else { return }
     if status.code == .ok, status.details.isEmpty, status.trailers.isEmpty {
-      connection.session.finish(stream, trailers: server.okTrailers)
+      stream.finish(trailers: okTrailers)
     } else {
       let trailers = HTTP2FieldList()
       StatusFields.append(status, to: trailers)
-      connection.session.finish(stream, trailers: trailers)
+      stream.finish(trailers: trailers)
     }
-    connection.session.resetWhenEnded(stream)
+    stream.resetWhenEnded()
     connection.scheduleFlush()
   }
 
   private func sendHeaders() {
-    guard !hasSentHeaders, let connection, let stream else { return }
+    guard !hasSentHeaders, let stream else { return }
     hasSentHeaders = true
-    connection.session.submitResponse(stream, server.responseFields, endsStream: false)
+    stream.submitResponse(responseFields, endsStream: false)
   }
 
   func send(_ byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void) {
     guard !isOver, let connection, let stream,
-      let place = connection.session.reserve(stream, 5 + byteCount)
+      let place = stream.reserve(5 + byteCount)
     else { return }
     MessageFramer.writePrefix(byteCount, to: place)
     fill(place + 5)
     sendHeaders()
     if !isBackedUp, stream.queuedBytes > server.options.responseHighWaterBytes {
       isBackedUp = true
-      connection.session.notifyWhenDrained(stream)
+      stream.notifyWhenDrained()
     }
     connection.scheduleFlush()
   }
@@ -288,7 +309,7 @@ final class ServerCall: ReplyWriter, CallContext {
     isBackedUp = false
     guard let connection, let stream else { return }
     if withheld > 0 {
-      connection.session.consume(stream, withheld)
+      stream.consume(withheld)
       withheld = 0
       connection.scheduleFlush()
     }
@@ -298,12 +319,12 @@ final class ServerCall: ReplyWriter, CallContext {
   // MARK: ReplyWriter
 
   func message(byteCount: Int) -> UnsafeMutableRawPointer {
-    guard let connection, let stream else {
+    guard let stream else {
       preconditionFailure("a reply written after its handler returned")
     }
-    if replyBytes > 0 { connection.session.unreserve(stream, replyBytes) }
+    if replyBytes > 0 { stream.unreserve(replyBytes) }
     replyBytes = 5 + byteCount
-    guard let place = connection.session.reserve(stream, replyBytes) else {
+    guard let place = stream.reserve(replyBytes) else {
       preconditionFailure("a reply to a stream that has ended")
     }
     MessageFramer.writePrefix(byteCount, to: place)
@@ -312,7 +333,7 @@ final class ServerCall: ReplyWriter, CallContext {
 
   // MARK: CallContext
 
-  var path: String { route?.path ?? "" }
+  var path: String { route?.takeUnretainedValue().path ?? "" }
   var deadlineNanoseconds: UInt64? { expiresAt == .max ? nil : expiresAt }
   var peer: String { connection?.peer ?? "" }
 

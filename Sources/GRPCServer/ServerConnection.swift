@@ -36,8 +36,8 @@ final class ServerConnection: ByteStreamHandler {
 
   func start() {
     stream.handler = self
-    // The loop may still hold the hook when the connection has gone.
-    flushHook = EndOfTurnHook { [weak self] in self?.flush() }
+    // Cancelled by `close`: the loop may still hold the hook when the connection has gone.
+    flushHook = EndOfTurnHook { [unowned self] in flush() }
     let handshake = Deadline { [unowned self] in close() }
     server.deadlines.set(handshake, at: server.loop.now + server.options.handshakeNanoseconds)
     self.handshake = handshake
@@ -49,6 +49,7 @@ final class ServerConnection: ByteStreamHandler {
     if isClosed { return }
     isClosed = true
     handshake = nil
+    flushHook?.cancel()
     flushHook = nil
     session.closeAll(.cancel) { handle($0) }
     stream.close()
@@ -122,7 +123,7 @@ final class ServerConnection: ByteStreamHandler {
     case .data:
       guard let call = ServerCall.of(event.stream) else {
         // Answered already: nobody wants the bytes, but the window is to be given back.
-        session.consume(event.stream, event.data.count)
+        event.stream.consume(event.data.count)
         return
       }
       call._withUnsafeGuaranteedRef { $0.received(event.data, endsStream: event.endsStream) }
@@ -178,9 +179,10 @@ final class ServerConnection: ByteStreamHandler {
       refuse(stream, Status(.internal, "malformed grpc-timeout"))
       return
     }
-    let call = server.takeCall()
-    call.begin(self, stream, route, event.fields, timeout: head.timeout)
-    if event.endsStream { call.halfClosed() }
+    server.takeCall()._withUnsafeGuaranteedRef {
+      $0.begin(self, stream, route, event.fields, timeout: head.timeout)
+      if event.endsStream { $0.halfClosed() }
+    }
   }
 
   /// Answers a request for which there is no call.

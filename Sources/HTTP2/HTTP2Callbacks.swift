@@ -3,7 +3,14 @@ internal import Glibc
 
 /// What nghttp2's callbacks see of a session: plain memory, no reference counts.
 struct SessionState {
+  /// nghttp2's session; set right after it was made.
+  var raw: OpaquePointer?
+  /// Window owed to the peer for streams that need none themselves.
+  var connectionCredit = 0
+  /// Open streams to be reset once their own end has been sent.
+  var awaitingReset = 0
   let isServer: Bool
+  let dropsRoutingFields: Bool
   let maxHeaderListBytes: Int
   let outputLowWaterBytes: Int
   let streams: UnsafeMutablePointer<StreamPool>
@@ -20,12 +27,15 @@ struct SessionState {
   /// A peer that sends this many of them is cut off.
   static let uselessFramesLimit = 1_000
 
-  mutating func openSlot() -> UnsafeMutablePointer<StreamSlot> {
-    let slot = streams.pointee.take()
-    slot.pointee.next = open
-    open?.pointee.previous = slot
-    open = slot
-    openCount += 1
+  static func openSlot(
+    of state: UnsafeMutablePointer<SessionState>
+  ) -> UnsafeMutablePointer<StreamSlot> {
+    let slot = state.pointee.streams.pointee.take()
+    slot.pointee.session = state
+    slot.pointee.next = state.pointee.open
+    state.pointee.open?.pointee.previous = slot
+    state.pointee.open = slot
+    state.pointee.openCount += 1
     return slot
   }
 
@@ -37,6 +47,7 @@ struct SessionState {
     }
     slot.pointee.next?.pointee.previous = slot.pointee.previous
     if recent == slot { recent = nil }
+    if slot.pointee.awaitsReset { awaitingReset -= 1 }
     openCount -= 1
     streams.pointee.give(slot)
   }
@@ -53,6 +64,25 @@ struct SessionState {
   /// Callbacks run inside `receive` and `drain` only, which provide the list.
   @inline(__always)
   mutating func emit(_ event: HTTP2Event) { events!.append(event) }
+
+  /// Resets the streams that wait for it and whose own end has been sent. True when there were some.
+  mutating func submitDueResets() -> Bool {
+    if awaitingReset == 0 { return false }
+    var didSubmit = false
+    var next = open
+    while let slot = next {
+      next = slot.pointee.next
+      guard slot.pointee.awaitsReset,
+        nghttp2_session_get_stream_local_close(raw, slot.pointee.id) == 1
+      else { continue }
+      slot.pointee.awaitsReset = false
+      awaitingReset -= 1
+      didSubmit = true
+      nghttp2_submit_rst_stream(
+        raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), slot.pointee.id, HTTP2ErrorCode.noError.rawValue)
+    }
+    return didSubmit
+  }
 
   /// Counts a frame that only costs us work. False = too many.
   mutating func tolerateUselessFrame() -> Bool {
@@ -122,7 +152,7 @@ private func beginHeaders(_ session: OpaquePointer?, _ id: Int32, _ state: State
   // A client knows its streams; fields of any other belong to nobody.
   state.pointee.recent = nil
   if !state.pointee.isServer { return 0 }
-  let slot = state.pointee.openSlot()
+  let slot = SessionState.openSlot(of: state)
   slot.pointee.id = id
   nghttp2_session_set_stream_user_data(session, id, slot)
   state.pointee.recent = slot
@@ -144,9 +174,10 @@ private func receivedField(
       ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue : 0
   }
   if name.count == 7, !state.pointee.isServer, name[0] == 0x3A {  // ":status"
-    slot.pointee.status = value.reduce(0) { $0 * 10 + Int($1 & 15) }
+    slot.pointee.status = value.reduce(0) { $0 &* 10 &+ Int($1 & 15) }
   }
-  let place = slot.pointee.fields.append(8 + name.count + value.count)
+  if state.pointee.dropsRoutingFields, isRouting(name) { return 0 }
+  let place = slot.pointee.fields.append(8 &+ name.count &+ value.count)
   place.storeBytes(of: UInt32(truncatingIfNeeded: name.count), as: UInt32.self)
   place.storeBytes(of: UInt32(truncatingIfNeeded: value.count), toByteOffset: 4, as: UInt32.self)
   (place + 8).copyMemory(from: name.baseAddress.unsafelyUnwrapped, byteCount: name.count)
@@ -155,6 +186,18 @@ private func receivedField(
       from: value.baseAddress.unsafelyUnwrapped, byteCount: value.count)
   }
   return 0
+}
+
+/// `te`, `:scheme` or `:authority`; nghttp2 lets no other pseudo-header of these lengths through but
+/// `:method`.
+@inline(__always)
+private func isRouting(_ name: UnsafeRawBufferPointer) -> Bool {
+  switch name.count {
+  case 2: name[0] == UInt8(ascii: "t") && name[1] == UInt8(ascii: "e")
+  case 7: name[0] == UInt8(ascii: ":") && name[1] == UInt8(ascii: "s")
+  case 10: name[0] == UInt8(ascii: ":")
+  default: false
+  }
 }
 
 private func receivedFrame(
@@ -257,11 +300,10 @@ func readOutput(
   flags.unsafelyUnwrapped.pointee |= UInt32(NGHTTP2_DATA_FLAG_EOF.rawValue)
   guard let trailers = slot.pointee.trailers else { return count }
   flags.unsafelyUnwrapped.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue)
-  slot.pointee.trailers = nil
   let status = trailers._withUnsafeGuaranteedRef { list in
     let (vectors, vectorCount) = list.prepared
     return nghttp2_submit_trailer(session, id, vectors, vectorCount)
   }
-  trailers.release()  // Retained by `finish`.
+  slot.pointee.dropTrailers()
   return status == 0 ? count : Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue)
 }

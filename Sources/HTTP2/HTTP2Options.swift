@@ -14,6 +14,10 @@ package struct HTTP2Options: Sendable {
   /// `HTTP2Event.Kind.drained` comes when a stream's queued output falls to this.
   package var outputLowWaterBytes = 65_536
 
+  /// Whether a server drops `:scheme`, `:authority` and `te` as they come. Every request has them,
+  /// and keeping what nobody will ask for costs a twentieth of our part of a small call.
+  package var dropsRoutingFields = false
+
   package init() {}
 }
 

@@ -18,10 +18,6 @@ package final class HTTP2Session {
   private let raw: OpaquePointer
   private let state: UnsafeMutablePointer<SessionState>
   private var isHandling = false
-  /// Window owed to the peer for streams that need none themselves.
-  private var connectionCredit = 0
-  /// Streams to be reset once their own end has been sent.
-  private var resetAfterEnd: [HTTP2StreamRef] = []
 
   package init(_ role: Role, context: HTTP2Context) {
     self.context = context
@@ -29,7 +25,9 @@ package final class HTTP2Session {
     state = .allocate(capacity: 1)
     state.initialize(
       to: SessionState(
-        isServer: role == .server, maxHeaderListBytes: options.maxHeaderListBytes,
+        isServer: role == .server,
+        dropsRoutingFields: role == .server && options.dropsRoutingFields,
+        maxHeaderListBytes: options.maxHeaderListBytes,
         outputLowWaterBytes: options.outputLowWaterBytes, streams: context.streams))
     var memory = context.memoryFunctions
     var session: OpaquePointer?
@@ -37,6 +35,7 @@ package final class HTTP2Session {
     let status = create(&session, context.callbacks, state, context.nghttp2Options, &memory)
     precondition(status == 0, "out of memory")
     raw = session!
+    state.pointee.raw = raw
 
     func entry(_ id: nghttp2_settings_id, _ value: UInt32) -> nghttp2_settings_entry {
       nghttp2_settings_entry(settings_id: Int32(id.rawValue), value: value)
@@ -96,10 +95,10 @@ package final class HTTP2Session {
   package func drain(
     limit: Int = .max, _ handle: (HTTP2Event) -> Void
   ) -> HTTP2Failure? {
-    if connectionCredit > 0 {
+    if state.pointee.connectionCredit > 0 {
       // Fails only when the session is already lost, which mem_send reports.
-      nghttp2_session_consume_connection(raw, connectionCredit)
-      connectionCredit = 0
+      nghttp2_session_consume_connection(raw, state.pointee.connectionCredit)
+      state.pointee.connectionCredit = 0
     }
     begin()
     var status = 0
@@ -108,7 +107,7 @@ package final class HTTP2Session {
       var frame: UnsafePointer<UInt8>?
       status = nghttp2_session_mem_send(raw, &frame)
       if status <= 0 {
-        if status < 0 || !submitDueResets() { break }
+        if status < 0 || !state.pointee.submitDueResets() { break }
         continue
       }
       output.buffer.append(status).copyMemory(from: frame.unsafelyUnwrapped, byteCount: status)
@@ -165,7 +164,7 @@ package final class HTTP2Session {
       let event = events.base + index
       handle(event.pointee)
       if event.pointee.kind == .closed, let slot = event.pointee.slotOrNil {
-        connectionCredit += slot.pointee.unconsumed
+        state.pointee.connectionCredit += slot.pointee.unconsumed
         state.pointee.closeSlot(slot)
       }
     }
@@ -187,7 +186,7 @@ package final class HTTP2Session {
   package func submitRequest(_ fields: HTTP2FieldList, endsStream: Bool) -> HTTP2StreamRef? {
     // nghttp2 would take the request and fail it later, with an error that says nothing.
     guard nghttp2_session_check_request_allowed(raw) != 0 else { return nil }
-    let slot = state.pointee.openSlot()
+    let slot = SessionState.openSlot(of: state)
     slot.pointee.outputEnded = endsStream
     var provider = dataProvider(slot)
     let (vectors, count) = fields.prepared
@@ -203,112 +202,26 @@ package final class HTTP2Session {
     return HTTP2StreamRef(slot)
   }
 
-  /// Answers a request. Without `endsStream`, the queued output follows, now or later.
+  // The rest of what can be done to a stream is done through its `HTTP2StreamRef`. These say the same.
+
   package func submitResponse(
     _ stream: HTTP2StreamRef, _ fields: HTTP2FieldList, endsStream: Bool
   ) {
-    guard stream.isOpen else { return }
-    let (vectors, count) = fields.prepared
-    let status: CInt
-    if endsStream {
-      status = nghttp2_submit_response(raw, stream.slot.pointee.id, vectors, count, nil)
-    } else {
-      var provider = dataProvider(stream.slot)
-      status = nghttp2_submit_response(raw, stream.slot.pointee.id, vectors, count, &provider)
-    }
-    // What nghttp2 refuses here is our own malformed field; the peer must not wait for ever.
-    if status != 0 { reset(stream, .internalError) }
+    stream.submitResponse(fields, endsStream: endsStream)
   }
-
-  /// Room for `byteCount` more bytes of output, to be filled before anything else happens; nil when
-  /// the stream is closed or its output has ended.
-  @inline(__always)
   package func reserve(_ stream: HTTP2StreamRef, _ byteCount: Int) -> UnsafeMutableRawPointer? {
-    guard stream.isOpen, !stream.slot.pointee.outputEnded else { return nil }
-    let place = stream.slot.pointee.output.append(byteCount)
-    if stream.slot.pointee.isDeferred { resume(stream.slot) }
-    return place
+    stream.reserve(byteCount)
   }
-
-  /// Takes back the last `byteCount` bytes reserved, as long as nothing was drained since.
   package func unreserve(_ stream: HTTP2StreamRef, _ byteCount: Int) {
-    guard stream.isOpen else { return }
-    stream.slot.pointee.output.dropLast(byteCount)
+    stream.unreserve(byteCount)
   }
-
-  /// Ends our side after the queued output: with trailers, or with the last DATA.
   package func finish(_ stream: HTTP2StreamRef, trailers: HTTP2FieldList?) {
-    guard stream.isOpen, !stream.slot.pointee.outputEnded else { return }
-    stream.slot.pointee.outputEnded = true
-    // Released when they are sent, or with the slot.
-    stream.slot.pointee.trailers = trailers.map { Unmanaged.passRetained($0) }
-    if stream.slot.pointee.isDeferred { resume(stream.slot) }
+    stream.finish(trailers: trailers)
   }
-
-  /// Asks for one `drained` event when the queued output has fallen to the low-water mark.
-  package func notifyWhenDrained(_ stream: HTTP2StreamRef) {
-    guard stream.isOpen else { return }
-    stream.slot.pointee.wantsDrained = true
-  }
-
-  package func reset(_ stream: HTTP2StreamRef, _ code: HTTP2ErrorCode) {
-    guard stream.isOpen else { return }
-    // Fails for a stream that is closed already, which is what was wanted.
-    nghttp2_submit_rst_stream(
-      raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.slot.pointee.id, code.rawValue)
-  }
-
-  /// Resets the stream with NO_ERROR once our end of it has been sent, unless the peer has ended too:
-  /// it should stop sending what nobody will read.
-  package func resetWhenEnded(_ stream: HTTP2StreamRef) {
-    guard stream.isOpen, !stream.slot.pointee.peerEnded else { return }
-    resetAfterEnd.append(stream)
-  }
-
-  private func submitDueResets() -> Bool {
-    if resetAfterEnd.isEmpty { return false }
-    var didSubmit = false
-    resetAfterEnd.removeAll { stream in
-      guard stream.isOpen else { return true }
-      let id = stream.slot.pointee.id
-      switch nghttp2_session_get_stream_local_close(raw, id) {
-      case 0: return false
-      case 1:
-        nghttp2_submit_rst_stream(
-          raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), id, HTTP2ErrorCode.noError.rawValue)
-        didSubmit = true
-        return true
-      default: return true
-      }
-    }
-    return didSubmit
-  }
-
-  /// Gives `byteCount` received bytes back to the peer's windows.
-  package func consume(_ stream: HTTP2StreamRef, _ byteCount: Int) {
-    guard stream.isOpen else { return }
-    precondition(byteCount <= stream.slot.pointee.unconsumed, "consumed more than was received")
-    stream.slot.pointee.unconsumed -= byteCount
-    if stream.slot.pointee.peerEnded {
-      connectionCredit += byteCount  // The stream itself needs no more window.
-    } else {
-      // Fails only when the session is already lost, which mem_send reports.
-      nghttp2_session_consume(raw, stream.slot.pointee.id, byteCount)
-    }
-  }
-
-  private func resume(_ slot: UnsafeMutablePointer<StreamSlot>) {
-    slot.pointee.isDeferred = false
-    // Fails for a stream that is closed; its `closed` event is on its way.
-    nghttp2_session_resume_data(raw, slot.pointee.id)
-  }
-
-  @inline(__always)
-  private func dataProvider(_ slot: UnsafeMutablePointer<StreamSlot>) -> nghttp2_data_provider {
-    nghttp2_data_provider(
-      source: nghttp2_data_source(ptr: UnsafeMutableRawPointer(slot)),
-      read_callback: { readOutput($0, $1, $2, $3, $4, $5, $6) })
-  }
+  package func notifyWhenDrained(_ stream: HTTP2StreamRef) { stream.notifyWhenDrained() }
+  package func reset(_ stream: HTTP2StreamRef, _ code: HTTP2ErrorCode) { stream.reset(code) }
+  package func resetWhenEnded(_ stream: HTTP2StreamRef) { stream.resetWhenEnded() }
+  package func consume(_ stream: HTTP2StreamRef, _ byteCount: Int) { stream.consume(byteCount) }
 
   // MARK: The connection
 

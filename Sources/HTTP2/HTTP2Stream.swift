@@ -4,6 +4,7 @@ struct StreamSlot {
   /// Counts the streams this slot has served; a reference with another number is stale.
   var generation: UInt32 = 0
   var id: Int32 = 0
+  var session: UnsafeMutablePointer<SessionState>?
   /// The owner's own state for the stream.
   var user: UnsafeMutableRawPointer?
 
@@ -29,9 +30,19 @@ struct StreamSlot {
   /// nghttp2 found nothing to send and waits to be told of more.
   var isDeferred = false
   var wantsDrained = false
+  /// To be reset once our end has been sent: the peer should stop sending.
+  var awaitsReset = false
 
   var previous: UnsafeMutablePointer<StreamSlot>?
   var next: UnsafeMutablePointer<StreamSlot>?
+
+  /// Constant lists live as long as the context; others were retained by `finish`.
+  @inline(__always)
+  mutating func dropTrailers() {
+    guard let list = trailers else { return }
+    trailers = nil
+    if !list._withUnsafeGuaranteedRef({ $0.isConstant }) { list.release() }
+  }
 }
 
 /// Names a stream of a session, safely also after it has closed. Valid as long as the session's
@@ -122,12 +133,11 @@ struct StreamPool {
     slot.pointee.peerEnded = false
     slot.pointee.output.removeAll(keeping: StreamPool.keptBytes)
     slot.pointee.outputEnded = false
-    if let trailers = slot.pointee.trailers {
-      trailers.release()  // Retained by `finish`, and never sent.
-      slot.pointee.trailers = nil
-    }
+    slot.pointee.dropTrailers()
     slot.pointee.isDeferred = false
     slot.pointee.wantsDrained = false
+    slot.pointee.awaitsReset = false
+    slot.pointee.session = nil
     slot.pointee.previous = nil
     slot.pointee.next = free
     free = slot

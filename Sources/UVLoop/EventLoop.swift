@@ -98,7 +98,7 @@ package final class EventLoop {
       swap(&hooks, &hooksBeingRun)
       for hook in hooksBeingRun {
         hook.isPending = false
-        hook.run()
+        hook.run?()
       }
       hooksBeingRun.removeAll(keepingCapacity: true)
     }
@@ -109,9 +109,12 @@ package final class EventLoop {
 /// Work to be done once per batch of events, made once and scheduled many times without allocation.
 package final class EndOfTurnHook {
   fileprivate var isPending = false
-  let run: () -> Void
+  fileprivate var run: (() -> Void)?
 
   package init(_ run: @escaping () -> Void) { self.run = run }
+
+  /// Does nothing any more, even if it is pending: its owner is going.
+  package func cancel() { run = nil }
 }
 
 /// libuv's handle structs all begin with the fields of `uv_handle_t`; its API upcasts by pointer.

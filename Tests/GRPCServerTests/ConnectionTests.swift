@@ -160,7 +160,9 @@ struct ConnectionTests {
     let harness = try Harness()
     #expect(try harness.server.listen(on: .unix(path: path)) == "unix:\(path)")
     var stream: ByteStream?
-    try ByteStream.connect(to: .unix(path: path), on: harness.loop) { stream = try? $0.get() }  // nil fails.
+    try ByteStream.connect(to: .unix(path: path), on: harness.loop) {
+      stream = try? $0.get()  // nil fails below.
+    }
     harness.run("connect") { stream != nil }
     let client = RawClient(try #require(stream), HTTP2Options())
     let call = client.unary("/test.Echo/Unary", [1])

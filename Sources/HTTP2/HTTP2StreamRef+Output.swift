@@ -1,0 +1,99 @@
+internal import CNGHTTP2
+
+/// What an owner does to its streams. All of it works on plain memory: a call costs no reference
+/// counting. On a stream that has closed, each of these does nothing.
+extension HTTP2StreamRef {
+  /// Answers a request. Without `endsStream`, the queued output follows, now or later.
+  package func submitResponse(_ fields: HTTP2FieldList, endsStream: Bool) {
+    guard isOpen else { return }
+    let raw = slot.pointee.session.unsafelyUnwrapped.pointee.raw
+    let (vectors, count) = fields.prepared
+    let status: CInt
+    if endsStream {
+      status = nghttp2_submit_response(raw, slot.pointee.id, vectors, count, nil)
+    } else {
+      var provider = dataProvider(slot)
+      status = nghttp2_submit_response(raw, slot.pointee.id, vectors, count, &provider)
+    }
+    // What nghttp2 refuses here is our own malformed field; the peer must not wait for ever.
+    if status != 0 { reset(.internalError) }
+  }
+
+  /// Room for `byteCount` more bytes of output, to be filled before anything else happens; nil when
+  /// the stream is closed or its output has ended.
+  @inline(__always)
+  package func reserve(_ byteCount: Int) -> UnsafeMutableRawPointer? {
+    guard isOpen, !slot.pointee.outputEnded else { return nil }
+    let place = slot.pointee.output.append(byteCount)
+    if slot.pointee.isDeferred { resume() }
+    return place
+  }
+
+  /// Takes back the last `byteCount` bytes reserved, as long as nothing was drained since.
+  package func unreserve(_ byteCount: Int) {
+    guard isOpen else { return }
+    slot.pointee.output.dropLast(byteCount)
+  }
+
+  /// Ends our side after the queued output: with trailers, or with the last DATA.
+  package func finish(trailers: HTTP2FieldList?) {
+    guard isOpen, !slot.pointee.outputEnded else { return }
+    slot.pointee.outputEnded = true
+    if let trailers {
+      // A retain is taken back by `dropTrailers`.
+      slot.pointee.trailers =
+        trailers.isConstant ? .passUnretained(trailers) : .passRetained(trailers)
+    }
+    if slot.pointee.isDeferred { resume() }
+  }
+
+  /// Asks for one `drained` event when the queued output has fallen to the low-water mark.
+  package func notifyWhenDrained() {
+    guard isOpen else { return }
+    slot.pointee.wantsDrained = true
+  }
+
+  package func reset(_ code: HTTP2ErrorCode) {
+    guard isOpen else { return }
+    // Fails for a stream that is closed already, which is what was wanted.
+    nghttp2_submit_rst_stream(
+      slot.pointee.session.unsafelyUnwrapped.pointee.raw, UInt8(NGHTTP2_FLAG_NONE.rawValue),
+      slot.pointee.id, code.rawValue)
+  }
+
+  /// Resets the stream with NO_ERROR once our end of it has been sent, unless the peer has ended too:
+  /// it should stop sending what nobody will read.
+  package func resetWhenEnded() {
+    guard isOpen, !slot.pointee.peerEnded, !slot.pointee.awaitsReset else { return }
+    slot.pointee.awaitsReset = true
+    slot.pointee.session.unsafelyUnwrapped.pointee.awaitingReset += 1
+  }
+
+  /// Gives `byteCount` received bytes back to the peer's windows.
+  package func consume(_ byteCount: Int) {
+    guard isOpen else { return }
+    precondition(byteCount <= slot.pointee.unconsumed, "consumed more than was received")
+    slot.pointee.unconsumed -= byteCount
+    let session = slot.pointee.session.unsafelyUnwrapped
+    if slot.pointee.peerEnded {
+      session.pointee.connectionCredit += byteCount  // The stream itself needs no more window.
+    } else {
+      // Fails only when the session is already lost, which mem_send reports.
+      nghttp2_session_consume(session.pointee.raw, slot.pointee.id, byteCount)
+    }
+  }
+
+  private func resume() {
+    slot.pointee.isDeferred = false
+    // Fails for a stream that is closed; its `closed` event is on its way.
+    nghttp2_session_resume_data(
+      slot.pointee.session.unsafelyUnwrapped.pointee.raw, slot.pointee.id)
+  }
+}
+
+@inline(__always)
+func dataProvider(_ slot: UnsafeMutablePointer<StreamSlot>) -> nghttp2_data_provider {
+  nghttp2_data_provider(
+    source: nghttp2_data_source(ptr: UnsafeMutableRawPointer(slot)),
+    read_callback: { readOutput($0, $1, $2, $3, $4, $5, $6) })
+}
