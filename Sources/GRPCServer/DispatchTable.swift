@@ -3,7 +3,8 @@ import GRPCWire
 /// One registered method.
 final class Route {
   let path: String
-  let unary: ServiceTable.UnaryHandler?
+  /// Runs unary methods. Not optional: unwrapping a closure can make a new one, on the heap.
+  let unary: ServiceTable.UnaryHandler
   let streaming: ServiceTable.StreamFactory?
   /// More than one request message may come.
   let isClientStreaming: Bool
@@ -16,7 +17,7 @@ final class Route {
       streaming = nil
       isClientStreaming = false
     case .streaming(let isClientStreaming, let factory):
-      unary = nil
+      unary = { _, _, _ in preconditionFailure("a streaming method run as a unary one") }
       streaming = factory
       self.isClientStreaming = isClientStreaming
     }

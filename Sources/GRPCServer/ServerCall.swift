@@ -69,8 +69,7 @@ final class ServerCall: ReplyWriter, CallContext {
     if let timeout { expire(after: timeout) }
     if isOver { return }
     isClientStreaming = route._withUnsafeGuaranteedRef { $0.isClientStreaming }
-    if route._withUnsafeGuaranteedRef({ $0.unary != nil }) { return }
-    startStreaming(route)
+    if route._withUnsafeGuaranteedRef({ $0.streaming != nil }) { startStreaming(route) }
   }
 
   private func startStreaming(_ route: Unmanaged<Route>) {
@@ -212,7 +211,7 @@ final class ServerCall: ReplyWriter, CallContext {
       return
     }
     let status = route._withUnsafeGuaranteedRef {
-      $0.unary.unsafelyUnwrapped(message, self, self)
+      $0.unary(message, self, self)
     }
     if status.code == .ok, status.details.isEmpty, status.trailers.isEmpty {
       precondition(replyBytes > 0, "a unary handler returned ok without a reply")
