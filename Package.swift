@@ -78,6 +78,7 @@ let package = Package(
       ["GRPCClient", "GRPCServer", "GRPCWire", "HTTP2", "UVLoop", "TestSupport"]),
     tests("BlockMessagesTests", ["BlockMessages", "TestSupport"]),
     tests("BlockServiceTests", ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks"]),
+    tests("QuiredTests", ["quired", "BlockService", "UVLoop"]),
     tests("WorkloadsTests", ["Workloads", "TestSupport"]),
     tests(
       "QuireLoadTests", ["quire-load", "Workloads", "BlockMessages", "BlockService", "GRPCWire"]),

@@ -1,4 +1,55 @@
+internal import BlockService
+internal import Glibc
+internal import UVLoop
+
+// This program owns the command line, the log and the process's signals, and puts the modules
+// together. It decides nothing about calls or blocks.
+
 @main
 enum Quired {
-  static func main() {}
+  /// The command line is wrong.
+  static let usageCode: Int32 = 2
+
+  static func main() {
+    do throws(Arguments.Problem) {
+      switch try Arguments.parse(Array(CommandLine.arguments.dropFirst())) {
+      case .help: Output.write(Arguments.help + "\n", to: STDOUT_FILENO)
+      case .version: Output.write("quired \(quireVersion)\n", to: STDOUT_FILENO)
+      case .serve(let arguments): serve(arguments)
+      }
+    } catch {
+      complain("\(error)\ntry 'quired --help'")
+      exit(usageCode)
+    }
+  }
+
+  private static func serve(_ arguments: Arguments) {
+    let log = Log(level: arguments.logLevel, format: arguments.logFormat)
+    let registry = PoolRegistry()
+    for pool in arguments.pools {
+      if let problem = registry.add(
+        name: pool.name, blocks: pool.blocks, blockSize: pool.blockSize)
+      {
+        complain("--pool '\(pool.name)': \(problem)")
+        exit(usageCode)
+      }
+      log.info(
+        "pool", ("name", pool.name), ("blocks", "\(pool.blocks)"),
+        ("block_size", "\(pool.blockSize)"))
+    }
+    do throws(UVError) {
+      let daemon = try Daemon(registry, log)
+      for address in arguments.listen { try daemon.listen(on: address) }
+      log.info("serving", ("version", quireVersion))
+      try daemon.run()
+    } catch {
+      complain("\(error)")
+      exit(1)
+    }
+    exit(0)
+  }
+
+  private static func complain(_ text: String) {
+    Output.write("quired: \(text)\n", to: STDERR_FILENO)
+  }
 }

@@ -1,0 +1,59 @@
+internal import BlockService
+internal import GRPCServer
+internal import GRPCWire
+internal import Glibc
+internal import UVLoop
+
+/// The running server: one loop, one service table, its listeners and its signals.
+final class Daemon {
+  /// How long calls may go on after the first signal.
+  static let graceNanoseconds: UInt64 = 10_000_000_000
+
+  private let log: Log
+  private let loop: EventLoop
+  private let table = ServiceTable()
+  private let health: HealthService
+  private let server: GRPCServer
+  private var signals: [SignalSource] = []
+  private var isEnding = false
+
+  init(_ registry: PoolRegistry, _ log: Log) throws(UVError) {
+    self.log = log
+    loop = try EventLoop()
+    QuireService(pools: registry).register(in: table)
+    health = HealthService(table)
+    _ = ReflectionService(table, descriptorSet: QuireService.descriptorSet)
+    server = GRPCServer(loop: loop, services: table)
+  }
+
+  /// Listens, and says so on standard output, where whoever started this program waits for it.
+  func listen(on address: ListenAddress) throws(UVError) {
+    let actual = try server.listen(on: address)
+    Output.write("quired: listening on \(actual)\n", to: STDOUT_FILENO)
+    log.info("listening", ("address", actual))
+  }
+
+  /// Serves until a signal ends it.
+  func run() throws(UVError) {
+    for number in [SIGTERM, SIGINT] {
+      signals.append(
+        try SignalSource(on: loop, signal: number) { [unowned self] in end(number) })
+    }
+    for name in [""] + QuireService.serviceNames { health.setServing(name, true) }
+    loop.run()
+  }
+
+  private func end(_ number: Int32) {
+    if isEnding {
+      log.warning("a second signal: ending at once", ("signal", "\(number)"))
+      _exit(128 + number)
+    }
+    isEnding = true
+    log.info("ending", ("signal", "\(number)"), ("calls", "\(server.statistics.activeCalls)"))
+    health.setAllNotServing()
+    server.beginShutdown(graceNanoseconds: Self.graceNanoseconds) { [log, loop] in
+      log.info("ended")
+      loop.stop()
+    }
+  }
+}

@@ -1,0 +1,98 @@
+import Testing
+import UVLoop
+import quired
+
+@Suite("The command line")
+struct ArgumentsTests {
+  private func parse(_ words: String...) -> Result<Arguments.Request, Arguments.Problem> {
+    do {
+      return .success(try Arguments.parse(words))
+    } catch {
+      return .failure(error)
+    }
+  }
+
+  @Test("says nothing: one listener on loopback and one pool")
+  func defaults() throws {
+    guard case .serve(let arguments) = try parse().get() else {
+      Issue.record("does not serve")
+      return
+    }
+    #expect(arguments.listen == [.tcp(host: "127.0.0.1", port: 8765)])
+    #expect(arguments.pools == [.init(name: "default", blocks: 4_096, blockSize: 16)])
+    #expect(arguments.logLevel == .info)
+    #expect(arguments.logFormat == .text)
+  }
+
+  @Test("takes values apart or attached, and lists by repeating")
+  func values() throws {
+    let request = try parse(
+      "--listen", "[::1]:0", "--listen=unix:/tmp/q.sock", "--pool=a:blocks=10,block-size=32",
+      "--pool", "b:blocks=7", "--log-level=debug", "--log-format", "json"
+    ).get()
+    guard case .serve(let arguments) = request else {
+      Issue.record("does not serve")
+      return
+    }
+    #expect(arguments.listen == [.tcp(host: "::1", port: 0), .unix(path: "/tmp/q.sock")])
+    #expect(
+      arguments.pools == [
+        .init(name: "a", blocks: 10, blockSize: 32), .init(name: "b", blocks: 7, blockSize: 16),
+      ])
+    #expect(arguments.logLevel == .debug)
+    #expect(arguments.logFormat == .json)
+  }
+
+  @Test("help and version come before anything else")
+  func others() throws {
+    #expect(try parse("--help").get() == .help)
+    #expect(try parse("--version").get() == .version)
+  }
+
+  @Test(
+    "a wrong flag or value names itself",
+    arguments: [
+      (["--pot"], "unknown option '--pot'"),
+      (["serve"], "unexpected argument 'serve'"),
+      (["--listen"], "--listen needs a value"),
+      (["--help=yes"], "--help takes no value"),
+      (["--listen", "8765"], "--listen '8765': the port is missing"),
+      (
+        ["--listen", "a:99999"],
+        "--listen 'a:99999': the port '99999' is not a number from 0 to 65535"
+      ),
+      (["--pool", "x"], "--pool 'x': must be NAME:blocks=N,block-size=B"),
+      (["--pool", ":blocks=1"], "--pool ':blocks=1': the name before ':' is empty"),
+      (["--pool", "x:block-size=1"], "--pool 'x:block-size=1': blocks is missing"),
+      (
+        ["--pool", "x:blocks=0"],
+        "--pool 'x:blocks=0': blocks '0' is not a whole number from 1 to 4294967295"
+      ),
+      (
+        ["--pool", "x:blocks=-3"],
+        "--pool 'x:blocks=-3': blocks '-3' is not a whole number from 1 to 4294967295"
+      ),
+      (
+        ["--pool", "x:blocks=1,size=2"],
+        "--pool 'x:blocks=1,size=2': unknown key 'size'; known are blocks and block-size"
+      ),
+      (
+        ["--pool", "x:blocks=1,blocks=2"], "--pool 'x:blocks=1,blocks=2': blocks is given twice"
+      ),
+      (["--pool", "x:blocks=1,"], "--pool 'x:blocks=1,': '' is not KEY=NUMBER"),
+      (
+        ["--pool", "x:blocks=1", "--pool=x:blocks=2"],
+        "--pool 'x:blocks=2': the name 'x' is taken by another --pool"
+      ),
+      (["--log-level", "loud"], "--log-level 'loud': must be error, warning, info or debug"),
+      (["--log-format", "xml"], "--log-format 'xml': must be text or json"),
+    ] as [([String], String)])
+  func problems(words: [String], message: String) {
+    do {
+      _ = try Arguments.parse(words)
+      Issue.record("\(words) was accepted")
+    } catch {
+      #expect("\(error)" == message)
+    }
+  }
+}
