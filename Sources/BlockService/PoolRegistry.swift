@@ -99,6 +99,19 @@ package final class PoolRegistry {
     pools.reduce(0) { $1 === except ? $0 : $0 + UInt64($1.pool.configuration.blocks) }
   }
 
+  /// Adds a pool at start-up, from numbers that a person wrote.
+  ///
+  /// - Returns: Why it cannot be added; nil when it was.
+  package func add(name: String, blocks: UInt32, blockSize: UInt32) -> String? {
+    guard (1...PoolConfiguration.maximumBlocks).contains(blocks) else {
+      return "blocks must be 1...\(PoolConfiguration.maximumBlocks)"
+    }
+    guard (1...PoolConfiguration.maximumBlockSize).contains(blockSize) else {
+      return "block-size must be 1...\(PoolConfiguration.maximumBlockSize)"
+    }
+    return add(name: name, PoolConfiguration(blocks: blocks, blockSize: blockSize))
+  }
+
   /// Adds a pool at start-up.
   ///
   /// - Returns: Why it cannot be added; nil when it was.

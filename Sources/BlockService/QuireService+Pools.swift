@@ -104,14 +104,16 @@ extension QuireService {
   ) throws(CallFailure) {
     switch ifExists {
     case .error:
-      throw CallFailure(Status(.alreadyExists, "there is a pool \"\(existing.name)\" already"))
+      throw .pool(
+        .alreadyExists, .invalid, "name", "there is a pool \"\(existing.name)\" already")
     case .return:
       guard
         existing.pool.configuration == configuration
           && existing.disablesPrefixCaching == config.disablesPrefixCaching
       else {
-        throw CallFailure(
-          Status(.failedPrecondition, "pool \"\(existing.name)\" has another configuration"))
+        throw .pool(
+          .failedPrecondition, .wrongState, "config",
+          "pool \"\(existing.name)\" has another configuration")
       }
     case .reset:
       try checkRoom(for: configuration, insteadOf: existing)
@@ -133,21 +135,27 @@ extension QuireService {
   private func checkNothingHeld(_ hosted: HostedPool, isForced: Bool) throws(CallFailure) {
     let held = hosted.heldBlocks
     guard isForced || held == 0 else {
-      throw CallFailure(
-        Status(
-          .failedPrecondition,
-          "pool \"\(hosted.name)\" has \(held) blocks that are held; set force to do it anyway"))
+      throw .pool(
+        .failedPrecondition, .wrongState, "force",
+        "pool \"\(hosted.name)\" has \(held) blocks that are held; set force to do it anyway")
     }
   }
 }
 
 extension CallFailure {
-  /// A limit of the server, which other requests may make room under.
+  /// A limit of the server, which deleting other pools may make room under.
   static func limit(_ field: String, _ problem: String) -> CallFailure {
+    pool(.failedPrecondition, .quota, field, "\(field) \(problem)")
+  }
+
+  /// A refusal about a pool as a whole. `detail` is a sentence of its own.
+  static func pool(
+    _ code: StatusCode, _ reason: Refusal.Reason, _ field: String, _ detail: String
+  ) -> CallFailure {
     CallFailure(
       RefusalStatus.make(
-        .failedPrecondition, "\(field) \(problem)",
-        RefusalFields(reason: RefusalStatus.quotaReason, field: field, detail: problem)))
+        code, detail,
+        RefusalFields(reason: UInt32(reason.rawValue), field: field, detail: detail)))
   }
 }
 

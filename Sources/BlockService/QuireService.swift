@@ -61,6 +61,10 @@ package final class QuireService {
     "quire.v1.Scheduler", "quire.v1.Sequences", "quire.v1.Sessions",
   ]
 
+  /// A serialised `google.protobuf.FileDescriptorSet` of everything served, for reflection. Lives as
+  /// long as the program.
+  package static var descriptorSet: UnsafeRawBufferPointer { fileDescriptorSet() }
+
   typealias Method = (UnsafeRawBufferPointer, any ReplyWriter) throws(CallFailure) -> Void
 
   /// The method as a handler; made once, so that a call makes no closure.
@@ -133,10 +137,7 @@ extension CallFailure {
   static func unknownPool(_ name: UnsafeBufferPointer<UInt8>) -> CallFailure {
     let name = name.isEmpty ? PoolRegistry.defaultName : String(decoding: name, as: UTF8.self)
     let detail = "there is no pool \"\(name.prefix(PoolRegistry.longestName))\""
-    return CallFailure(
-      RefusalStatus.make(
-        .notFound, detail,
-        RefusalFields(reason: RefusalStatus.invalidReason, field: "call.pool", detail: detail)))
+    return .pool(.notFound, .invalid, "call.pool", detail)
   }
 
   static func missing(_ field: String) -> CallFailure { .invalid(field, "is missing") }

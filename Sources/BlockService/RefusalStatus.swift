@@ -5,7 +5,6 @@ internal import KVBlocks
 /// How a refusal of the domain is told to the peer: its status, its words, its details.
 enum RefusalStatus {
   static let invalidReason = UInt32(Refusal.Reason.invalid.rawValue)
-  static let quotaReason = UInt32(Refusal.Reason.quota.rawValue)
 
   /// The status of a unary call that was refused. The one table; `Refusals.md` prints it.
   static func code(of reason: Refusal.Reason) -> StatusCode {
