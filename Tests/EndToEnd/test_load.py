@@ -77,7 +77,7 @@ def test_concurrent_clients_end_where_they_began(server, new_pool):
 
 
 def open_and_close(port, how_many, batch=100):
-    """Silent, after the preface, in half a frame, in turn; closed properly and by reset, in turn."""
+    """Silent, after the preface, in half a frame; closed properly or by reset: each in turn."""
     said = [b"", PREFACE + frame(SETTINGS), PREFACE + frame(SETTINGS) + b"\x00\x00\x40\x01\x04"]
     for start in range(0, how_many, batch):
         sockets = []
