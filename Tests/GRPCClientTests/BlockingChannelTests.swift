@@ -47,6 +47,7 @@ struct BlockingChannelTests {
       stop = { timer.start(afterNanoseconds: 0) }
       _ = try server.listen(on: .unix(path: path))
       loop.run()
+      stop = {}  // It holds on to the server, whose table holds on to it.
     } catch {
       Issue.record(error)
     }

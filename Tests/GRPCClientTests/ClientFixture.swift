@@ -73,6 +73,7 @@ final class Recorder: ResponseHandler {
   func finished(_ status: Status) {
     #expect(self.status == nil, "finished twice")
     self.status = status
+    onMessage = { _ in }  // It may hold on to its own recorder.
   }
 
   func drained() { drainedCount += 1 }

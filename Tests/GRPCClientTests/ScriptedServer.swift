@@ -44,7 +44,7 @@ final class ScriptedServer {
 
   /// Drops every connection on the floor.
   func kill() {
-    for connection in connections { connection.stream.close() }
+    for connection in connections { connection.close() }
     connections.removeAll()
   }
 
@@ -86,7 +86,14 @@ final class ServerConnection: ByteStreamHandler {
     scheduleFlush()
   }
 
-  func streamDidEnd(_ error: UVError?) { stream.close() }
+  func streamDidEnd(_ error: UVError?) { close() }
+
+  func close() {
+    if stream.isClosed { return }
+    stream.close()
+    session.closeAll(.cancel) { handle($0) }
+  }
+
   func streamDidDrain() {}
 
   private func handle(_ event: borrowing HTTP2Event) {
