@@ -18,6 +18,8 @@ final class ServerConnection: ByteStreamHandler {
   private var needsFlush = false
   private var hasSentGoAway = false
   private var closeAfterFlush = false
+  private var lastPing: UInt64 = 0
+  private var pingStrikes = 0
   private var handshake: Deadline?
   private var flushHook: EndOfTurnHook?
   private static let drainBytes = 256 << 10
@@ -142,7 +144,27 @@ final class ServerConnection: ByteStreamHandler {
     case .settings: handshake = nil
     case .pingAcknowledged:
       if event.opaque == ServerConnection.shutdownPing, server.isShuttingDown { sendGoAway() }
-    case .ping, .goAway: break
+    case .ping: judgePing()
+    case .goAway: break
+    }
+  }
+
+  /// Keepalive pings cost us wake-ups. Those that follow an answer measure bandwidth and are welcome.
+  private func judgePing() {
+    let now = server.loop.now
+    let isTooSoon =
+      lastPing != 0 && now &- lastPing < server.options.minPingIntervalNanoseconds
+    lastPing = now
+    if session.takeHasSentPayload() {
+      pingStrikes = 0
+    } else if isTooSoon {
+      pingStrikes += 1
+      if pingStrikes > server.options.maxPingStrikes {
+        // The words are part of the protocol: clients then double their interval.
+        session.submitGoAway(.enhanceYourCalm, debug: "too_many_pings")
+        closeAfterFlush = true
+        scheduleFlush()
+      }
     }
   }
 

@@ -15,6 +15,11 @@ package struct ServerOptions: Sendable {
   package var maxQueuedOutputBytes = 1 << 20
   /// How long a new connection may take to send its first SETTINGS.
   package var handshakeNanoseconds: UInt64 = 20_000_000_000
+  /// Pings closer than this, with nothing sent to the client in between, are strikes (gRPC's
+  /// keepalive rules, with C-core's number).
+  package var minPingIntervalNanoseconds: UInt64 = 300_000_000_000
+  /// A client with more strikes than this is told `too_many_pings` and cut off.
+  package var maxPingStrikes = 2
   /// How long an ending server waits for a client's answer before it sends the final GOAWAY.
   package var goAwayDelayNanoseconds: UInt64 = 1_000_000_000
 

@@ -7,6 +7,8 @@ struct SessionState {
   var raw: OpaquePointer?
   /// Window owed to the peer for streams that need none themselves.
   var connectionCredit = 0
+  /// HEADERS or DATA were sent since the owner last asked.
+  var hasSentPayload = false
   /// Open streams to be reset once their own end has been sent.
   var awaitingReset = 0
   let isServer: Bool

@@ -110,6 +110,8 @@ package final class HTTP2Session {
         if status < 0 || !state.pointee.submitDueResets() { break }
         continue
       }
+      // The fourth byte of a frame is its type: 0 is DATA, 1 is HEADERS.
+      if frame.unsafelyUnwrapped[3] <= 1 { state.pointee.hasSentPayload = true }
       output.buffer.append(status).copyMemory(from: frame.unsafelyUnwrapped, byteCount: status)
     }
     finishHandling(handle)
@@ -126,6 +128,12 @@ package final class HTTP2Session {
       handle(event)
       state.pointee.closeSlot(slot)
     }
+  }
+
+  /// Whether HEADERS or DATA were sent since this was last asked.
+  package func takeHasSentPayload() -> Bool {
+    defer { state.pointee.hasSentPayload = false }
+    return state.pointee.hasSentPayload
   }
 
   /// Output bytes of all streams that are not framed yet.

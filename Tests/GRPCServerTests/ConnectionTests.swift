@@ -154,6 +154,37 @@ struct ConnectionTests {
     harness.finish([client])
   }
 
+  @Test("a client that pings without need is told so and cut off")
+  func pings() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    // The first is welcome, three are strikes.
+    for count in 1...4 {
+      #expect(!client.hasEnded)
+      client.session.submitPing(UInt64(count))
+      client.flush()
+      harness.run("answer to \(count)") { client.pings == count || client.hasEnded }
+    }
+    harness.run("cut off") { client.hasEnded }
+    #expect(client.goAways == [.enhanceYourCalm])
+    harness.finish([client])
+  }
+
+  @Test("pings between answers are welcome")
+  func pingsBetweenAnswers() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    for count in 1...10 {
+      let call = client.unary("/test.Echo/Unary", [1])
+      harness.run("answer") { call.closed != nil }
+      client.session.submitPing(UInt64(count))
+      client.flush()
+      harness.run("pong") { client.pings == count }
+    }
+    #expect(!client.hasEnded && client.goAways.isEmpty)
+    harness.finish([client])
+  }
+
   @Test("serves a Unix socket")
   func unix() throws {
     let path = "/tmp/grpc-\(EventLoop.clock).sock"
