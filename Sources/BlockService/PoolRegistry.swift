@@ -21,6 +21,17 @@ package final class HostedPool {
     return stats.active + stats.shared + stats.pinned
   }
 
+  /// What an operator wants to know of a pool when its server ends, as a log's fields.
+  package var summary: [(name: String, value: String)] {
+    let stats = pool.stats()
+    return [
+      ("name", name), ("revision", "\(stats.revision)"), ("held_blocks", "\(heldBlocks)"),
+      ("allocated_blocks", "\(stats.allocatedBlocks)"), ("freed_blocks", "\(stats.freedBlocks)"),
+      ("preemptions", "\(stats.preemptions)"),
+      ("refusals", "\(stats.refusals.reduce(0, +))"),
+    ]
+  }
+
   /// As created, but for the revision, which goes on: a client that held blocks before must not see
   /// their generations again.
   func reset(to configuration: PoolConfiguration) {

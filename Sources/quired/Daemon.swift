@@ -10,6 +10,7 @@ final class Daemon {
   static let graceNanoseconds: UInt64 = 10_000_000_000
 
   private let log: Log
+  private let registry: PoolRegistry
   private let loop: EventLoop
   private let table = ServiceTable()
   private let health: HealthService
@@ -19,6 +20,7 @@ final class Daemon {
 
   init(_ registry: PoolRegistry, _ log: Log) throws(UVError) {
     self.log = log
+    self.registry = registry
     loop = try EventLoop()
     QuireService(pools: registry).register(in: table)
     health = HealthService(table)
@@ -51,7 +53,8 @@ final class Daemon {
     isEnding = true
     log.info("ending", ("signal", "\(number)"), ("calls", "\(server.statistics.activeCalls)"))
     health.setAllNotServing()
-    server.beginShutdown(graceNanoseconds: Self.graceNanoseconds) { [log, loop] in
+    server.beginShutdown(graceNanoseconds: Self.graceNanoseconds) { [log, loop, registry] in
+      for hosted in registry.pools { log.write(.info, "pool left", hosted.summary) }
       log.info("ended")
       loop.stop()
     }

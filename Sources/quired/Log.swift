@@ -35,7 +35,7 @@ package struct Log {
   func info(_ message: String, _ fields: Field...) { write(.info, message, fields) }
   func debug(_ message: String, _ fields: Field...) { write(.debug, message, fields) }
 
-  private func write(_ level: Level, _ message: String, _ fields: [Field]) {
+  func write(_ level: Level, _ message: String, _ fields: [Field]) {
     guard level.rawValue <= self.level.rawValue else { return }
     var now = timespec()
     clock_gettime(CLOCK_REALTIME, &now)
