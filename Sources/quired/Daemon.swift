@@ -26,6 +26,11 @@ final class Daemon {
     health = HealthService(table)
     _ = ReflectionService(table, descriptorSet: QuireService.descriptorSet)
     server = GRPCServer(loop: loop, services: table)
+    // Before anything is said to be ready: whoever is told may end the server at once.
+    for number in [SIGTERM, SIGINT] {
+      signals.append(
+        try SignalSource(on: loop, signal: number) { [unowned self] in end(number) })
+    }
   }
 
   /// Listens, and says so on standard output, where whoever started this program waits for it.
@@ -36,11 +41,7 @@ final class Daemon {
   }
 
   /// Serves until a signal ends it.
-  func run() throws(UVError) {
-    for number in [SIGTERM, SIGINT] {
-      signals.append(
-        try SignalSource(on: loop, signal: number) { [unowned self] in end(number) })
-    }
+  func run() {
     for name in [""] + QuireService.serviceNames { health.setServing(name, true) }
     loop.run()
   }

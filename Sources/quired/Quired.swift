@@ -41,7 +41,7 @@ enum Quired {
       let daemon = try Daemon(registry, log)
       for address in arguments.listen { try daemon.listen(on: address) }
       log.info("serving", ("version", quireVersion))
-      try daemon.run()
+      daemon.run()
     } catch {
       complain("\(error)")
       exit(1)
