@@ -1,12 +1,11 @@
 /// Counts durations with three significant digits in constant space (the layout of Gil Tene's
 /// HdrHistogram: powers of two, each cut into 1,024 equal parts).
 ///
-/// Nanoseconds from 0 to 60 s and beyond: what is longer than `highestTracked` is counted in the last
-/// bucket and keeps its exact value as `maximum` only. 216 KiB each; recording is O(1) and allocates
-/// nothing.
+/// Nanoseconds from 0 to 73 minutes, which an admission into a full pool may well take; what is longer
+/// is counted in the last bucket and keeps its exact value as `maximum` only. 264 KiB each; recording
+/// is O(1) and allocates nothing.
 package struct LatencyHistogram {
-  /// The whole of 60 s fits below it: 2^36 ns = 68.7 s.
-  package static let highestTracked: UInt64 = (1 << 36) - 1
+  package static let highestTracked: UInt64 = (1 << 42) - 1
   /// Values below 2,048 have a bucket each; above, 1,024 per power of two: an error below 0.1 %.
   private static let halfBits: UInt64 = 10
 
