@@ -81,7 +81,8 @@ let package = Package(
     tests("QuiredTests", ["quired", "BlockService", "UVLoop"]),
     tests("WorkloadsTests", ["Workloads", "TestSupport"]),
     tests(
-      "QuireLoadTests", ["quire-load", "Workloads", "BlockMessages", "BlockService", "GRPCWire"]),
+      "QuireLoadTests",
+      ["quire-load", "quired", "Workloads", "BlockMessages", "BlockService", "GRPCWire"]),
     program("BlockPoolBenchmark", ["KVBlocks"], path: "Tests/Benchmarks/BlockPoolBenchmark"),
   ]
 )

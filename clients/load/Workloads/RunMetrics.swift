@@ -33,6 +33,8 @@ package struct RunMetrics {
   package var lateStarts: UInt64 = 0
   package var maximumScheduleLag: UInt64 = 0
 
+  /// Preemptions of one request that a healthy engine may still show.
+  package static let healthyPreemptions: UInt32 = 8
   package static let lateLimit: UInt64 = 1_000_000
   /// A run whose `clientLag` has a p99 above this says nothing about the server.
   package static let clientLagLimit: UInt64 = 10_000_000

@@ -49,11 +49,10 @@ extension RunReport {
     text.columns("response", Self.cells(metrics.response))
     text.columns("service", Self.cells(metrics.service))
     text.columns("admission", Self.cells(metrics.admission))
+    text.note("response: from the instant a step was due to its reply. service: from its sending;")
+    text.note("where that is much less, steps waited for the reply before them. admission: from a")
     text.note(
-      "service: from sending a step to its reply. Where it is much less than response, steps")
-    text.note(
-      "waited for the reply before them. admission: from a request's intended arrival to its")
-    text.note("first blocks: the queueing that a full pool causes.")
+      "request's intended arrival to its first blocks: the queueing that a full pool causes.")
     text.row(
       "late starts", "\(metrics.lateStarts)",
       "steps sent over \(RunMetrics.lateLimit / 1_000_000) ms late; the latest "
@@ -83,6 +82,10 @@ extension RunReport {
       "preemptions", "\(metrics.preemptions)",
       "of \(metrics.preemptedRequests) requests, at most "
         + "\(metrics.maximumPreemptionsOfOneRequest) of one: blocks taken, tokens recomputed")
+    if metrics.maximumPreemptionsOfOneRequest > RunMetrics.healthyPreemptions {
+      text.note(
+        "More than \(RunMetrics.healthyPreemptions) preemptions of one request: it thrashes.")
+    }
     guard let leakCheck else { return }
     text.row(
       "free runs", "\(leakCheck.after.freeRuns)",
