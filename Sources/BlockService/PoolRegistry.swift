@@ -32,13 +32,13 @@ package final class HostedPool {
     ]
   }
 
-  /// As created, but for the revision, which goes on: a client that held blocks before must not see
-  /// their generations again.
+  /// As created, but for the revision and the copy ids, which go on: a client that held blocks before
+  /// must not see their generations again.
   func reset(to configuration: PoolConfiguration) {
     if configuration == pool.configuration {
       pool.reset()
     } else {
-      pool = KVPool(configuration, startingAt: pool.revision + 1)
+      pool = KVPool(configuration, replacing: pool)
     }
   }
 }

@@ -148,6 +148,7 @@ extension Digest {
       add(
         result.pointee.block, result.pointee.availableBlocks, result.pointee.blocksNeeded,
         result.pointee.computedTokens)
+      add(result.pointee.sharedBlocks, result.pointee.pendingCopies)
     }
     add(outcome.blocks.elements)
     if outcome.counts.count > 0 { add(outcome.counts.elements) }

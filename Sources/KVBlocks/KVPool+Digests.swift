@@ -42,6 +42,7 @@ extension KVPool {
   }
 
   private func addSessions(to digest: inout Digest) {
+    digest.add(sessions.spentCopyIDs)
     for i in 0..<Int(sessions.count) {
       let session = sessions.slots[i]
       digest.add(session.id, session.lastCopyID)
@@ -75,7 +76,8 @@ extension KVPool {
     }
   }
 
-  /// As created: everything free, nothing known, all counters 0. The revision goes on, by one.
+  /// As created: everything free, nothing known, all counters 0. The revision goes on, by one, and
+  /// so do the ids of copies.
   package func reset() {
     blocks.makeAllFree()
     sequences.removeAll()

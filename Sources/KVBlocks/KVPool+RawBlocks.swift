@@ -189,7 +189,8 @@ extension KVPool {
 
   func lastCopyID(of session: SessionID) -> UInt64 {
     let slot = sessions.find(session)
-    return slot == SequenceSlot.none ? 0 : sessions.slots[Int(slot)].lastCopyID
+    return slot == SequenceSlot.none
+      ? sessions.spentCopyIDs : sessions.slots[Int(slot)].lastCopyID
   }
 
   func acknowledgeCopies(
@@ -197,7 +198,7 @@ extension KVPool {
   ) throws(Refusal) {
     if ids.count == 0 && upTo == 0 { throw Refusal(.invalid, field: .copyIDs, limit: 1) }
     let session = run.slot
-    let last = session == SequenceSlot.none ? 0 : sessions.slots[Int(session)].lastCopyID
+    let last = lastCopyID(of: run.session)
     if upTo > last { throw Refusal(.invalid, field: .upTo, limit: last) }
     stamp += 1
     for id in ids {

@@ -48,13 +48,14 @@ package final class KVPool {
   /// Most tokens of one sequence.
   package static let maximumTokens: UInt32 = 1 << 31 - 1
 
-  /// `revision` is where to go on from when the pool takes the place of another.
-  package init(_ configuration: PoolConfiguration, startingAt revision: Revision = 0) {
+  /// A pool that takes the place of another goes on from its revision and its copy ids, as `reset`
+  /// does: who knew the other must not mistake a new block or copy for an old one.
+  package init(_ configuration: PoolConfiguration, replacing other: KVPool? = nil) {
     self.configuration = configuration
-    self.revision = revision
+    revision = other.map { $0.revision + 1 } ?? 0
     blocks = BlockPool(capacity: configuration.blocks, undo: undo)
     sequences = SequenceTable(undo: undo)
-    sessions = SessionTable(undo: undo)
+    sessions = SessionTable(undo: undo, spentCopyIDs: other?.sessions.lastCopyID ?? 0)
     copies = CopyTable(sessions: sessions, undo: undo)
     refusalCounts = .allocate(capacity: Self.refusalReasons)
     refusalCounts.initialize(repeating: 0, count: Self.refusalReasons)

@@ -8,9 +8,12 @@ final class SessionTable {
   private var capacity = 16
   private let index: WideMap
   private let undo: UndoLog
+  /// Copy ids up to here are spent in all sessions: those of a pool that went before.
+  private(set) var spentCopyIDs: UInt64
 
-  init(undo: UndoLog) {
+  init(undo: UndoLog, spentCopyIDs: UInt64) {
     self.undo = undo
+    self.spentCopyIDs = spentCopyIDs
     index = WideMap(.sessions, undo: undo)
     slots = .allocate(capacity: capacity)
   }
@@ -33,7 +36,7 @@ final class SessionTable {
       slots = larger
       capacity *= 2
     }
-    (slots + Int(count)).initialize(to: SessionSlot(id: id))
+    (slots + Int(count)).initialize(to: SessionSlot(id: id, lastCopyID: spentCopyIDs))
     index.set(id, 0, to: count + 1)
     count += 1
     return count - 1
@@ -49,7 +52,15 @@ final class SessionTable {
     undo.sessions.append(.init(index: slot, session: slots[Int(slot)]))
   }
 
+  /// The highest copy id that any session was given.
+  var lastCopyID: UInt64 {
+    (0..<Int(count)).reduce(spentCopyIDs) { max($0, slots[$1].lastCopyID) }
+  }
+
+  /// Forgets the sessions, but not which copy ids they were given: a late acknowledgement of a copy
+  /// from before must not meet a new copy of that id.
   func removeAll() {
+    spentCopyIDs = lastCopyID
     count = 0
     index.removeAll()
   }
@@ -97,8 +108,8 @@ final class SessionTable {
 
 struct SessionSlot: BitwiseCopyable {
   let id: SessionID
-  /// Id of the last copy ordered; 0 = none yet.
-  var lastCopyID: UInt64 = 0
+  /// Id of the last copy ordered, or of the last one spent before the session came.
+  var lastCopyID: UInt64
   /// Blocks of which it holds at least one raw reference.
   var rawBlocks: UInt32 = 0
   var sequences: UInt32 = 0
@@ -108,5 +119,8 @@ struct SessionSlot: BitwiseCopyable {
   var firstCopy = PendingCopy.none
   var lastCopy = PendingCopy.none
 
-  init(id: SessionID) { self.id = id }
+  init(id: SessionID, lastCopyID: UInt64) {
+    self.id = id
+    self.lastCopyID = lastCopyID
+  }
 }

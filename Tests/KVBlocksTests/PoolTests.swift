@@ -115,6 +115,22 @@ struct PoolTests {
     #expect(bench.admit(1, 20).newBlocks == [1, 2])
   }
 
+  @Test("copy ids go on over a reset, so that a late acknowledgement meets no new copy")
+  func copyIDsOutliveReset() {
+    let bench = Bench(blocks: 6, copyAck: .explicit)
+    bench.run(.allocate(1))
+    bench.run(.forkBlocks([1]))
+    #expect(bench.run(.copyOnWrite(1)).copies.map(\.id) == [1])
+    bench.pool.reset()
+    #expect(bench.run(.acknowledge([], upTo: 1)).refusal.reason == .none)
+    bench.run(.allocate(1))
+    bench.run(.forkBlocks([1]))
+    #expect(bench.run(.copyOnWrite(1)).copies.map(\.id) == [2])
+    #expect(bench.run(.acknowledge([1])).refusal.reason == .unknownCopy)
+    #expect(bench.pool.stats().pendingCopies == 1)
+    #expect(bench.pool.checkInvariants() == nil)
+  }
+
   @Test("stats partition the pool and count calls, blocks and the high watermark")
   func stats() {
     let bench = Bench(blocks: 10)
