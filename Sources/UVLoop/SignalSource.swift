@@ -1,4 +1,5 @@
 internal import CUV
+internal import Glibc
 
 /// Sole owner of one `uv_signal_t`: runs its closure on the loop when the process gets the signal.
 /// Does not keep the loop running. The handle's lifetime is as in `LoopTimer`.
@@ -20,6 +21,11 @@ package final class SignalSource {
     self.raw = raw
     self.onSignal = onSignal
     raw.pointee.data = Unmanaged.passUnretained(self).toOpaque()
+    // A parent may have had it blocked, as the worker threads of test runners do.
+    var heeded = sigset_t()
+    sigemptyset(&heeded)
+    sigaddset(&heeded, number)
+    pthread_sigmask(SIG_UNBLOCK, &heeded, nil)
     try UVError.check(
       uv_signal_start(
         raw,

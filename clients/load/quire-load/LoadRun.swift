@@ -210,12 +210,6 @@ final class LoadRun {
 
   private func watchSignals() throws(RunFailure) {
     alarm = LoopTimer(on: loop) {}
-    // A parent may have had them blocked, as worker threads of test runners do.
-    var heeded = sigset_t()
-    sigemptyset(&heeded)
-    sigaddset(&heeded, SIGINT)
-    sigaddset(&heeded, SIGTERM)
-    pthread_sigmask(SIG_UNBLOCK, &heeded, nil)
     do throws(UVError) {
       for number in [SIGINT, SIGTERM] {
         signals.append(
