@@ -50,9 +50,10 @@ package final class HostedPool {
 package final class PoolRegistry {
   package struct Limits: Sendable {
     package var pools: Int
+    /// A block's record takes 32 bytes, which one short request can ask for at once.
     package var blocksInAll: UInt64
 
-    package init(pools: Int = 64, blocksInAll: UInt64 = 1 << 28) {
+    package init(pools: Int = 64, blocksInAll: UInt64 = 1 << 24) {
       self.pools = pools
       self.blocksInAll = blocksInAll
     }

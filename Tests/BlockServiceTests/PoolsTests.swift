@@ -123,6 +123,22 @@ struct PoolsTests {
     #expect(history.historyDigest == one.historyDigest)
   }
 
+  @Test("the blocks of all pools are limited unless the server says otherwise: 512 MiB of records")
+  func defaultLimit() {
+    let harness = ServiceHarness(blocks: 8)
+    let (status, _) = harness.call(
+      "Pools/CreatePool",
+      harness.packed {
+        $0.createPoolRequest(
+          name: "p", config: PoolConfigFields(blocks: 1 << 24, blockSize: 1), ifExists: .error)
+      })
+    #expect(status.code == .failedPrecondition)
+    #expect(status.trailer("quire-reason") == "QUOTA")
+    #expect(
+      status.message == "config.blocks would make 16777224 blocks in all, over 16777216")
+    #expect(harness.registry.pools.count == 1)
+  }
+
   @Test(
     "what cannot be made names the field and the limit",
     arguments: [
