@@ -63,6 +63,7 @@ final class CopyTable {
     sessions.save(session)
     let owner = sessions.slots + Int(session)
     owner.pointee.lastCopyID += 1
+    owner.pointee.pendingCopies += 1
     var new = PendingCopy()
     new.id = owner.pointee.lastCopyID
     new.session = session
@@ -91,6 +92,7 @@ final class CopyTable {
     let old = copies[Int(copy)]
     sessions.save(old.session)
     let owner = sessions.slots + Int(old.session)
+    owner.pointee.pendingCopies -= 1
     if old.previousInSession == PendingCopy.none {
       owner.pointee.firstCopy = old.nextInSession
     } else {

@@ -199,19 +199,24 @@ extension KVPool {
       var previousCopy = PendingCopy.none
       var copy = session.firstCopy
       var last: UInt64 = 0
+      var own: UInt32 = 0
       while copy != PendingCopy.none {
         let order = copies.copies[Int(copy)]
         if order.id <= last || order.session != i || order.previousInSession != previousCopy {
           return "the copies of session \(session.id) are linked wrongly"
         }
         last = order.id
-        pending += 1
+        own += 1
         previousCopy = copy
         copy = order.nextInSession
       }
       if session.lastCopy != previousCopy || last > session.lastCopyID {
         return "session \(session.id) lost its last copy"
       }
+      if own != session.pendingCopies {
+        return "session \(session.id) has \(own) copies under way"
+      }
+      pending += own
     }
     if Int(total) != sequences.index.count { return "sequences are counted wrongly per session" }
     if running != sequences.counts.running { return "a running sequence is in no list" }

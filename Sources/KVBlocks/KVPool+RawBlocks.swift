@@ -217,7 +217,7 @@ extension KVPool {
     result.affected += acknowledge(upTo: upTo, &batch)
     blocks.finish(batch)
     result.freedBlocks = batch.freed
-    result.pendingCopies = copies.count
+    result.pendingCopies = sessions.slots[Int(session)].pendingCopies
     if result.affected > 0 { run.changed = true }
   }
 

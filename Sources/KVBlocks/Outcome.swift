@@ -74,7 +74,7 @@ package struct OperationResult: BitwiseCopyable {
   package var computedTokens: UInt32 = 0
   /// fork: blocks of the parent's table, now shared.
   package var sharedBlocks: UInt32 = 0
-  /// acknowledgeCopies: copies of the pool still to be acknowledged.
+  /// acknowledgeCopies: copies of the session still to be acknowledged.
   package var pendingCopies: UInt32 = 0
   /// Available blocks after this operation.
   package var availableBlocks: UInt32 = 0

@@ -118,6 +118,8 @@ struct SessionSlot: BitwiseCopyable {
   /// Copies under way, by ascending id.
   var firstCopy = PendingCopy.none
   var lastCopy = PendingCopy.none
+  /// Their number.
+  var pendingCopies: UInt32 = 0
 
   init(id: SessionID, lastCopyID: UInt64) {
     self.id = id

@@ -364,6 +364,6 @@ struct Model {
     done += state.copies.filter { $0.session == session && $0.id <= upTo && !done.contains($0) }
     result.affected = UInt32(done.count)
     result.freed = UInt32(finish(done))
-    result.pendingCopies = UInt32(state.copies.count)
+    result.pendingCopies = UInt32(state.copies.count { $0.session == session })
   }
 }
