@@ -41,9 +41,7 @@ extension KVPool {
     }
     var now = tokensNow(request, tokens)
     if run.isBudgeted {
-      if run.budget == 0 {
-        throw Refusal(.notAttempted, needed: now, available: 0, sequence: id)
-      }
+      if run.budget == 0 { throw Refusal(.notAttempted, sequence: id) }
       now = min(now, run.budget)
     }
     let wanted = blocksFor(UInt64(now) + UInt64(request.lookaheadTokens))
@@ -144,9 +142,7 @@ extension KVPool {
     if tokens > 0 { now = min(now, tokens) }
     if now == 0 && lookahead == 0 { return 0 }
     if run.isBudgeted && now > 0 {
-      if run.budget == 0 {
-        throw Refusal(.notAttempted, needed: now, available: 0, sequence: sequence.pointee.id)
-      }
+      if run.budget == 0 { throw Refusal(.notAttempted, sequence: sequence.pointee.id) }
       now = min(now, run.budget)
     }
     let size = configuration.blockSize

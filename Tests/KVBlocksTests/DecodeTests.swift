@@ -147,8 +147,7 @@ struct DecodeTests {
     #expect(seen.results[0].refused == [])
     #expect(seen.results[1].scheduled == 40)
     #expect(seen.results[1].newBlocks.count == 3)
-    #expect(
-      seen.results[2].refusal == Refusal(.notAttempted, needed: 8, available: 0, sequence: 4))
+    #expect(seen.results[2].refusal == Refusal(.notAttempted, sequence: 4))
     #expect(bench.state(4) == .waiting)
   }
 

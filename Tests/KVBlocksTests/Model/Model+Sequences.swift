@@ -189,7 +189,7 @@ extension Model {
     var now = sequence.tokens
     if request.maxTokensNow > 0 { now = min(now, Int(request.maxTokensNow)) }
     if let budget {
-      if budget == 0 { throw Refusal(.notAttempted, needed: UInt32(now), sequence: id) }
+      if budget == 0 { throw Refusal(.notAttempted, sequence: id) }
       now = min(now, budget)
     }
     let need = blocksFor(now + Int(request.lookahead))
@@ -258,7 +258,7 @@ extension Model {
     if most > 0 { now = min(now, most) }
     if now + lookahead == 0 { return 0 }
     if let budget, now > 0 {
-      if budget == 0 { throw Refusal(.notAttempted, needed: UInt32(now), sequence: id) }
+      if budget == 0 { throw Refusal(.notAttempted, sequence: id) }
       now = min(now, budget)
     }
     let end = sequence.computed + now + lookahead
