@@ -68,6 +68,9 @@ extension KVPool {
       if !sequence.isRunning && sequence.blockCount > 0 {
         return "sequence \(sequence.id) does not run but holds blocks"
       }
+      if !sequence.isRunning && sequence.table != nil {
+        return "sequence \(sequence.id) does not run but keeps memory for a table"
+      }
       for block in sequence.blocks {
         if block == 0 || block > blocks.capacity {
           return "sequence \(sequence.id) holds block \(block), which does not exist"

@@ -159,6 +159,7 @@ extension KVPool {
     sequences.setState(.preempted, of: slot)
     activity.preemptions += 1
     run.preempted = true
+    sequences.releaseTable(of: slot)
     run.changed = true
     return freed
   }

@@ -152,6 +152,15 @@ final class SequenceTable {
     return room
   }
 
+  /// Gives back the memory of an empty table: whoever waits may wait for long. The caller has saved
+  /// the slot.
+  func releaseTable(of slot: UInt32) {
+    precondition(slots[Int(slot)].blockCount == 0, "released a table that holds blocks")
+    undo.retire(slots[Int(slot)].table)
+    slots[Int(slot)].table = nil
+    slots[Int(slot)].blockCapacity = 0
+  }
+
   func replaceEntry(of slot: UInt32, at position: UInt32, with block: BlockID) {
     guard let table = slots[Int(slot)].table, position < slots[Int(slot)].blockCount else {
       preconditionFailure("replaced an entry that does not exist")
