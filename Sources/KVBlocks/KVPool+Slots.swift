@@ -108,7 +108,9 @@ extension KVPool {
         result.copies = slice(firstCopy, outcome.copies.count)
         return
       } catch {
-        guard mode == .preempt && error.reason == .later else { throw error }
+        guard mode == .preempt && error.reason == .later && run.preemptingHelps else {
+          throw error
+        }
         // The requester runs, so there is always a last one: at worst itself.
         let victim = sessions.slots[Int(run.slot)].lastRunning
         outcome.preempted.append(sequences.slots[Int(victim)].id)
@@ -174,6 +176,8 @@ extension KVPool {
     }
     if copied > 0 { copyShared(slot, from: firstWritten, to: min(held, whole), filled, outcome) }
     if new > 0 {
+      run.preemptingHelps =
+        new == 0 || UInt64(whole) + UInt64(reserved) <= UInt64(blocks.capacity)
       takeBlocks(new, for: slot, outcome)
       run.changed = true
     }

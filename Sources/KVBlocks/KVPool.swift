@@ -43,6 +43,11 @@ package final class KVPool {
     var isBudgeted = false
     var budget: UInt32 = 0
     var refusesAdmissionAfterPreemption = false
+    /// Whether what was refused for now would fit if nobody else held anything. Reserved blocks may
+    /// be more than that leaves; they become fewer without anyone's preemption.
+    var preemptingHelps = true
+    /// Blocks handed out or shared, up to `maximumBlocksPerCommand`.
+    var blocks: UInt32 = 0
   }
 
   /// Most tokens of one sequence.

@@ -4,6 +4,23 @@ import Testing
 /// One command, or many of them, must not take more memory than a server has.
 @Suite("limits of a pool")
 struct LimitTests {
+  @Test("nobody is preempted for an extension that cannot be met")
+  func reservedExtension() {
+    let bench = Bench(blocks: 10)
+    bench.admit(1, 16)
+    bench.admit(2, 16)
+    let seen = bench.apply(
+      TestCommand(
+        onRefusal: .preempt,
+        operations: [
+          TestOperation(.extend(Extend(sequence: 1, appendTokens: 1, reservedBlocks: 9)))
+        ]))
+    #expect(
+      seen.results[0].refusal == Refusal(.later, needed: 1, available: 0, sequence: 1))
+    #expect(seen.results[0].preempted == [])
+    #expect(bench.state(2) == .running)
+  }
+
   @Test("a session is told of its own copies that are still to be acknowledged")
   func pendingCopies() {
     let bench = Bench(blocks: 8)

@@ -240,7 +240,7 @@ extension Model {
             Int(request.reservedBlocks), &result))
         return
       } catch {
-        if mode != .preempt || error.reason != .later { throw error }
+        if mode != .preempt || error.reason != .later || isHopeless { throw error }
         guard let victim = state.running.last(where: { $0.session == session }) else { throw error }
         result.preempted.append(victim.id)
         preempt(victim)
@@ -280,6 +280,9 @@ extension Model {
     let new = max(0, whole - sequence.table.count)
     let unreserved = max(0, state.queue.count - reserved)
     if new + toCopy.count > unreserved {
+      // Were all others gone, these would be left.
+      let most = blocks - sequence.table.count - reserved
+      isHopeless = new > most && new > 0
       throw Refusal(
         .later, needed: UInt32(new + toCopy.count), available: UInt32(unreserved), sequence: id)
     }

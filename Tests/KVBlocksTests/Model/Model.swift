@@ -62,6 +62,7 @@ struct Model {
   var budget: Int?
   var noAdmissions = false
   var gaveBack = false
+  var isHopeless = false
 
   init(_ configuration: PoolConfiguration) {
     blocks = Int(configuration.blocks)
