@@ -78,6 +78,9 @@ extension KVPool {
   /// Counters and the partition of the pool. O(1).
   package func stats() -> PoolStats {
     let counters = blocks.counters
+  /// Places that a lookup of a sequence looks at, at worst. For tests. O(sequences).
+  package func longestProbe() -> Int { sequences.index.longestRun }
+
     var stats = PoolStats()
     stats.revision = revision
     stats.blocks = configuration.blocks

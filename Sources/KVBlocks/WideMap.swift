@@ -19,6 +19,10 @@ final class WideMap {
   private var mask: Int
   private let identity: Identity
   private let undo: UndoLog
+  /// Secrets of this map: keys are the clients' choice, and who knows how they are spread can choose
+  /// them so that all meet in one place. Of no influence on what the map says.
+  private let secretA = UInt64.random(in: .min ... .max)
+  private let secretB = UInt64.random(in: .min ... .max)
 
   init(_ identity: Identity, undo: UndoLog, minimumCapacity: Int = 64) {
     self.identity = identity
@@ -32,13 +36,11 @@ final class WideMap {
 
   deinit { entries.deallocate() }
 
-  /// Finalizer in the manner of MurmurHash3: client-chosen ids are often consecutive.
+  /// wyhash's step, with the map's own secrets.
   private func home(_ a: UInt64, _ b: UInt32) -> Int {
-    var h = a ^ (UInt64(b) &* 0xC2B2_AE3D_27D4_EB4F)
-    h ^= h >> 33
-    h &*= 0xFF51_AFD7_ED55_8CCD
-    h ^= h >> 33
-    return Int(truncatingIfNeeded: h) & mask
+    let factor = (secretB &+ UInt64(b) &* 0xC2B2_AE3D_27D4_EB4F) | 1
+    let product = (a ^ secretA).multipliedFullWidth(by: factor)
+    return Int(truncatingIfNeeded: product.high ^ product.low) & mask
   }
 
   /// The place of the key, or of the empty entry where it would go.
@@ -81,6 +83,18 @@ final class WideMap {
 
   func forEach(_ body: (Entry) -> Void) {
     for i in 0...mask where entries[i].value != 0 { body(entries[i]) }
+  }
+
+  /// Longest stretch of places in use, which bounds a lookup. O(capacity).
+  var longestRun: Int {
+    var longest = 0
+    var run = 0
+    // Twice round, for a stretch may go over the end; the map is never full.
+    for i in 0...(2 * mask + 1) {
+      run = entries[i & mask].value == 0 ? 0 : run + 1
+      longest = max(longest, run)
+    }
+    return longest
   }
 
   private func remove(at index: Int) {

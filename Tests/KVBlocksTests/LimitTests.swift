@@ -21,6 +21,23 @@ struct LimitTests {
     #expect(bench.state(2) == .running)
   }
 
+  /// Keys that the finalizer of MurmurHash3 alone, which anyone can invert, sends to one place.
+  @Test("ids chosen to collide do not make a chain")
+  func collidingIDs() {
+    let inverse: UInt64 = 0x4F74_430C_22A5_4005
+    #expect(inverse &* 0xFF51_AFD7_ED55_8CCD == 1)
+    let bench = Bench(blocks: 1)
+    bench.run(.add(.init(id: 1, tokens: 1)))
+    let ids = (1...4_000).map { i -> SequenceID in
+      var h = UInt64(i) << 20
+      h ^= h >> 33
+      h &*= inverse
+      return h ^ (h >> 33)
+    }
+    #expect(bench.run(.fork(1, ids)).affected == 4_000)
+    #expect(bench.pool.longestProbe() < 400)
+  }
+
   @Test("a session is told of its own copies that are still to be acknowledged")
   func pendingCopies() {
     let bench = Bench(blocks: 8)
