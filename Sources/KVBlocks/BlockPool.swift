@@ -20,8 +20,9 @@ package final class BlockPool {
 
   /// References to one block that raw holders may take; sequences stay far below the rest of 2^32.
   package static let maximumReferences: UInt32 = 1 << 31
-  /// Copies under way that may touch one block.
-  package static let maximumPins: UInt16 = .max
+  /// Copies under way that may touch one block. A write looks at each of them, so this bounds its
+  /// time.
+  package static let maximumPins: UInt16 = 1_024
 
   /// Memory of a block's record.
   package static let bytesPerBlock = MemoryLayout<BlockRecord>.stride

@@ -156,8 +156,7 @@ extension KVPool {
 
   func checkPins(of id: BlockID) throws(Refusal) {
     if blocks.records[Int(id)].pins == BlockPool.maximumPins {
-      throw Refusal(
-        .quota, field: .copyIDs, limit: UInt64(BlockPool.maximumPins), subject: UInt64(id))
+      throw Refusal(.quota, limit: UInt64(BlockPool.maximumPins), subject: UInt64(id))
     }
   }
 

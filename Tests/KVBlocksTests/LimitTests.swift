@@ -38,6 +38,18 @@ struct LimitTests {
     #expect(bench.pool.longestProbe() < 400)
   }
 
+  @Test("a block is an end of at most 1,024 copies under way")
+  func pins() {
+    let bench = Bench(blocks: 1_100)
+    bench.run(.allocate(1))
+    bench.run(.forkBlocks(Array(repeating: 1, count: 1_025)))
+    var step = TestCommand()
+    step.operations = Array(repeating: TestOperation(.copyOnWrite(1)), count: 1_025)
+    let seen = bench.apply(step)
+    #expect(seen.results[1_023].refusal == .none)
+    #expect(seen.results[1_024].refusal == Refusal(.quota, limit: 1_024, subject: 1))
+  }
+
   @Test("a session is told of its own copies that are still to be acknowledged")
   func pendingCopies() {
     let bench = Bench(blocks: 8)
