@@ -28,8 +28,7 @@ enum RefusalText {
     case .never:
       return "needs \(refusal.needed) blocks, more than the pool's \(blocks)"
     case .noRun: return "needs \(refusal.needed) adjacent blocks and there is no such run"
-    case .quota:
-      return "would pass the limit of \(refusal.limit) for block \(refusal.subject)"
+    case .quota: return limit(refusal)
     case .fenced: return "the session was fenced off"
     case .notHeld: return "block \(refusal.subject) is not held by this session"
     case .staleGeneration:
@@ -42,13 +41,26 @@ enum RefusalText {
     case .operationIDTooOld: return "the operation id is too old to be remembered"
     case .revisionMoved: return "is not the pool's revision, \(pool.revision)"
     case .invalid: return rule(refusal, operation)
-    case .notAttempted: return "was not attempted after an earlier refusal or preemption"
+    case .notAttempted:
+      return "was not attempted: an earlier refusal or preemption, or the token budget is used up"
+    }
+  }
+
+  /// The limit of the domain that was reached: of a block, of a command or of the pool.
+  private static func limit(_ refusal: Refusal) -> String {
+    if refusal.subject != 0 {
+      return "would pass the limit of \(refusal.limit) for block \(refusal.subject)"
+    }
+    if refusal.needed > 0 {
+      return
+        "takes \(refusal.needed) blocks more, past the limit of \(refusal.limit) in one command"
     }
   }
 
   private static func wrongState(_ sequence: SequenceID, _ operation: Operation?) -> String {
     switch operation?.kind {
     case .admit: "sequence \(sequence) is running already"
+    return "would be more than the limit of \(refusal.limit) sequences in a pool"
     case .extend, .decode, .preempt: "sequence \(sequence) is not running"
     default: "sequence \(sequence) is in the wrong state for this"
     }

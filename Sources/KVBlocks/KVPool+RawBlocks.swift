@@ -5,11 +5,13 @@ extension KVPool {
   ) throws(Refusal) {
     guard count > 0 else { throw Refusal(.invalid, field: .count, limit: 1) }
     let available = blocks.available
-    if count > available {
-      throw Refusal(
-        count > blocks.capacity ? .never : .later, needed: count, available: available)
+    if count > blocks.capacity {
+      throw Refusal(.never, needed: count, available: available)
     }
+    try checkBlocks(UInt64(count), .count)
+    if count > available { throw Refusal(.later, needed: count, available: available) }
     let session = ensureSession()
+    run.blocks += count
     let start = outcome.blocks.count
     blocks.take(
       count, for: .raw(session), generation: generation,
@@ -130,6 +132,7 @@ extension KVPool {
       return
     }
     try checkPins(of: id)
+    try checkBlocks(1)
     if blocks.available == 0 { throw Refusal(.later, needed: 1, available: 0) }
     sessions.save(session)
     _ = blocks.takeRawHold(id, from: session)
@@ -170,6 +173,7 @@ extension KVPool {
     blocks.addPin(target)
     withUnsafePointer(to: source) { _ = blocks.dropReferences($0, 1) }
     blocks.counters.releasedReferences -= 1
+    run.blocks += 1
     run.changed = true
     return target
   }

@@ -20,6 +20,7 @@ extension KVPool {
     {
       throw Refusal(.sequenceExists, sequence: new.sequence)
     }
+    try checkSequences(1, .none, new.sequence)
   }
 
   /// The waiting sequence that `checkNew` let through.
@@ -75,6 +76,9 @@ extension KVPool {
   ) throws(Refusal) {
     let parentSlot = try slot(of: parent)
     if children.count == 0 { throw Refusal(.invalid, field: .childIDs, limit: 1) }
+    try checkSequences(children.count, .childIDs, parent)
+    let table = sequences.slots[Int(parentSlot)].blockCount
+    try checkBlocks(UInt64(table) * UInt64(children.count), .childIDs, parent)
     let session = run.slot
     // Entering them in the index finds the ids that exist as well as those named twice.
     for i in 0..<children.count {
@@ -85,11 +89,12 @@ extension KVPool {
       sequences.index.set(children[i], session, to: Holder.maximumSlots)
     }
     for child in children { fork(parentSlot, into: child, session) }
+    run.blocks += table * UInt32(children.count)
     sessions.save(session)
     sessions.slots[Int(session)].sequences += UInt32(children.count)
     activity.forks += 1
     result.affected = UInt32(children.count)
-    result.sharedBlocks = sequences.slots[Int(parentSlot)].blockCount
+    result.sharedBlocks = table
     run.changed = true
   }
 
@@ -154,12 +159,12 @@ extension KVPool {
   func preempt(_ slot: UInt32) -> UInt32 {
     let freed = cutTable(of: slot, to: 0)
     sessions.removeRunning(slot, in: sequences)
+    sequences.releaseTable(of: slot)
     sequences.slots[Int(slot)].computed = 0
     sequences.slots[Int(slot)].preemptions &+= 1
     sequences.setState(.preempted, of: slot)
     activity.preemptions += 1
     run.preempted = true
-    sequences.releaseTable(of: slot)
     run.changed = true
     return freed
   }

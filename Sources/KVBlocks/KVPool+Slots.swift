@@ -50,6 +50,7 @@ extension KVPool {
     if max(wanted, whole) > blocks.capacity {
       throw Refusal(.never, needed: max(wanted, whole), available: available, sequence: id)
     }
+    try checkBlocks(UInt64(wanted), .none, id)
     if whole > available {
       throw Refusal(.later, needed: whole, available: available, sequence: id)
     }
@@ -83,6 +84,7 @@ extension KVPool {
 
   @inline(__always)
   private func takeBlocks(_ count: UInt32, for slot: UInt32, _ outcome: Outcome) {
+    run.blocks += count
     let room = sequences.extendTable(of: slot, by: count)
     blocks.take(count, for: .sequence(slot), generation: generation, into: room)
     outcome.blocks.extend(by: Int(count)).initialize(from: room, count: Int(count))
@@ -169,15 +171,18 @@ extension KVPool {
       }
     }
     let new = whole > held ? whole - held : 0
+    if new + copied > 0 {
+      try checkBlocks(UInt64(new) + UInt64(copied), .none, sequence.pointee.id)
+    }
     let unreserved = blocks.available - min(blocks.available, reserved)
     if new + copied > unreserved {
+      run.preemptingHelps =
+        new == 0 || UInt64(whole) + UInt64(reserved) <= UInt64(blocks.capacity)
       throw Refusal(
         .later, needed: new + copied, available: unreserved, sequence: sequence.pointee.id)
     }
     if copied > 0 { copyShared(slot, from: firstWritten, to: min(held, whole), filled, outcome) }
     if new > 0 {
-      run.preemptingHelps =
-        new == 0 || UInt64(whole) + UInt64(reserved) <= UInt64(blocks.capacity)
       takeBlocks(new, for: slot, outcome)
       run.changed = true
     }

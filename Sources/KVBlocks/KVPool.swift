@@ -52,6 +52,11 @@ package final class KVPool {
 
   /// Most tokens of one sequence.
   package static let maximumTokens: UInt32 = 1 << 31 - 1
+  /// Most blocks that one command hands out, or shares by forking sequences. A short command can ask
+  /// for the whole pool again and again; this bounds its outcome and its time.
+  package static let maximumBlocksPerCommand: UInt32 = 1 << 20
+  /// Most sequences, in any state, of all sessions.
+  package static let maximumSequences: UInt32 = 1 << 20
 
   /// A pool that takes the place of another goes on from its revision and its copy ids, as `reset`
   /// does: who knew the other must not mistake a new block or copy for an old one.
@@ -224,6 +229,28 @@ package final class KVPool {
   func ensureSession() -> UInt32 {
     if run.slot == SequenceSlot.none { run.slot = sessions.findOrCreate(run.session) }
     return run.slot
+  /// Whether the command may hand out or share so many more blocks.
+  @inline(__always)
+  func checkBlocks(
+    _ count: UInt64, _ field: Refusal.StaticName = .none, _ sequence: SequenceID = 0
+  ) throws(Refusal) {
+    if UInt64(run.blocks) + count > UInt64(Self.maximumBlocksPerCommand) {
+      throw Refusal(
+        .quota, field: field, needed: UInt32(clamping: count),
+        limit: UInt64(Self.maximumBlocksPerCommand), sequence: sequence)
+    }
+  }
+
+  /// Whether the pool may have so many more sequences.
+  func checkSequences(
+    _ count: Int, _ field: Refusal.StaticName, _ sequence: SequenceID
+  ) throws(Refusal) {
+    if sequences.index.count + count > Int(Self.maximumSequences) {
+      throw Refusal(
+        .quota, field: field, limit: UInt64(Self.maximumSequences), sequence: sequence)
+    }
+  }
+
   }
 }
 

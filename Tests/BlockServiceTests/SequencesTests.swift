@@ -130,6 +130,20 @@ struct SequencesTests {
     }
   }
 
+  @Test("limits of a command and of a pool are refused with their numbers")
+  func quotas() {
+    let harness = ServiceHarness(blocks: 1_100_000, blockSize: 1)
+    let allocate = harness.refuse("BlockPool/Allocate", .allocate(count: 1_048_577))
+    #expect(allocate.code == .failedPrecondition)
+    #expect(allocate.trailer("quire-reason") == "QUOTA")
+    #expect(
+      allocate.message == "takes 1048577 blocks more, past the limit of 1048576 in one command")
+    harness.succeed("Sequences/Add", .add(AddFields(sequenceID: 1, tokenCount: 1)))
+    let fork = harness.refuse("Sequences/Fork", .fork(parent: 1, children: Array(2...1_048_577)))
+    #expect(fork.code == .failedPrecondition)
+    #expect(fork.message == "would be more than the limit of 1048576 sequences in a pool")
+  }
+
   @Test("an unknown sequence is not found by Get")
   func getUnknown() {
     let (status, _) = harness.call(

@@ -4,6 +4,58 @@ import Testing
 /// One command, or many of them, must not take more memory than a server has.
 @Suite("limits of a pool")
 struct LimitTests {
+  @Test("one command hands out 1,048,576 blocks and not one more")
+  func blocksOfACommand() {
+    let bench = Bench(blocks: 1_100_000)
+    #expect(
+      bench.run(.allocate(1_048_577)).refusal
+        == Refusal(.quota, field: .count, needed: 1_048_577, limit: 1_048_576))
+    #expect(bench.run(.allocate(1_048_576)).newBlocks.count == 1_048_576)
+  }
+
+  @Test("admitting and preempting by turns in one step is cut off at the limit")
+  func amplification() {
+    let bench = Bench(blocks: 65_536, blockSize: 1)
+    bench.run(.add(.init(id: 1, tokens: 65_536)))
+    var step = TestCommand(isStep: true)
+    for _ in 0..<17 {
+      step.operations += [TestOperation(.admit(.init(id: 1))), TestOperation(.preempt([1]))]
+    }
+    let seen = bench.apply(step)
+    #expect(seen.results[30].newBlocks.count == 65_536)
+    #expect(
+      seen.results[32].refusal
+        == Refusal(.quota, needed: 65_536, limit: 1_048_576, sequence: 1))
+    #expect(seen.results[33].refusal == Refusal(.wrongState, sequence: 1))
+    #expect(bench.state(1) == .preempted)
+    #expect(bench.run(.admit(.init(id: 1))).refusal == .none)
+  }
+
+  @Test("blocks that children share count as well: a table times the children")
+  func forks() {
+    let bench = Bench(blocks: 4_096, blockSize: 1)
+    bench.admit(1, 4_096)
+    let before = bench.pool.stateDigest()
+    #expect(
+      bench.run(.fork(1, Array(2...258))).refusal
+        == Refusal(
+          .quota, field: .childIDs, needed: 1_052_672, limit: 1_048_576, sequence: 1))
+    #expect(bench.pool.stateDigest() == before)
+    #expect(bench.run(.fork(1, Array(2...257))).affected == 256)
+    #expect(bench.pool.block(1).refCount == 257)
+  }
+
+  @Test("a pool has at most 1,048,576 sequences")
+  func sequences() {
+    let bench = Bench(blocks: 1)
+    bench.run(.add(.init(id: 1, tokens: 1)))
+    let before = bench.pool.stateDigest()
+    #expect(
+      bench.run(.fork(1, Array(2...1_048_577))).refusal
+        == Refusal(.quota, field: .childIDs, limit: 1_048_576, sequence: 1))
+    #expect(bench.pool.stateDigest() == before)
+  }
+
   @Test("nobody is preempted for an extension that cannot be met")
   func reservedExtension() {
     let bench = Bench(blocks: 10)
