@@ -119,6 +119,8 @@ package struct SlotsReply {
   package var newBlockIDs: UnsafeBufferPointer<UInt32>
   package var availableBlocks: UInt32
   package var copies: [CopyOrderFields]
+  /// Of an extension only.
+  package var preemptedSequenceIDs = UnsafeBufferPointer<UInt64>(start: nil, count: 0)
 
   init(_ m: Quire__V1__AdmitReply) {
     scheduledTokens = m.scheduled_tokens
@@ -132,6 +134,7 @@ package struct SlotsReply {
     newBlockIDs = list(m.new_block_ids, m.n_new_block_ids)
     availableBlocks = m.available_blocks
     copies = copyOrders(m.copies, m.n_copies)
+    preemptedSequenceIDs = list(m.preempted_sequence_ids, m.n_preempted_sequence_ids)
   }
 }
 

@@ -247,7 +247,10 @@ extension MessagePacker {
   /// Field of `copies` in `ExtendReply`, packed between the two halves.
   package static var extendCopiesField: UInt32 { 4 }
 
-  package mutating func extendReplyAfterCopies(availableBlocks: UInt32) {
+  package mutating func extendReplyAfterCopies(
+    availableBlocks: UInt32, preemptedSequenceIDs: UnsafeBufferPointer<UInt64>
+  ) {
+    packedFixed64(8, preemptedSequenceIDs)
     uint32(6, availableBlocks)
   }
 

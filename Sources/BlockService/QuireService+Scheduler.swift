@@ -83,13 +83,14 @@ extension QuireService {
   }
 
   private func packResult(_ result: OperationResult, of operation: Operation, _ pool: KVPool) {
-    guard result.refusal.reason == .none else {
-      packer.operationRefusal(streamedRefusal(result.refusal, operation, pool))
-      return
+    let isRefused = result.refusal.reason != .none
+    // An extension may have preempted others before it was refused all the same.
+    if !isRefused || result.preempted.count > 0 {
+      let mark = packer.mark
+      let field = packReply(result, of: operation, pool)
+      packer.closeOperationReply(field, since: mark)
     }
-    let mark = packer.mark
-    let field = packReply(result, of: operation, pool)
-    packer.closeOperationReply(field, since: mark)
+    if isRefused { packer.operationRefusal(streamedRefusal(result.refusal, operation, pool)) }
   }
 
   /// "The pool is full" and "not attempted" come by the hundred when they come, and their numbers

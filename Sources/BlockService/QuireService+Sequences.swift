@@ -41,7 +41,9 @@ extension QuireService {
   }
 
   func packExtendReply(_ result: OperationResult) {
-    packer.extendReplyAfterCopies(availableBlocks: result.availableBlocks)
+    packer.extendReplyAfterCopies(
+      availableBlocks: result.availableBlocks,
+      preemptedSequenceIDs: outcome.preempted.elements(result.preempted))
     packCopies(MessagePacker.extendCopiesField, result)
     packer.extendReplyBeforeCopies(
       revision: outcome.revision, scheduledTokens: result.scheduledTokens,

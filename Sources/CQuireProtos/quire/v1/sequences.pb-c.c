@@ -3652,7 +3652,7 @@ const ProtobufCMessageDescriptor quire__v1__extend__descriptor =
   (ProtobufCMessageInit) quire__v1__extend__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__extend_reply__field_descriptors[8] =
+static const ProtobufCFieldDescriptor quire__v1__extend_reply__field_descriptors[9] =
 {
   {
     "revision",
@@ -3739,6 +3739,18 @@ static const ProtobufCFieldDescriptor quire__v1__extend_reply__field_descriptors
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "preempted_sequence_ids",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_FIXED64,
+    offsetof(Quire__V1__ExtendReply, n_preempted_sequence_ids),
+    offsetof(Quire__V1__ExtendReply, preempted_sequence_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "other_groups",
     15,
     PROTOBUF_C_LABEL_REPEATED,
@@ -3757,15 +3769,16 @@ static const unsigned quire__v1__extend_reply__field_indices_by_name[] = {
   4,   /* field[4] = evicted_blocks */
   2,   /* field[2] = new_block_ids */
   6,   /* field[6] = null_prefix_blocks */
-  7,   /* field[7] = other_groups */
+  8,   /* field[8] = other_groups */
+  7,   /* field[7] = preempted_sequence_ids */
   0,   /* field[0] = revision */
   1,   /* field[1] = scheduled_tokens */
 };
 static const ProtobufCIntRange quire__v1__extend_reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 15, 7 },
-  { 0, 8 }
+  { 15, 8 },
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor quire__v1__extend_reply__descriptor =
 {
@@ -3775,7 +3788,7 @@ const ProtobufCMessageDescriptor quire__v1__extend_reply__descriptor =
   "Quire__V1__ExtendReply",
   "quire.v1",
   sizeof(Quire__V1__ExtendReply),
-  8,
+  9,
   quire__v1__extend_reply__field_descriptors,
   quire__v1__extend_reply__field_indices_by_name,
   2,  quire__v1__extend_reply__number_ranges,

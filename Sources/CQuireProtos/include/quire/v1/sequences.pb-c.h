@@ -522,6 +522,12 @@ struct  Quire__V1__ExtendReply
    */
   uint32_t null_prefix_blocks;
   /*
+   * With PREEMPT, in the order they were preempted: the session's latest admitted sequence first, at
+   * worst this one, which is then refused.
+   */
+  size_t n_preempted_sequence_ids;
+  uint64_t *preempted_sequence_ids;
+  /*
    * The fields above are group 0.
    */
   size_t n_other_groups;
@@ -529,7 +535,7 @@ struct  Quire__V1__ExtendReply
 };
 #define QUIRE__V1__EXTEND_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__extend_reply__descriptor) \
-    , 0, 0, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL }
+    , 0, 0, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0,NULL }
 
 
 struct  Quire__V1__AppendRequest
