@@ -11,7 +11,9 @@ extension QuireService {
     let hosted = try pool(request.call)
     try applyStep(request, to: hosted)
     if outcome.refusal.reason != .none {
-      throw CallFailure(RefusalStatus.make(outcome.refusal, of: nil, in: hosted.pool))
+      throw CallFailure(
+        RefusalStatus.make(
+          outcome.refusal, of: abortingOperation, at: outcome.abortingOperation, in: hosted.pool))
     }
     packStepReply(request, hosted, refusal: nil)
     send(reply)
@@ -35,9 +37,14 @@ extension QuireService {
       packStepReply(request, hosted, refusal: nil)
       return
     }
-    let refusal = RefusalText.fields(of: outcome.refusal, operation: nil, pool: hosted.pool)
+    let refusal = RefusalText.fields(
+      of: outcome.refusal, operation: abortingOperation, index: outcome.abortingOperation,
+      pool: hosted.pool)
     packStepReply(request, hosted, refusal: refusal)
   }
+
+  /// The operation whose refusal aborted the step; nil when it was refused for another reason.
+  private var abortingOperation: Operation? { outcome.abortingOperation.map { operations[$0] } }
 
   private func applyStep(_ request: StepRequest, to hosted: HostedPool) throws(CallFailure) {
     let count = request.operationCount

@@ -59,13 +59,21 @@ enum RefusalStatus {
       trailers: trailers)
   }
 
-  /// The status of a call whose one operation, or whole command, was refused.
-  static func make(_ refusal: Refusal, of operation: Operation?, in pool: KVPool) -> Status {
-    let fields = RefusalText.fields(of: refusal, operation: operation, pool: pool)
+  /// The status of a call whose one operation, or whole command, was refused; with `index`, by that
+  /// operation of a step.
+  static func make(
+    _ refusal: Refusal, of operation: Operation?, at index: Int? = nil, in pool: KVPool
+  ) -> Status {
+    let fields = RefusalText.fields(of: refusal, operation: operation, index: index, pool: pool)
     // Rules are worded to follow the field they are about; the other details are sentences.
-    let followsField = refusal.reason == .invalid || refusal.reason == .revisionMoved
-    let message =
-      followsField && !fields.field.isEmpty ? "\(fields.field) \(fields.detail)" : fields.detail
+    var message = fields.detail
+    if !fields.field.isEmpty {
+      if refusal.reason == .invalid || refusal.reason == .revisionMoved {
+        message = "\(fields.field) \(fields.detail)"
+      } else if index != nil {
+        message = "\(fields.field): \(fields.detail)"
+      }
+    }
     return make(code(of: refusal.reason), message, fields)
   }
 }

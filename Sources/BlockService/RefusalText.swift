@@ -4,13 +4,18 @@ internal import KVBlocks
 /// The words and the field path of a refusal.
 enum RefusalText {
   /// The wire's `Refusal`, with the field named from the operation on (`add.content.token_count`)
-  /// and the rule it broke in words.
+  /// and the rule it broke in words. With `index` the operation is one of a step that it aborted,
+  /// and is named as such whatever the refusal is about (`ops[3].add`).
   static func fields(
-    of refusal: Refusal, operation: Operation?, pool: KVPool
+    of refusal: Refusal, operation: Operation?, index: Int? = nil, pool: KVPool
   ) -> RefusalFields {
-    RefusalFields(
+    var field = path(refusal.field, in: operation)
+    if let index, let operation {
+      field = "ops[\(index)].\(field.isEmpty ? name(of: operation) : field)"
+    }
+    return RefusalFields(
       reason: UInt32(refusal.reason.rawValue),
-      field: path(refusal.field, in: operation),
+      field: field,
       detail: detail(refusal, operation, pool),
       needed: refusal.needed, available: refusal.available, sequenceID: refusal.sequence)
   }
@@ -55,12 +60,12 @@ enum RefusalText {
       return
         "takes \(refusal.needed) blocks more, past the limit of \(refusal.limit) in one command"
     }
+    return "would be more than the limit of \(refusal.limit) sequences in a pool"
   }
 
   private static func wrongState(_ sequence: SequenceID, _ operation: Operation?) -> String {
     switch operation?.kind {
     case .admit: "sequence \(sequence) is running already"
-    return "would be more than the limit of \(refusal.limit) sequences in a pool"
     case .extend, .decode, .preempt: "sequence \(sequence) is not running"
     default: "sequence \(sequence) is in the wrong state for this"
     }

@@ -97,7 +97,8 @@ package final class KVPool {
     if let aborted = performAll(command, outcome) {
       rollBack(to: mark)
       outcome.reset()
-      refuse(command, aborted, outcome)
+      outcome.abortingOperation = aborted.index
+      refuse(command, aborted.refusal, outcome)
       return
     }
     outcome.availableBlocks = blocks.available
@@ -171,8 +172,11 @@ package final class KVPool {
     }
   }
 
-  /// Performs the operations in order. Returns the refusal that aborts the command, if one does.
-  private func performAll(_ command: Command, _ outcome: Outcome) -> Refusal? {
+  /// Performs the operations in order. Returns the refusal that aborts the command, if one does, and
+  /// the index of the operation it is of.
+  private func performAll(
+    _ command: Command, _ outcome: Outcome
+  ) -> (refusal: Refusal, index: Int)? {
     var isStopped = false
     for i in 0..<command.operations.count {
       var result = OperationResult()
@@ -194,7 +198,7 @@ package final class KVPool {
         let refusal =
           result.refusal.reason != .none ? result.refusal : result.firstRefusal
         if refusal.reason != .none {
-          if mode == .abort { return refusal }
+          if mode == .abort { return (refusal, i) }
           isStopped = mode == .stop || (mode == .preempt && operation.pointee.kind.isAdmission)
         }
       }
@@ -225,10 +229,6 @@ package final class KVPool {
     }
   }
 
-  /// The slot of the command's session, made if it has none yet.
-  func ensureSession() -> UInt32 {
-    if run.slot == SequenceSlot.none { run.slot = sessions.findOrCreate(run.session) }
-    return run.slot
   /// Whether the command may hand out or share so many more blocks.
   @inline(__always)
   func checkBlocks(
@@ -251,6 +251,10 @@ package final class KVPool {
     }
   }
 
+  /// The slot of the command's session, made if it has none yet.
+  func ensureSession() -> UInt32 {
+    if run.slot == SequenceSlot.none { run.slot = sessions.findOrCreate(run.session) }
+    return run.slot
   }
 }
 

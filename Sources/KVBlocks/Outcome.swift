@@ -8,6 +8,8 @@ package final class Outcome {
   package var revision: Revision = 0
   /// Of the command as a whole (`.abort`, `.revisionMoved`); then nothing changed.
   package var refusal: Refusal = .none
+  /// The operation whose refusal aborted the command; nil when none did.
+  package var abortingOperation: Int?
   package var availableBlocks: UInt32 = 0
   package var results = FlatList<OperationResult>()
   /// Block ids newly handed out, in the order they are filled.
@@ -24,6 +26,7 @@ package final class Outcome {
   package func reset() {
     revision = 0
     refusal = .none
+    abortingOperation = nil
     availableBlocks = 0
     results.removeAll()
     blocks.removeAll()

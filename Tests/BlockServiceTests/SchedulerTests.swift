@@ -130,6 +130,64 @@ struct SchedulerTests {
     #expect(harness.pool.stateDigest() == before)
   }
 
+  @Test(
+    "a step that is aborted names the operation that did it, and the field",
+    arguments: [
+      (
+        OperationFields.allocate(count: 7), "ops[1].allocate",
+        "ops[1].allocate: needs 7 blocks, 6 are available now"
+      ),
+      (
+        .allocate(count: 0), "ops[1].allocate.count",
+        "ops[1].allocate.count must be at least 1"
+      ),
+      (
+        .freeBlocks([]), "ops[1].free_blocks.block_ids",
+        "ops[1].free_blocks.block_ids must name at least one block"
+      ),
+      (
+        .preempt([5]), "ops[1].preempt", "ops[1].preempt: there is no sequence 5"
+      ),
+    ])
+  func abortNames(operation: OperationFields, field: String, message: String) throws {
+    var step = StepFields(operations: [.init(.allocate(count: 4)), .init(operation)])
+    step.onRefusal = .abort
+    let request = harness.packed { $0.stepRequest(step) }
+    #expect(harness.call("Scheduler/Step", request).status.message == message)
+    let (stream, responses) = stream()
+    request.withUnsafeBytes { stream.received($0) }
+    let reply = try harness.decode(StepReplyMessage.self, responses.messages[0])
+    #expect(reply.refusal?.field == field)
+  }
+
+  @Test("an extension that preempts says whom, also when it is refused in the end")
+  func extendPreempts() throws {
+    _ = try harness.step(StepFields(operations: [Self.admit(1, 80), Self.admit(2, 80)]))
+    var step = StepFields(operations: [
+      .init(.extend(ExtendFields(sequenceID: 1, appendTokens: 1)))
+    ])
+    step.onRefusal = .preempt
+    let first = try harness.step(step).result(0)
+    #expect(first.refusal == nil)
+    guard case .extend(let extended) = first.reply else {
+      Issue.record("no reply to the extension")
+      return
+    }
+    #expect(Array(extended.preemptedSequenceIDs) == [2])
+    #expect(Array(extended.newBlockIDs) == [10])
+    // 81 tokens hold 6 blocks; the other 4 go to a raw holder, so that 1 can only preempt itself.
+    _ = try harness.step(StepFields(operations: [.init(.allocate(count: 4))]))
+    step.operations = [.init(.extend(ExtendFields(sequenceID: 1, appendTokens: 16)))]
+    let second = try harness.step(step).result(0)
+    #expect(second.refusal?.reason == 1)
+    guard case .extend(let refused) = second.reply else {
+      Issue.record("no reply beside the refusal")
+      return
+    }
+    #expect(Array(refused.preemptedSequenceIDs) == [1])
+    #expect(Array(refused.newBlockIDs) == [])
+  }
+
   @Test("an operation that is none is named by its index, and nothing is applied")
   func emptyOperation() {
     let before = harness.pool.stateDigest()
