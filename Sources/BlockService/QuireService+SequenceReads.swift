@@ -34,14 +34,13 @@ extension QuireService {
     var page: [SequenceFields] = []
     var pageBytes = 0
     var isFull = false
-    while let (view, next) = pool.nextSequence(from: cursor, session: 0) {
-      if request.state == 0 || UInt32(view.state.rawValue) == request.state {
-        let fields = SequenceFields(view, withBlockIDs: request.includesBlockIDs)
-        pageBytes += fields.blockIDs.count * 5 + fields.label.count + 96
-        isFull = page.count == size || (pageBytes > Self.pageBytes && !page.isEmpty)
-        if isFull { break }
-        page.append(fields)
-      }
+    let state = SequenceState(rawValue: UInt8(truncatingIfNeeded: request.state))
+    while let (view, next) = pool.nextSequence(from: cursor, session: 0, state: state) {
+      let fields = SequenceFields(view, withBlockIDs: request.includesBlockIDs)
+      pageBytes += fields.blockIDs.count * 5 + fields.label.count + 96
+      isFull = page.count == size || (pageBytes > Self.pageBytes && !page.isEmpty)
+      if isFull { break }
+      page.append(fields)
       cursor = next
     }
     packer.reset()

@@ -13,9 +13,10 @@ extension KVPool {
   /// The first sequence at or after `cursor`, and the cursor to go on with; nil at the end.
   ///
   /// Start with 0. Sequences come in the order of their slots, which no command changes while they
-  /// live, so a sequence that is there all the time is met exactly once. `session` nil: of all.
+  /// live, so a sequence that is there all the time is met exactly once. `session` and `state` nil:
+  /// of all. O(slots passed over + blocks of the one found).
   package func nextSequence(
-    from cursor: UInt32, session: SessionID? = nil
+    from cursor: UInt32, session: SessionID? = nil, state: SequenceState? = nil
   ) -> (view: SequenceView, next: UInt32)? {
     var owner = SequenceSlot.none
     if let session {
@@ -25,7 +26,9 @@ extension KVPool {
     var slot = cursor
     while slot < sequences.slotCount {
       let sequence = sequences.slots + Int(slot)
-      if sequence.pointee.isUsed && (session == nil || sequence.pointee.session == owner) {
+      if sequence.pointee.isUsed && (session == nil || sequence.pointee.session == owner)
+        && (state == nil || sequence.pointee.state == state)
+      {
         return (view(slot), slot + 1)
       }
       slot += 1
@@ -75,12 +78,12 @@ extension KVPool {
   /// The ids that allocations will hand out, in order. O(free blocks).
   package func freeQueue() -> [BlockID] { blocks.freeQueue() }
 
-  /// Counters and the partition of the pool. O(1).
-  package func stats() -> PoolStats {
-    let counters = blocks.counters
   /// Places that a lookup of a sequence looks at, at worst. For tests. O(sequences).
   package func longestProbe() -> Int { sequences.index.longestRun }
 
+  /// Counters and the partition of the pool. O(1).
+  package func stats() -> PoolStats {
+    let counters = blocks.counters
     var stats = PoolStats()
     stats.revision = revision
     stats.blocks = configuration.blocks
