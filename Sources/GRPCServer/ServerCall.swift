@@ -121,6 +121,7 @@ final class ServerCall: ReplyWriter, CallContext {
     }
     framer.reset()
     if handle != nil { dropHandler() }
+    hasSentHeaders = false
     connection = nil
     stream = nil
     route = nil
@@ -132,7 +133,6 @@ final class ServerCall: ReplyWriter, CallContext {
     if withheld > 0 { stream?.consume(withheld) }
     withheld = 0
     isBackedUp = false
-    hasSentHeaders = false
     handle?.detach()
     handle = nil
     receiver = nil

@@ -119,6 +119,19 @@ struct UnaryTests {
     harness.finish([client])
   }
 
+  @Test("a call after one with trailers of its own is answered in full")
+  func afterOKTrailers() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    for path in ["/test.Echo/Trailers", "/test.Echo/Trailers", "/test.Echo/Fail"] {
+      let call = client.unary(path, [5])
+      harness.run("answer to \(path)") { call.closed != nil }
+      #expect(call.httpStatus == 200)
+      #expect(call.grpcStatus == (path.hasSuffix("Fail") ? "9" : "0"))
+    }
+    harness.finish([client])
+  }
+
   @Test("trailers stay below 8 KiB: long messages are cut, what does not fit is left out")
   func longStatus() throws {
     let harness = try Harness()
