@@ -12,6 +12,8 @@ struct RequestHead {
   /// Nanoseconds; nil = none.
   private(set) var timeout: UInt64?
   private(set) var isTimeoutMalformed = false
+  /// The name of a custom `-bin` field whose value is not base64.
+  private(set) var malformedBinaryName: UnsafeRawBufferPointer?
 
   init(_ fields: HTTP2Fields) {
     for (name, value) in fields {
@@ -28,6 +30,17 @@ struct RequestHead {
       case 13: if name.matches("grpc-encoding") { hasEncoding = !value.matches("identity") }
       default: break
       }
+      // One byte tells nearly all others apart.
+      if name.last == UInt8(ascii: "n") { checkBinary(name, value) }
+    }
+  }
+
+  @inline(never)
+  private mutating func checkBinary(
+    _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
+  ) {
+    if MetadataName.isBinary(name), MetadataName.isCustom(name), Base64.decodeList(value) == nil {
+      malformedBinaryName = name
     }
   }
 }

@@ -201,6 +201,11 @@ final class ServerConnection: ByteStreamHandler {
       refuse(stream, Status(.internal, "malformed grpc-timeout"))
       return
     }
+    if let name = head.malformedBinaryName {
+      let name = String(decoding: name.prefix(200), as: UTF8.self)
+      refuse(stream, Status(.internal, "metadata '\(name)' is not base64"))
+      return
+    }
     server.takeCall()._withUnsafeGuaranteedRef {
       $0.begin(self, stream, route, event.fields, timeout: head.timeout)
       if event.endsStream { $0.halfClosed() }

@@ -193,6 +193,8 @@ struct UnaryTests {
       ),
       ([0, 0, 0, 0, 0], true, ["grpc-encoding": "gzip"], "12", "grpc-encoding is not supported"),
       ([0, 0, 0, 0, 0], true, ["grpc-timeout": "5s"], "13", "malformed grpc-timeout"),
+      ([0, 0, 0, 0, 0], true, ["x-a-bin": "AQ,*"], "13", "metadata 'x-a-bin' is not base64"),
+      ([0, 0, 0, 0, 0], true, ["a-bin": "A"], "13", "metadata 'a-bin' is not base64"),
       ([0, 0, 0, 0, 0], true, ["grpc-timeout": "0n"], "4", "the deadline has passed"),
     ] as [([UInt8], Bool, [String: String], String, String)])
   func malformed(
