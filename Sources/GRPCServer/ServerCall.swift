@@ -33,9 +33,12 @@ final class ServerCall: ReplyWriter, CallContext {
   private var handle: StreamingCall?
   private var receiver: (any RequestStream)?
   private var hasSentHeaders = false
-  /// Request bytes not given back to the window because the responses are backed up.
-  private var withheld = 0
+  /// The responses are over the high-water mark: requests wait.
   private var isBackedUp = false
+  /// Requests that came meanwhile. They are not given back to the window, which so bounds them.
+  private var held: [UInt8] = []
+  /// The client has ended its side behind what is held.
+  private var hasHeldEnd = false
   /// A handler is running on bytes that must stay; ending the call waits for it.
   private var isDelivering = false
   private var isOver = false
@@ -130,8 +133,11 @@ final class ServerCall: ReplyWriter, CallContext {
   }
 
   private func dropHandler() {
-    if withheld > 0 { stream?.consume(withheld) }
-    withheld = 0
+    if !held.isEmpty {
+      stream?.consume(held.count)
+      held = []
+    }
+    hasHeldEnd = false
     isBackedUp = false
     handle?.detach()
     handle = nil
@@ -141,16 +147,15 @@ final class ServerCall: ReplyWriter, CallContext {
   // MARK: What comes from the client
 
   func received(_ data: UnsafeRawBufferPointer, endsStream: Bool) {
-    guard let stream else { return }
     if isBackedUp {
-      withheld += data.count
-    } else {
-      // A message under way needs window to be completed; a whole one is dealt with at once.
-      stream.consume(data.count)
+      held.append(contentsOf: data)
+      if endsStream { halfClosed() }
+      return
     }
+    guard let stream else { return }
     var rest = data
     isDelivering = true
-    deliver: while !isOver {
+    deliver: while !isOver, !isBackedUp {
       switch framer.next(&rest) {
       case .message(let message):
         if isClientStreaming {
@@ -164,7 +169,15 @@ final class ServerCall: ReplyWriter, CallContext {
       }
     }
     isDelivering = false
-    if isOver { recycle() } else if endsStream { halfClosed() }
+    if isOver {
+      stream.consume(data.count)
+      recycle()
+      return
+    }
+    // A message under way needs window to be completed; a whole one has been dealt with.
+    stream.consume(data.count - rest.count)
+    if !rest.isEmpty { held.append(contentsOf: rest) }
+    if endsStream { halfClosed() }
   }
 
   /// The one message of a call that has one.
@@ -184,6 +197,10 @@ final class ServerCall: ReplyWriter, CallContext {
 
   func halfClosed() {
     if isOver { return }
+    if isBackedUp, !held.isEmpty {
+      hasHeldEnd = true
+      return
+    }
     isDelivering = true
     if !framer.isBetweenMessages {
       fail(Status(.internal, "the request ends inside a message"))
@@ -306,13 +323,14 @@ final class ServerCall: ReplyWriter, CallContext {
 
   func drained() {
     isBackedUp = false
-    guard let connection, let stream else { return }
-    if withheld > 0 {
-      stream.consume(withheld)
-      withheld = 0
-      connection.scheduleFlush()
-    }
     receiver?.drained()
+    guard !isOver, !isBackedUp, !held.isEmpty else { return }
+    let requests = held
+    let isLast = hasHeldEnd
+    held = []
+    hasHeldEnd = false
+    connection?.scheduleFlush()
+    requests.withUnsafeBytes { received($0, endsStream: isLast) }
   }
 
   // MARK: ReplyWriter

@@ -99,3 +99,24 @@ final class SilentStream: RequestStream {
   func cancelled(_ status: Status) { cancellation = status }
   func drained() { drains += 1 }
 }
+
+/// Answers each message with 100,000 bytes.
+final class Amplifier: RequestStream {
+  private let responses: any ResponseStream
+  private let onRequest: () -> Void
+
+  init(_ responses: any ResponseStream, onRequest: @escaping () -> Void) {
+    self.responses = responses
+    self.onRequest = onRequest
+  }
+
+  func received(_ message: UnsafeRawBufferPointer) {
+    onRequest()
+    responses.send(byteCount: 100_000) {
+      $0.initializeMemory(as: UInt8.self, repeating: 7, count: 100_000)
+    }
+  }
+  func halfClosed() { responses.finish(.ok) }
+  func cancelled(_ status: Status) {}
+  func drained() {}
+}
