@@ -306,9 +306,14 @@ final class ServerCall: ReplyWriter, CallContext {
   }
 
   func send(_ byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void) {
-    guard !isOver, let connection, let stream,
-      let place = stream.reserve(5 + byteCount)
-    else { return }
+    guard !isOver, let connection, let stream else { return }
+    if connection.hasTooMuchUnread {
+      stream.reset(.enhanceYourCalm)
+      connection.scheduleFlush()
+      tellCancelled(connection.tooMuchUnread)
+      return
+    }
+    guard let place = stream.reserve(5 + byteCount) else { return }
     MessageFramer.writePrefix(byteCount, to: place)
     fill(place + 5)
     sendHeaders()

@@ -36,6 +36,16 @@ final class ServerConnection: ByteStreamHandler {
 
   var bufferedBytes: Int { stream.writeQueueSize + session.queuedOutputBytes }
 
+  /// Flow control holds back more than one client may have us keep.
+  var hasTooMuchUnread: Bool {
+    session.queuedOutputBytes > server.options.maxUnreadResponseBytes
+  }
+  var tooMuchUnread: Status {
+    let limit = server.options.maxUnreadResponseBytes
+    return Status(
+      .resourceExhausted, "more than \(limit) response bytes on this connection are not read")
+  }
+
   func start() {
     stream.handler = self
     // Cancelled by `close`: the loop may still hold the hook when the connection has gone.
@@ -204,6 +214,10 @@ final class ServerConnection: ByteStreamHandler {
     if let name = head.malformedBinaryName {
       let name = String(decoding: name.prefix(200), as: UTF8.self)
       refuse(stream, Status(.internal, "metadata '\(name)' is not base64"))
+      return
+    }
+    if hasTooMuchUnread {
+      refuse(stream, tooMuchUnread)
       return
     }
     server.takeCall()._withUnsafeGuaranteedRef {

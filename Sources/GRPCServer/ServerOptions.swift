@@ -13,6 +13,10 @@ package struct ServerOptions: Sendable {
   package var responseHighWaterBytes = 256 << 10
   /// Above this many bytes waiting for the socket, the connection is no longer read.
   package var maxQueuedOutputBytes = 1 << 20
+  /// Above this many response bytes waiting for flow control, new calls are refused with
+  /// RESOURCE_EXHAUSTED, and streaming calls that send more are reset with ENHANCE_YOUR_CALM, which
+  /// clients read as the same.
+  package var maxUnreadResponseBytes = 64 << 20
   /// How long a new connection may take to send its first SETTINGS.
   package var handshakeNanoseconds: UInt64 = 20_000_000_000
   /// Pings closer than this, with nothing sent to the client in between, are strikes (gRPC's

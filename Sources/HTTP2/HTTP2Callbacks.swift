@@ -9,6 +9,8 @@ struct SessionState {
   var connectionCredit = 0
   /// HEADERS or DATA were sent since the owner last asked.
   var hasSentPayload = false
+  /// Output bytes of all open streams that are not framed yet.
+  var queuedOutput = 0
   /// Open streams to be reset once their own end has been sent.
   var awaitingReset = 0
   let isServer: Bool
@@ -51,6 +53,7 @@ struct SessionState {
     if recent == slot { recent = nil }
     if slot.pointee.awaitsReset { awaitingReset -= 1 }
     openCount -= 1
+    queuedOutput -= slot.pointee.output.count
     streams.pointee.give(slot)
   }
 
@@ -286,6 +289,7 @@ func readOutput(
       from: slot.pointee.output.bytes.baseAddress.unsafelyUnwrapped, byteCount: count)
     slot.pointee.output.dropFirst(count)
     let state = state(user)
+    state.pointee.queuedOutput -= count
     if slot.pointee.wantsDrained,
       slot.pointee.output.count <= state.pointee.outputLowWaterBytes
     {

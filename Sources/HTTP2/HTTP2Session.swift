@@ -137,15 +137,7 @@ package final class HTTP2Session {
   }
 
   /// Output bytes of all streams that are not framed yet.
-  package var queuedOutputBytes: Int {
-    var total = 0
-    var slot = state.pointee.open
-    while let open = slot {
-      total += open.pointee.output.count
-      slot = open.pointee.next
-    }
-    return total
-  }
+  package var queuedOutputBytes: Int { state.pointee.queuedOutput }
 
   /// Every open stream. `body` may submit, finish and reset.
   package func forEachOpenStream(_ body: (HTTP2StreamRef) -> Void) {

@@ -25,6 +25,7 @@ extension HTTP2StreamRef {
   package func reserve(_ byteCount: Int) -> UnsafeMutableRawPointer? {
     guard isOpen, !slot.pointee.outputEnded else { return nil }
     let place = slot.pointee.output.append(byteCount)
+    slot.pointee.session.unsafelyUnwrapped.pointee.queuedOutput += byteCount
     if slot.pointee.isDeferred { resume() }
     return place
   }
@@ -33,6 +34,7 @@ extension HTTP2StreamRef {
   package func unreserve(_ byteCount: Int) {
     guard isOpen else { return }
     slot.pointee.output.dropLast(byteCount)
+    slot.pointee.session.unsafelyUnwrapped.pointee.queuedOutput -= byteCount
   }
 
   /// Ends our side after the queued output: with trailers, or with the last DATA.

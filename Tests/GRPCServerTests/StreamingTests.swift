@@ -199,6 +199,37 @@ struct StreamingTests {
     harness.finish()
   }
 
+  @Test("a connection that leaves its responses unread gets no more of them")
+  func unreadLimit() throws {
+    var options = ServerOptions()
+    options.maxUnreadResponseBytes = 1_000_000
+    let harness = try Harness(options: options)
+    var closedWindows = HTTP2Options()
+    closedWindows.streamWindowBytes = 0
+    let client = try harness.connect(closedWindows)
+    let other = try harness.connect()
+    let stream = client.begin("/test.Echo/Silent")
+    client.send(stream, [1])
+    let message = [UInt8](repeating: 1, count: 300_000)
+    let calls = (0..<5).map { _ in client.unary("/test.Echo/Unary", message) }
+    harness.run("refusal") { calls[4].closed != nil && harness.echo.silent.count == 1 }
+    #expect(calls[4].grpcStatus == "8")
+    #expect(
+      calls[4].grpcMessage == "more than 1000000 response bytes on this connection are not read")
+    #expect(calls[..<4].allSatisfy { $0.closed == nil })
+    // A stream that goes on sending is reset.
+    let silent = harness.echo.silent[0]
+    silent.responses.send(byteCount: 10) { _ in }
+    #expect(silent.cancellation?.code == .resourceExhausted)
+    harness.run("reset") { stream.closed != nil }
+    #expect(stream.closed == .enhanceYourCalm)
+    // Others do not notice.
+    let answered = other.unary("/test.Echo/Unary", message)
+    harness.run("answer") { answered.closed != nil }
+    #expect(answered.grpcStatus == "0")
+    harness.finish([client, other])
+  }
+
   @Test("twenty megabytes echo through small windows")
   func volume() throws {
     var options = ServerOptions()
