@@ -12,7 +12,11 @@ package final class HostedPool {
     self.name = name
     nameBytes = Array(name.utf8)
     self.disablesPrefixCaching = disablesPrefixCaching
-    pool = KVPool(configuration)
+    pool = KVPool(configuration, secret: Self.drawSecret())
+  }
+
+  private static func drawSecret() -> MapSecret {
+    MapSecret(.random(in: .min ... .max), .random(in: .min ... .max))
   }
 
   /// Blocks that are not available: held, or the ends of copies under way.
@@ -38,7 +42,7 @@ package final class HostedPool {
     if configuration == pool.configuration {
       pool.reset()
     } else {
-      pool = KVPool(configuration, replacing: pool)
+      pool = KVPool(configuration, replacing: pool, secret: Self.drawSecret())
     }
   }
 }

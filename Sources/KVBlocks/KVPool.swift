@@ -60,11 +60,15 @@ package final class KVPool {
 
   /// A pool that takes the place of another goes on from its revision and its copy ids, as `reset`
   /// does: who knew the other must not mistake a new block or copy for an old one.
-  package init(_ configuration: PoolConfiguration, replacing other: KVPool? = nil) {
+  /// `secret` spreads the ids that clients choose for their sequences.
+  package init(
+    _ configuration: PoolConfiguration, replacing other: KVPool? = nil,
+    secret: MapSecret = MapSecret()
+  ) {
     self.configuration = configuration
     revision = other.map { $0.revision + 1 } ?? 0
     blocks = BlockPool(capacity: configuration.blocks, undo: undo)
-    sequences = SequenceTable(undo: undo)
+    sequences = SequenceTable(undo: undo, secret: secret)
     sessions = SessionTable(undo: undo, spentCopyIDs: other?.sessions.lastCopyID ?? 0)
     copies = CopyTable(sessions: sessions, undo: undo)
     refusalCounts = .allocate(capacity: Self.refusalReasons)

@@ -20,9 +20,9 @@ final class SequenceTable {
     var preempted: UInt32 = 0
   }
 
-  init(undo: UndoLog) {
+  init(undo: UndoLog, secret: MapSecret) {
     self.undo = undo
-    index = WideMap(.sequences, undo: undo)
+    index = WideMap(.sequences, undo: undo, secret: secret)
     slotCapacity = 64
     slots = .allocate(capacity: slotCapacity)
   }

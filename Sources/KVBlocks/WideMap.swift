@@ -1,3 +1,17 @@
+/// How a map spreads its keys. Where keys are the clients' choice, who knows this can choose them so
+/// that all meet in one place; so the program that hosts the pool draws it and passes it in. Of no
+/// influence on what a map says, and no part of a pool's state.
+package struct MapSecret: BitwiseCopyable, Sendable {
+  let a: UInt64
+  let b: UInt64
+
+  /// Without arguments: numbers that anyone may know, for pools whose keys nobody chooses.
+  package init(_ a: UInt64 = 0xA076_1D64_78BD_642F, _ b: UInt64 = 0xE703_7ED1_A0B4_28DB) {
+    self.a = a
+    self.b = b
+  }
+}
+
 /// An open-addressing map from a 64-bit and a 32-bit key to a number above 0, in memory of its own.
 ///
 /// Linear probing, deletion by shifting back (no tombstones), at most 3/4 full. 16 bytes an entry.
@@ -19,14 +33,15 @@ final class WideMap {
   private var mask: Int
   private let identity: Identity
   private let undo: UndoLog
-  /// Secrets of this map: keys are the clients' choice, and who knows how they are spread can choose
-  /// them so that all meet in one place. Of no influence on what the map says.
-  private let secretA = UInt64.random(in: .min ... .max)
-  private let secretB = UInt64.random(in: .min ... .max)
+  private let secret: MapSecret
 
-  init(_ identity: Identity, undo: UndoLog, minimumCapacity: Int = 64) {
+  init(
+    _ identity: Identity, undo: UndoLog, secret: MapSecret = MapSecret(),
+    minimumCapacity: Int = 64
+  ) {
     self.identity = identity
     self.undo = undo
+    self.secret = secret
     var size = 64
     while size < minimumCapacity { size *= 2 }
     mask = size - 1
@@ -38,8 +53,8 @@ final class WideMap {
 
   /// wyhash's step, with the map's own secrets.
   private func home(_ a: UInt64, _ b: UInt32) -> Int {
-    let factor = (secretB &+ UInt64(b) &* 0xC2B2_AE3D_27D4_EB4F) | 1
-    let product = (a ^ secretA).multipliedFullWidth(by: factor)
+    let factor = (secret.b &+ UInt64(b) &* 0xC2B2_AE3D_27D4_EB4F) | 1
+    let product = (a ^ secret.a).multipliedFullWidth(by: factor)
     return Int(truncatingIfNeeded: product.high ^ product.low) & mask
   }
 
