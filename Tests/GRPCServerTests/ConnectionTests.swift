@@ -154,6 +154,32 @@ struct ConnectionTests {
     harness.finish([client])
   }
 
+  @Test("a storm of resets costs the connection it comes on; others do not notice")
+  func resetStorm() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    let storm = try harness.connect()
+    var begun = 0
+    while !storm.hasEnded, begun < 20_000 {
+      // Fewer at a time than the streams a connection may have.
+      for _ in 0..<100 where !storm.hasEnded {
+        guard let call = storm.beginIfAllowed("/test.Echo/Silent") else { break }
+        storm.send(call, [1])
+        storm.reset(call)
+        begun += 1
+      }
+      storm.calls.removeAll()
+      harness.loop.runOneTurn(waiting: false)
+    }
+    // nghttp2 lets a thousand pass at once, then 33 a second.
+    #expect(storm.hasEnded && begun >= 1_000)
+    #expect(harness.echo.silent.allSatisfy { $0.cancellation?.code == .cancelled })
+    let call = client.unary("/test.Echo/Unary", [1])
+    harness.run("answer") { call.closed != nil }
+    #expect(call.grpcStatus == "0")
+    harness.finish([client, storm])
+  }
+
   @Test("a client that pings without need is told so and cut off")
   func pings() throws {
     let harness = try Harness()

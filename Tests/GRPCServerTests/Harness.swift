@@ -118,6 +118,13 @@ final class RawClient: ByteStreamHandler {
 
   /// Begins a call; `fields` replace the usual ones, an empty value removes one.
   func begin(_ path: String, _ fields: [String: String] = [:], ends: Bool = false) -> Call {
+    beginIfAllowed(path, fields, ends: ends)!
+  }
+
+  /// nil after a GOAWAY.
+  func beginIfAllowed(
+    _ path: String, _ fields: [String: String] = [:], ends: Bool = false
+  ) -> Call? {
     let list = HTTP2FieldList()
     let all = RawClient.defaultFields.merging(fields) { $1 }
     list.append(":path", path)
@@ -125,7 +132,8 @@ final class RawClient: ByteStreamHandler {
     for (name, value) in all.sorted(by: { $0.key < $1.key }) where !value.isEmpty {
       list.append(name, value)
     }
-    let call = Call(session.submitRequest(list, endsStream: ends)!)
+    guard let stream = session.submitRequest(list, endsStream: ends) else { return nil }
+    let call = Call(stream)
     calls.append(call)
     return call
   }
