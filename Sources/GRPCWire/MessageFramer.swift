@@ -21,10 +21,13 @@ package struct MessageFramer: ~Copyable {
   private var prefixCount = 0
   private var length = 0
   private var storage: UnsafeMutableRawPointer?
-  private var capacity = 0
+  /// Bytes of memory held for messages that come in pieces.
+  package private(set) var capacity = 0
   private var stored = 0
   private static let prefixLength = 5
   private static let firstReservation = 65_536
+  /// What `reset` keeps: every pooled call may have as much.
+  private static let keptBytes = 4_096
 
   /// - Parameter limitBytes: The longest message that is accepted, without its prefix.
   package init(limitBytes: Int = 4 << 20) {
@@ -37,13 +40,13 @@ package struct MessageFramer: ~Copyable {
   /// False in the middle of a message: a stream that ends there was truncated.
   package var isBetweenMessages: Bool { prefixCount == 0 }
 
-  /// Forgets a half message. Keeps at most 64 KiB of memory.
+  /// Forgets a half message. Keeps at most 4 KiB of memory.
   package mutating func reset() {
     prefix = 0
     prefixCount = 0
     length = 0
     stored = 0
-    if capacity > MessageFramer.firstReservation {
+    if capacity > MessageFramer.keptBytes {
       storage?.deallocate()
       storage = nil
       capacity = 0

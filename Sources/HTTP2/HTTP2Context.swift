@@ -41,6 +41,9 @@ package final class HTTP2Context {
   /// Streams that are open in all sessions.
   package var openStreams: Int { streams.pointee.inUse }
 
+  /// Bytes of memory kept for streams to come. Walks the free slots: for tests.
+  package var keptStreamBytes: Int { streams.pointee.keptBytes }
+
   /// A list that never changes and lives as long as the context: sent without being copied.
   package func constantFields(_ fields: [(name: String, value: String)]) -> HTTP2FieldList {
     let list = HTTP2FieldList(isConstant: true)

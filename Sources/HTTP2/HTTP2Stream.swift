@@ -105,12 +105,28 @@ package struct HTTP2Fields: Sequence, IteratorProtocol {
 struct StreamPool {
   private var free: UnsafeMutablePointer<StreamSlot>?
   private(set) var inUse = 0
+  private var freeCount = 0
   /// Memory a slot keeps in each of its buffers while nobody uses it.
   private static let keptBytes = 4_096
+  /// Free slots beyond these keep none: a burst of streams gives back what it took. The slots
+  /// themselves stay, as references may still ask them.
+  private static let slotsWithMemory = 4_096
+
+  /// Bytes of memory that the free slots keep in their buffers.
+  var keptBytes: Int {
+    var total = 0
+    var next = free
+    while let slot = next {
+      total += slot.pointee.fields.capacity + slot.pointee.output.capacity
+      next = slot.pointee.next
+    }
+    return total
+  }
 
   mutating func take() -> UnsafeMutablePointer<StreamSlot> {
     inUse += 1
     if let slot = free {
+      freeCount -= 1
       free = slot.pointee.next
       slot.pointee.next = nil
       return slot
@@ -122,16 +138,18 @@ struct StreamPool {
 
   mutating func give(_ slot: UnsafeMutablePointer<StreamSlot>) {
     inUse -= 1
+    let kept = freeCount < StreamPool.slotsWithMemory ? StreamPool.keptBytes : 0
+    freeCount += 1
     slot.pointee.generation &+= 1
     slot.pointee.user = nil
-    slot.pointee.fields.removeAll(keeping: StreamPool.keptBytes)
+    slot.pointee.fields.removeAll(keeping: kept)
     slot.pointee.fieldBlockStart = 0
     slot.pointee.headerListBytes = 0
     slot.pointee.fieldsTooLarge = false
     slot.pointee.status = 0
     slot.pointee.unconsumed = 0
     slot.pointee.peerEnded = false
-    slot.pointee.output.removeAll(keeping: StreamPool.keptBytes)
+    slot.pointee.output.removeAll(keeping: kept)
     slot.pointee.outputEnded = false
     slot.pointee.dropTrailers()
     slot.pointee.isDeferred = false

@@ -75,6 +75,23 @@ struct MessageFramerTests {
     #expect(run(slices).messages == [message])
   }
 
+  @Test("a forgotten half message keeps 4 KiB at most", arguments: [4_000, 50_000, 300_000])
+  func memoryAfterReset(length: Int) {
+    var framer = MessageFramer()
+    var bytes = [UInt8](repeating: 0, count: 5 + length - 1)
+    bytes[2] = UInt8(length >> 16)
+    bytes[3] = UInt8(length >> 8 & 255)
+    bytes[4] = UInt8(length & 255)
+    bytes.withUnsafeBytes {
+      var rest = $0
+      _ = framer.next(&rest)
+    }
+    let before = framer.capacity
+    framer.reset()
+    let after = framer.capacity
+    #expect(before >= length - 1 && after == (length == 4_000 ? before : 0))
+  }
+
   @Test("the limit is checked when the prefix has arrived, and is inclusive")
   func limit() {
     #expect(run([[0, 0, 0, 0, 4]], limit: 3).error == .tooLarge(length: 4, limit: 3))

@@ -297,6 +297,26 @@ struct HTTP2SessionTests {
     #expect(!pair.server.wantsRead && !pair.server.wantsWrite)
   }
 
+  @Test("a burst of streams gives back the memory of its fields")
+  func memoryAfterBurst() {
+    let server = HTTP2Context()
+    var sessions: [InMemoryPair] = []
+    for _ in 0..<6 {
+      let pair = InMemoryPair(serverContext: server)
+      pair.exchange()
+      for _ in 0..<1_000 {
+        _ = pair.client.submitRequest(
+          requestFields(extra: [("a", String(repeating: "x", count: 2_000))]), endsStream: false)
+      }
+      pair.exchange()
+      sessions.append(pair)
+    }
+    #expect(server.openStreams == 6_000)
+    for pair in sessions { pair.server.closeAll(.cancel) { _ in } }
+    // 6000 lists of more than 2048 bytes came; 4096 buffers of 4 KiB may stay.
+    #expect(server.openStreams == 0 && server.keptStreamBytes == 4_096 * 4_096)
+  }
+
   @Test("pings are answered and told of")
   func ping() {
     let pair = InMemoryPair()

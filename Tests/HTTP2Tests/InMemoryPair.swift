@@ -11,8 +11,14 @@ final class InMemoryPair {
   /// The longest slice handed to a receiver.
   var sliceBytes = Int.max
 
-  init(server: HTTP2Options = HTTP2Options(), client: HTTP2Options = HTTP2Options()) {
-    self.server = HTTP2Session(.server, context: HTTP2Context(server))
+  convenience init(
+    server: HTTP2Options = HTTP2Options(), client: HTTP2Options = HTTP2Options()
+  ) {
+    self.init(serverContext: HTTP2Context(server), client: client)
+  }
+
+  init(serverContext: HTTP2Context, client: HTTP2Options = HTTP2Options()) {
+    server = HTTP2Session(.server, context: serverContext)
     self.client = HTTP2Session(.client, context: HTTP2Context(client))
   }
 
