@@ -127,7 +127,8 @@ struct FakePool {
 @discardableResult
 func play(
   _ model: inout SchedulerModel, _ pool: inout FakePool, keepingSteps: Bool = true,
-  service: (Int) -> UInt64 = { _ in 1000 }, before: (Int, inout FakePool) -> Void = { _, _ in }
+  service: (Int) -> UInt64 = { _ in 1000 }, sendsLate: (Int) -> UInt64 = { _ in 0 },
+  before: (Int, inout FakePool) -> Void = { _, _ in }
 ) -> [StepPlan] {
   var steps: [StepPlan] = []
   var now: UInt64 = 0
@@ -135,7 +136,7 @@ func play(
   var number = 0
   while let due = model.nextInstant, model.failure == nil {
     before(number, &pool)
-    let sent = max(now, due)
+    let sent = max(now, due) + sendsLate(number)
     model.planStep(&step)
     if keepingSteps { steps.append(step) }
     let result = pool.answer(step)

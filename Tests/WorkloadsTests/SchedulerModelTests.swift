@@ -182,6 +182,23 @@ func clientLag() {
   #expect(model.metrics.isClientTooSlow)
 }
 
+@Test("the steps that a stall of the client holds up are late by its fault, not the server's")
+func clientStall() {
+  // 2,001 steps, one in 30 ms, answered in 1 ms. The 500th is sent a second late, so the next finds
+  // its place in the schedule 970 ms gone, plus the millisecond of the answer, and so on.
+  var model = model(plan([(0, 4, 2_000)]), blocks: 200, blockSize: 16)
+  var pool = FakePool(blocks: 200, blockSize: 16)
+  play(
+    &model, &pool, service: { _ in millisecond },
+    sendsLate: { $0 == 500 ? 1_000 * millisecond : 0 })
+  let metrics = model.metrics
+  #expect(metrics.clientLag.maximum == 1_000 * millisecond)
+  // 35 steps are late: more than one in a hundred, by more than 400 ms.
+  #expect(metrics.clientLag.percentile(99) > 400 * millisecond)
+  #expect(metrics.isClientTooSlow)
+  #expect(metrics.service.maximum == millisecond)
+}
+
 @Test("cancelling frees whatever is held or waits, and starts nothing more")
 func cancelling() {
   let requests = (0..<30).map { (at: UInt64($0) * 30, input: UInt32(30), output: UInt32(50)) }

@@ -26,8 +26,9 @@ package struct RunMetrics {
   package var service = LatencyHistogram()
   /// From a request's intended arrival to the reply that first gave it blocks.
   package var admission = LatencyHistogram()
-  /// From when a step could be sent (its place in the schedule, or the previous reply where that came
-  /// later) to when it was: the client's own slowness.
+  /// The client's own share in how late a step was sent: from when it could be sent (its place in the
+  /// schedule, or the previous reply where that came later) to when it was, and what that share of
+  /// the step before still holds up.
   package var clientLag = LatencyHistogram()
   /// Steps sent more than `lateLimit` after their place in the schedule, whoever was slow.
   package var lateStarts: UInt64 = 0

@@ -76,6 +76,8 @@ package struct SchedulerModel {
   private var isUnderWay = false
   private var cancelledAt = UInt64.max
   private var lastReceived: UInt64 = 0
+  /// The client's own share in how late the last step was sent.
+  private var lastLag: UInt64 = 0
   // Kept from step to step, so that a step allocates nothing once they have grown.
   private var isPreempted: [Bool] = []
   private var retained: [Int32] = []
@@ -428,7 +430,11 @@ package struct SchedulerModel {
     metrics.steps += 1
     metrics.response.record(received - due)
     metrics.service.record(received - sent)
-    metrics.clientLag.record(sent - max(due, min(lastReceived, sent)))
+    let ready = max(due, min(lastReceived, sent))
+    // Of the wait for the previous reply, what this side caused by sending late before. Otherwise
+    // one stall of ours would count once, and the steps it delayed would be the server's fault.
+    lastLag = sent - ready + min(lastLag, ready - due)
+    metrics.clientLag.record(lastLag)
     lastReceived = received
     if sent - due > RunMetrics.lateLimit { metrics.lateStarts += 1 }
     metrics.maximumScheduleLag = max(metrics.maximumScheduleLag, sent - due)
