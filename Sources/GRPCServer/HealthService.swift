@@ -14,6 +14,7 @@ package final class HealthService {
   private var states: [String: Serving] = [:]
   /// Watchers by the name they watch; a name need not be known (yet).
   private var watchers: [String: [HealthWatcher]] = [:]
+  private var isEnding = false
 
   /// Registers the three methods; the table keeps the service alive. Nothing is serving until it is said to be.
   package init(_ table: ServiceTable) {
@@ -33,9 +34,14 @@ package final class HealthService {
     for watcher in watchers[service] ?? [] { watcher.send(HealthService.response(state)) }
   }
 
-  /// Every known service stops serving: the first step of a graceful stop.
-  package func setAllNotServing() {
+  /// The first step of a graceful stop: every known service stops serving, and those who watch are
+  /// told so and let go, because a Watch that never ends would hold up the stop for its whole grace.
+  package func end() {
+    isEnding = true
     for service in states.keys.sorted() { setServing(service, false) }
+    let all = watchers.values.joined()
+    watchers = [:]
+    for watcher in all { watcher.end() }
   }
 
   private func check(_ request: UnsafeRawBufferPointer, _ reply: any ReplyWriter) -> Status {
@@ -62,8 +68,9 @@ package final class HealthService {
   }
 
   fileprivate func watch(_ service: String, _ watcher: HealthWatcher) {
-    watchers[service, default: []].append(watcher)
     watcher.send(HealthService.response(states[service] ?? .serviceUnknown))
+    if isEnding { return watcher.end() }
+    watchers[service, default: []].append(watcher)
   }
 
   fileprivate func forget(_ service: String, _ watcher: HealthWatcher) {
@@ -91,7 +98,7 @@ package final class HealthService {
   }
 }
 
-/// One Watch call: stays open whatever the state is.
+/// One Watch call: stays open whatever the state is, until the server ends.
 private final class HealthWatcher: RequestStream {
   private unowned let health: HealthService
   private let responses: any ResponseStream
@@ -112,6 +119,7 @@ private final class HealthWatcher: RequestStream {
   }
 
   func send(_ response: [UInt8]) { responses.send(response) }
+  func end() { responses.finish(Status(.unavailable, "the server is shutting down")) }
   func halfClosed() {}
   func drained() {}
   func cancelled(_ status: Status) {

@@ -53,7 +53,7 @@ final class Daemon {
     }
     isEnding = true
     log.info("ending", ("signal", "\(number)"), ("calls", "\(server.statistics.activeCalls)"))
-    health.setAllNotServing()
+    health.end()
     server.beginShutdown(graceNanoseconds: Self.graceNanoseconds) { [log, loop, registry] in
       for hosted in registry.pools { log.write(.info, "pool left", hosted.summary) }
       log.info("ended")

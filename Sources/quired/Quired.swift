@@ -25,6 +25,7 @@ enum Quired {
 
   private static func serve(_ arguments: Arguments) {
     let log = Log(level: arguments.logLevel, format: arguments.logFormat)
+    raiseDescriptorLimit()
     let registry = PoolRegistry()
     for pool in arguments.pools {
       if let problem = registry.add(
@@ -47,6 +48,15 @@ enum Quired {
       exit(1)
     }
     exit(0)
+  }
+
+  /// Each connection needs a descriptor, and the usual soft limit of 1,024 is kept low only for
+  /// programs that use select(2).
+  private static func raiseDescriptorLimit() {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = limit.rlim_max
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
   }
 
   private static func complain(_ text: String) {

@@ -5,7 +5,7 @@ import UVLoop
 
 @Suite("health")
 struct HealthTests {
-  private func request(_ service: String) -> [UInt8] {
+  fileprivate func request(_ service: String) -> [UInt8] {
     var writer = ProtoWriter()
     writer.string(1, service)
     return writer.bytes
@@ -45,13 +45,33 @@ struct HealthTests {
     health?.setServing("a.B", true)
     health?.setServing("other", true)
     harness.run("serving") { call.messages.count == 2 }
-    health?.setAllNotServing()
+    health?.setServing("a.B", false)
     harness.run("not serving") { call.messages.count == 3 }
     #expect(call.messages == [[8, 3], [8, 1], [8, 2]])
     #expect(call.closed == nil)
     client.reset(call)
     harness.run("forgotten") { harness.server.statistics.activeCalls == 0 }
     health?.setServing("a.B", true)
+    harness.finish([client])
+  }
+}
+
+extension HealthTests {
+  @Test("a server that ends tells those who watch and lets them go")
+  func end() throws {
+    var health: HealthService?
+    let harness = try Harness { health = HealthService($0) }
+    health?.setServing("a.B", true)
+    let client = try harness.connect()
+    let path = "/grpc.health.v1.Health/Watch"
+    let early = client.unary(path, request("a.B"))
+    harness.run("serving") { early.messages == [[8, 1]] }
+    health?.end()
+    let late = client.unary(path, request("a.B"))
+    harness.run("both closed") { early.closed != nil && late.closed != nil }
+    #expect(early.messages == [[8, 1], [8, 2]])
+    #expect(late.messages == [[8, 2]])
+    #expect(early.grpcStatus == "14" && late.grpcStatus == "14")
     harness.finish([client])
   }
 }
