@@ -56,6 +56,8 @@ package struct OperationResultMessage {
   /// nil: the operation stands.
   package var refusal: RefusalFields? { .init(m.pointee.refusal) }
   package var isRefused: Bool { m.pointee.refusal != nil }
+  /// Raw value of `RefusalReason`, without the texts that `refusal` copies; 0 = no refusal.
+  package var refusalReason: UInt32 { m.pointee.refusal?.pointee.reason.rawValue ?? 0 }
 
   package enum Reply {
     case none

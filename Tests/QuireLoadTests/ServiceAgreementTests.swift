@@ -75,7 +75,8 @@ private func play(
     model.planStep(&step)
     let (status, reply) = service.call("Scheduler/Step", codec.request(for: step))
     try #require(status.code == .ok, "\(status.message)")
-    try #require(StepCodec.read(reply, to: step, into: &result))
+    let isRead = codec.read(reply, to: step, into: &result)
+    try #require(isRead)
     model.apply(result, to: step, sent: due, received: due)
   }
   let after = try #require(service.stats())

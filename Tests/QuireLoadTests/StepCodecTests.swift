@@ -122,7 +122,7 @@ func reply() {
   packer.stepReplyHead(revision: 5, refusal: nil)
 
   var result = StepResult()
-  #expect(StepCodec.read(packer.bytes, to: plan(), into: &result))
+  #expect(StepCodec(pool: "").read(packer.bytes, to: plan(), into: &result))
   #expect(result.refused == .no)
   #expect(result.availableBlocks == 300)
   #expect(result.freeRefused == .no)
@@ -142,7 +142,7 @@ func wholeRefusal() {
   var packer = MessagePacker()
   packer.stepReplyHead(revision: 5, refusal: refusal(5, "the session is fenced"))
   var result = StepResult()
-  #expect(StepCodec.read(packer.bytes, to: plan(), into: &result))
+  #expect(StepCodec(pool: "").read(packer.bytes, to: plan(), into: &result))
   #expect(result.refused == Refused(reason: 5, detail: "the session is fenced"))
 }
 
@@ -154,9 +154,36 @@ func garbage(seed: UInt64) {
   let bytes = (0..<Int(random.next() % 60)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
   var result = StepResult()
   // Not to crash is the point; a lucky message is one.
-  _ = bytes.withUnsafeBytes { StepCodec.read($0, to: plan(), into: &result) }
+  _ = bytes.withUnsafeBytes { StepCodec(pool: "").read($0, to: plan(), into: &result) }
   let cut: [UInt8] = [0x22, 0x05, 0x12, 0x03, 0x0A, 0x01]
-  #expect(!cut.withUnsafeBytes { StepCodec.read($0, to: plan(), into: &result) })
+  #expect(!cut.withUnsafeBytes { StepCodec(pool: "").read($0, to: plan(), into: &result) })
+}
+
+@Test("a reply that leaves an operation out, or answers another one, is no reply to the step")
+func mismatched() {
+  var step = StepPlan()
+  step.freed = [7]
+  var result = StepResult()
+  let codec = StepCodec(pool: "")
+  var packer = MessagePacker()
+  packer.stepReplyHead(revision: 5, refusal: nil)
+  #expect(!codec.read(packer.bytes, to: step, into: &result))
+
+  func answered(by field: OperationReplyField, times: Int = 1) -> Bool {
+    packer.reset()
+    for _ in 0..<times { pack(&packer, field) { _ in } }
+    packer.stepReplyHead(revision: 5, refusal: nil)
+    return codec.read(packer.bytes, to: step, into: &result)
+  }
+  #expect(answered(by: .freeSequences))
+  #expect(!answered(by: .freeSequences, times: 2))
+  #expect(!answered(by: .add))
+
+  // Nor is a refusal that gives no reason.
+  packer.reset()
+  packRefused(&packer, refusal(0, "because"))
+  packer.stepReplyHead(revision: 5, refusal: nil)
+  #expect(!codec.read(packer.bytes, to: step, into: &result))
 }
 
 @Test("the pool's stats are asked for by name with their runs, and read back")

@@ -110,4 +110,9 @@ package struct Refused: Equatable, Sendable {
   package var isLater: Bool { reason == 1 }
   package var isNever: Bool { reason == 2 }
   package var isNotAttempted: Bool { reason == 16 }
+
+  /// Whether a run expects the reason, so that nobody will ask for its text.
+  package static func saysItAll(_ reason: UInt32) -> Bool {
+    reason == later.reason || reason == never.reason || reason == notAttempted.reason
+  }
 }

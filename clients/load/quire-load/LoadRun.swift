@@ -104,7 +104,7 @@ final class LoadRun {
     var isRead = false
     let sent = max(EventLoop.clock, start)
     let status = call(step, request) { reply in
-      isRead = StepCodec.read(reply, to: self.stepPlan, into: &self.result)
+      isRead = self.codec.read(reply, to: self.stepPlan, into: &self.result)
     }
     if status.code != .ok {
       result.removeAll()

@@ -1,5 +1,4 @@
 internal import BlockMessages
-internal import GRPCWire
 package import Workloads
 
 /// Writes `GetStatsRequest` and reads `Stats`.
@@ -7,41 +6,31 @@ package enum StatsCodec {
   /// Asks for the free runs, too.
   package static func request(pool: String) -> [UInt8] {
     var packer = MessagePacker()
-    let runs: [UInt32] = [1]  // STATS_INCLUDE_RUNS
-    runs.withUnsafeBufferPointer { packer.packedUInt32(2, $0) }
-    let call = packer.mark
-    packer.text(1, pool)
-    packer.close(1, since: call)
+    packer.getStatsRequest(call: CallFields(pool: pool), includesRuns: true)
     return Array(packer.bytes)
   }
 
   /// Nil when the bytes are no such message.
   package static func read(_ reply: UnsafeRawBufferPointer) -> PoolSnapshot? {
-    var snapshot = PoolSnapshot()
-    var reader = ProtoReader(reply)
-    while let (number, value) = reader.next() {
-      switch (number, value) {
-      case (3, .varint(let value)): snapshot.capacityBlocks = UInt32(truncatingIfNeeded: value)
-      case (4, .varint(let value)): snapshot.freeBlocks = UInt32(truncatingIfNeeded: value)
-      case (5, .varint(let value)): snapshot.cachedBlocks = UInt32(truncatingIfNeeded: value)
-      case (6, .varint(let value)): snapshot.activeBlocks = UInt32(truncatingIfNeeded: value)
-      case (7, .varint(let value)): snapshot.sharedBlocks = UInt32(truncatingIfNeeded: value)
-      case (8, .varint(let value)): snapshot.pinnedBlocks = UInt32(truncatingIfNeeded: value)
-      case (12, .varint(let value)): snapshot.blockSize = UInt32(truncatingIfNeeded: value)
-      case (18, .varint(let value)): snapshot.waitingSequences = UInt32(truncatingIfNeeded: value)
-      case (19, .varint(let value)): snapshot.runningSequences = UInt32(truncatingIfNeeded: value)
-      case (20, .varint(let value)): snapshot.preemptedSequences = UInt32(truncatingIfNeeded: value)
-      case (35, .bytes(let bytes)):
-        var inner = ProtoReader(bytes)
-        while let (number, value) = inner.next() {
-          guard case .varint(let count) = value else { continue }
-          if number == 1 { snapshot.freeRuns = UInt32(truncatingIfNeeded: count) }
-          if number == 2 { snapshot.largestFreeRun = UInt32(truncatingIfNeeded: count) }
-        }
-        if inner.isMalformed { return nil }
-      default: break
-      }
+    let stats: StatsFields
+    do throws(DecodeFailure) {
+      stats = try MessageDecoder().decode(StatsMessage.self, from: reply).fields
+    } catch {
+      return nil
     }
-    return reader.isMalformed ? nil : snapshot
+    var snapshot = PoolSnapshot()
+    snapshot.capacityBlocks = stats.capacityBlocks
+    snapshot.blockSize = stats.blockSize
+    snapshot.freeBlocks = stats.freeBlocks
+    snapshot.cachedBlocks = stats.cachedBlocks
+    snapshot.activeBlocks = stats.activeBlocks
+    snapshot.sharedBlocks = stats.sharedBlocks
+    snapshot.pinnedBlocks = stats.pinnedBlocks
+    snapshot.waitingSequences = stats.waitingSequences
+    snapshot.runningSequences = stats.runningSequences
+    snapshot.preemptedSequences = stats.preemptedSequences
+    snapshot.freeRuns = stats.freeRuns?.count ?? 0
+    snapshot.largestFreeRun = stats.freeRuns?.largest ?? 0
+    return snapshot
   }
 }

@@ -1,15 +1,19 @@
 internal import BlockMessages
-internal import GRPCWire
 package import Workloads
 
 /// Writes `StepPlan`s as `StepRequest`s and reads `StepReply`s as `StepResult`s.
 ///
-/// One for a connection: its buffer is reused, so that a step costs no allocation once it has grown.
+/// One for a connection: its buffers are reused, so that a step costs no allocation once they have
+/// grown.
 package struct StepCodec: ~Copyable {
-  private let pool: String
+  private var step: StepFields
   private var packer = MessagePacker()
+  private let decoder = MessageDecoder()
 
-  package init(pool: String) { self.pool = pool }
+  package init(pool: String) {
+    step = StepFields(call: CallFields(pool: pool))
+    step.refusesAdmissionAfterPreemption = true
+  }
 
   /// The request for `plan`: free, decode (preempting), add, admit (stopping at the first refusal,
   /// and not after a preemption). Borrowed: valid until the next call.
@@ -19,228 +23,122 @@ package struct StepCodec: ~Copyable {
   package mutating func request(
     for plan: StepPlan, ignoresMissing: Bool = false
   ) -> UnsafeRawBufferPointer {
-    // Packed from the last field to the first.
-    packer.reset()
-    packer.bool(5, true)  // no_admit_after_preemption
-    for sequence in plan.admitted.reversed() {
-      let mark = packer.mark
-      let inner = packer.mark
-      packer.uint64(1, sequence)
-      packer.close(3, since: inner)
-      packer.uint32(1, OnRefusalValue.stop.rawValue)
-      packer.close(2, since: mark)
-    }
-    for addition in plan.added.reversed() {
-      let mark = packer.mark
-      let inner = packer.mark
-      let content = packer.mark
-      packer.uint32(3, addition.tokens)
-      packer.close(2, since: content)
-      packer.uint64(1, addition.sequence)
-      packer.close(14, since: inner)
-      packer.close(2, since: mark)
+    if !plan.freed.isEmpty {
+      step.operations.append(.init(.freeSequences(plan.freed, ignoresMissing: ignoresMissing)))
     }
     if !plan.decoded.isEmpty {
-      let mark = packer.mark
-      let inner = packer.mark
-      plan.decoded.withUnsafeBufferPointer { packer.packedFixed64(1, $0) }
-      packer.close(2, since: inner)
-      packer.uint32(1, OnRefusalValue.preempt.rawValue)
-      packer.close(2, since: mark)
+      step.operations.append(
+        .init(.decode(DecodeFields(sequenceIDs: plan.decoded)), onRefusal: .preempt))
     }
-    if !plan.freed.isEmpty {
-      let mark = packer.mark
-      let inner = packer.mark
-      packer.bool(2, ignoresMissing)
-      plan.freed.withUnsafeBufferPointer { packer.packedFixed64(1, $0) }
-      packer.close(10, since: inner)
-      packer.close(2, since: mark)
+    for addition in plan.added {
+      let add = AddFields(sequenceID: addition.sequence, tokenCount: addition.tokens)
+      step.operations.append(.init(.add(add)))
     }
-    let call = packer.mark
-    packer.text(1, pool)
-    packer.close(1, since: call)
+    for sequence in plan.admitted {
+      step.operations.append(.init(.admit(AdmitFields(sequenceID: sequence)), onRefusal: .stop))
+    }
+    packer.reset()
+    packer.stepRequest(step)
+    // Now, not before the next step: lists that are still shared are copied when the plan changes.
+    step.operations.removeAll(keepingCapacity: true)
     return packer.bytes
   }
 
-  /// Reads the answer to `plan` into `result`. False when the bytes are no such message; what they
-  /// say of the pool is for the model to judge.
-  package static func read(
+  /// Reads the answer to `plan` into `result`. False when the bytes are no such message, or do not
+  /// answer each operation in its kind; what they say of the pool is for the model to judge.
+  package func read(
     _ reply: UnsafeRawBufferPointer, to plan: StepPlan, into result: inout StepResult
   ) -> Bool {
     result.removeAll()
-    var reader = ProtoReader(reply)
-    var index = 0
+    let message: StepReplyMessage
+    do throws(DecodeFailure) {
+      message = try decoder.decode(StepReplyMessage.self, from: reply)
+    } catch {
+      return false
+    }
+    result.availableBlocks = message.availableBlocks
+    if let refusal = message.refusal {
+      result.refused = Refused(reason: refusal.reason, detail: refusal.detail)
+      return refusal.reason != 0
+    }
     let decode = plan.freed.isEmpty ? 0 : 1
     let additions = decode + (plan.decoded.isEmpty ? 0 : 1)
     let admissions = additions + plan.added.count
-    while let (number, value) = reader.next() {
-      switch (number, value) {
-      case (3, .bytes(let bytes)):
-        guard let refused = refusal(bytes) else { return false }
-        result.refused = refused
-      case (4, .bytes(let bytes)):
-        let isRead =
-          if index < decode {
-            readFree(bytes, &result)
-          } else if index < additions {
-            readDecode(bytes, &result)
-          } else if index < admissions {
-            readAddition(bytes, &result)
-          } else {
-            readAdmission(bytes, &result)
-          }
-        guard isRead else { return false }
-        index += 1
-      case (5, .varint(let value)): result.availableBlocks = UInt32(truncatingIfNeeded: value)
-      default: break
-      }
+    guard message.resultCount == admissions + plan.admitted.count else { return false }
+    for index in 0..<message.resultCount {
+      let answer = message.result(index)
+      guard let refused = Self.refused(answer) else { return false }
+      let isRead =
+        if index < decode {
+          Self.readFree(answer, refused, &result)
+        } else if index < additions {
+          Self.readDecode(answer, refused, &result)
+        } else if index < admissions {
+          Self.readAddition(answer, refused, &result)
+        } else {
+          Self.readAdmission(answer, refused, &result)
+        }
+      guard isRead else { return false }
     }
-    return !reader.isMalformed
+    return true
   }
 
-  // MARK: - Results, one function each
+  // MARK: - Results, one function each; false when the reply is another operation's
 
-  private static func readFree(_ bytes: UnsafeRawBufferPointer, _ result: inout StepResult) -> Bool
-  {
-    var reader = ProtoReader(bytes)
-    while let (number, value) = reader.next() {
-      guard number == 1, case .bytes(let bytes) = value else { continue }
-      guard let refused = refusal(bytes) else { return false }
-      result.freeRefused = refused
-    }
-    return !reader.isMalformed
-  }
-
-  private static func readDecode(_ bytes: UnsafeRawBufferPointer, _ result: inout StepResult)
-    -> Bool
-  {
-    var reader = ProtoReader(bytes)
-    while let (number, value) = reader.next() {
-      guard case .bytes(let bytes) = value else { continue }
-      if number == 1 {
-        guard let refused = refusal(bytes) else { return false }
-        result.decodeRefused = refused
-      } else if number == 2 {
-        guard readDecodeResult(bytes, &result) else { return false }
-      }
-    }
-    return !reader.isMalformed
-  }
-
-  private static func readDecodeResult(
-    _ bytes: UnsafeRawBufferPointer, _ result: inout StepResult
+  private static func readFree(
+    _ answer: OperationResultMessage, _ refused: Refused, _ result: inout StepResult
   ) -> Bool {
-    var reader = ProtoReader(bytes)
-    while let (number, value) = reader.next() {
-      switch number {
-      case 1: guard append(value, to: &result.decodeBlockCounts) else { return false }
-      case 2: guard append(value, to: &result.decodeBlocks) else { return false }
-      case 3: guard append(value, to: &result.decodeRefusedIndexes) else { return false }
-      case 4:
-        guard case .bytes(let bytes) = value, let refused = refusal(bytes) else { return false }
-        result.decodeFirstRefused = refused
-      case 5: guard appendFixed(value, to: &result.preempted) else { return false }
-      default: break
-      }
+    result.freeRefused = refused
+    if refused != .no { return true }
+    guard case .freeSequences = answer.reply else { return false }
+    return true
+  }
+
+  private static func readDecode(
+    _ answer: OperationResultMessage, _ refused: Refused, _ result: inout StepResult
+  ) -> Bool {
+    result.decodeRefused = refused
+    if refused != .no { return true }
+    guard case .decode(let decode) = answer.reply else { return false }
+    result.decodeBlockCounts.append(contentsOf: decode.newBlockCounts)
+    result.decodeBlocks.append(contentsOf: decode.newBlockIDs)
+    result.decodeRefusedIndexes.append(contentsOf: decode.refused)
+    result.preempted.append(contentsOf: decode.preemptedSequenceIDs)
+    if let first = decode.firstRefusal {
+      result.decodeFirstRefused = Refused(
+        reason: first.reason, detail: Refused.saysItAll(first.reason) ? "" : first.detail)
     }
-    return !reader.isMalformed
+    return true
   }
 
   private static func readAddition(
-    _ bytes: UnsafeRawBufferPointer, _ result: inout StepResult
+    _ answer: OperationResultMessage, _ refused: Refused, _ result: inout StepResult
   ) -> Bool {
-    var reader = ProtoReader(bytes)
-    var refused = Refused.no
-    while let (number, value) = reader.next() {
-      guard number == 1, case .bytes(let bytes) = value else { continue }
-      guard let found = refusal(bytes) else { return false }
-      refused = found
-    }
     result.additions.append(refused)
-    return !reader.isMalformed
+    if refused != .no { return true }
+    guard case .add = answer.reply else { return false }
+    return true
   }
 
   private static func readAdmission(
-    _ bytes: UnsafeRawBufferPointer, _ result: inout StepResult
+    _ answer: OperationResultMessage, _ refused: Refused, _ result: inout StepResult
   ) -> Bool {
-    var reader = ProtoReader(bytes)
-    var admission = StepResult.Admission()
-    while let (number, value) = reader.next() {
-      guard case .bytes(let bytes) = value else { continue }
-      if number == 1 {
-        guard let refused = refusal(bytes) else { return false }
-        admission.refused = refused
-      } else if number == 3 {
-        let first = result.admissionBlocks.count
-        var inner = ProtoReader(bytes)
-        while let (number, value) = inner.next() {
-          guard number == 5 else { continue }
-          guard append(value, to: &result.admissionBlocks) else { return false }
-        }
-        guard !inner.isMalformed else { return false }
-        admission.newBlocks = result.admissionBlocks.count - first
-      }
+    guard refused == .no else {
+      result.admissions.append(StepResult.Admission(refused: refused))
+      return true
     }
-    result.admissions.append(admission)
-    return !reader.isMalformed
+    guard case .admit(let slots) = answer.reply else { return false }
+    result.admissions.append(StepResult.Admission(newBlocks: slots.newBlockIDs.count))
+    result.admissionBlocks.append(contentsOf: slots.newBlockIDs)
+    return true
   }
 
-  /// A `Refusal`. Its text is read only for reasons that a run does not expect.
-  private static func refusal(_ bytes: UnsafeRawBufferPointer) -> Refused? {
-    var reader = ProtoReader(bytes)
-    var refused = Refused.no
-    var detail: UnsafeRawBufferPointer?
-    while let (number, value) = reader.next() {
-      switch (number, value) {
-      case (1, .varint(let reason)): refused.reason = UInt32(truncatingIfNeeded: reason)
-      case (3, .bytes(let text)): detail = text
-      default: break
-      }
-    }
-    if let detail, !refused.isLater, !refused.isNever, !refused.isNotAttempted {
-      refused.detail = String(decoding: detail, as: UTF8.self)
-    }
-    return reader.isMalformed ? nil : refused
-  }
-
-  // MARK: - Lists, packed or not
-
-  private static func append(_ value: ProtoReader.Value, to list: inout [UInt32]) -> Bool {
-    switch value {
-    case .varint(let number):
-      list.append(UInt32(truncatingIfNeeded: number))
-      return true
-    case .bytes(let bytes):
-      var number: UInt64 = 0
-      var shift: UInt64 = 0
-      for byte in bytes {
-        guard shift < 64 else { return false }
-        number |= UInt64(byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80 {
-          list.append(UInt32(truncatingIfNeeded: number))
-          number = 0
-          shift = 0
-        }
-      }
-      return shift == 0
-    case .fixed32, .fixed64: return false
-    }
-  }
-
-  private static func appendFixed(_ value: ProtoReader.Value, to list: inout [UInt64]) -> Bool {
-    switch value {
-    case .fixed64(let number):
-      list.append(number)
-      return true
-    case .bytes(let bytes):
-      guard bytes.count % 8 == 0 else { return false }
-      for offset in stride(from: 0, to: bytes.count, by: 8) {
-        list.append(
-          UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)))
-      }
-      return true
-    case .varint, .fixed32: return false
-    }
+  /// Nil: a refusal without a reason. The text is read only for reasons that a run does not expect.
+  private static func refused(_ answer: OperationResultMessage) -> Refused? {
+    guard answer.isRefused else { return .no }
+    let reason = answer.refusalReason
+    guard reason != 0 else { return nil }
+    return Refused(
+      reason: reason, detail: Refused.saysItAll(reason) ? "" : answer.refusal?.detail ?? "")
   }
 }
