@@ -43,7 +43,46 @@ func exitCodes() {
   stopped.interruption = "SIGINT"
   stopped.isInterruptedByUser = true
   #expect(stopped.exitCode == .interrupted)
+  stopped.isInterruptedByUser = false
+  #expect(stopped.exitCode == .server)
+  #expect(stopped.verdict == "FAILED: SIGINT")
   #expect(ExitCode.interrupted.rawValue == 130)
+}
+
+@Test("whatever is missing from the pool is a leak, and others' leaving is told apart")
+func leaks() {
+  func check(_ change: (inout PoolSnapshot) -> Void) -> LeakCheck {
+    var before = PoolSnapshot()
+    before.capacityBlocks = 64
+    before.freeBlocks = 50
+    before.cachedBlocks = 4
+    before.activeBlocks = 10
+    before.runningSequences = 2
+    var after = before
+    change(&after)
+    return LeakCheck(before: before, after: after)
+  }
+  #expect(check { _ in }.isClean)
+  // From free to cached: still there to be had.
+  #expect(check { ($0.freeBlocks, $0.cachedBlocks) = (40, 14) }.isClean)
+  let pinned = check { ($0.freeBlocks, $0.pinnedBlocks) = (49, 1) }
+  #expect(pinned.leakedBlocks == 1 && !pinned.isClean && !pinned.isOnlyLess)
+  let lost = check { $0.freeBlocks = 47 }
+  #expect(lost.leakedBlocks == 3 && !lost.isClean && !lost.isOnlyLess)
+  let counted = check { $0.activeBlocks = 11 }
+  #expect(counted.leakedBlocks == 0 && !counted.isClean && !counted.isOnlyLess)
+  let sequence = check { $0.preemptedSequences = 1 }
+  #expect(sequence.leakedSequences == 1 && !sequence.isClean && !sequence.isOnlyLess)
+  let left = check {
+    ($0.freeBlocks, $0.activeBlocks, $0.runningSequences) = (55, 5, 1)
+  }
+  #expect(left.leakedBlocks == -5 && !left.isClean && left.isOnlyLess)
+
+  var report = report()
+  report.leakCheck = left
+  #expect(report.exitCode == .invariant)
+  #expect(report.text.contains("leak check   CHANGED: -5 blocks, -1 sequences"))
+  #expect(report.text.contains("Others held some before"))
 }
 
 @Test("the JSON is JSON, and names what scripts ask for")

@@ -33,8 +33,17 @@ package struct LeakCheck: Equatable {
     self.after = after
   }
 
-  /// Blocks held now that were not held before. Negative when others freed meanwhile.
-  package var leakedBlocks: Int64 { Int64(after.usedBlocks) - Int64(before.usedBlocks) }
+  /// Blocks that were available and are so no more, whether somebody holds them or they are in no
+  /// state at all. Negative when others freed meanwhile.
+  package var leakedBlocks: Int64 { Int64(before.availableBlocks) - Int64(after.availableBlocks) }
   package var leakedSequences: Int64 { Int64(after.sequences) - Int64(before.sequences) }
-  package var isClean: Bool { leakedBlocks == 0 && leakedSequences == 0 }
+  package var isClean: Bool { leakedBlocks == 0 && leakedSequences == 0 && isWhole }
+  /// Fewer blocks or sequences than before, and every block accounted for: others freed some.
+  package var isOnlyLess: Bool {
+    !isClean && isWhole && leakedBlocks <= 0 && leakedSequences <= 0
+  }
+  /// Every block is in exactly one state.
+  private var isWhole: Bool {
+    UInt64(after.availableBlocks) + UInt64(after.usedBlocks) == UInt64(after.capacityBlocks)
+  }
 }

@@ -67,7 +67,8 @@ extension RunReport {
     text.head("Memory", "means are over scheduler ticks")
     text.row(
       "blocks", Self.percent(metrics.blockUsage.mean),
-      "mean; peak \(Self.percent(metrics.blockUsage.peak)): whole blocks held, of the pool's")
+      "mean; peak \(Self.percent(metrics.blockUsage.peak)): whole blocks this run held, of the pool's"
+    )
     text.row(
       "slots", Self.percent(metrics.slotUsage.mean),
       "mean; peak \(Self.percent(metrics.slotUsage.peak)): the tokens in them")
@@ -98,10 +99,14 @@ extension RunReport {
     if let leakCheck {
       let found = leakCheck.before
       let left = leakCheck.after
+      let finding = leakCheck.isClean ? "ok" : leakCheck.isOnlyLess ? "CHANGED" : "LEAKED"
       text.line(
-        "  leak check   \(leakCheck.isClean ? "ok" : "LEAKED"): \(leakCheck.leakedBlocks) blocks, "
+        "  leak check   \(finding): \(leakCheck.leakedBlocks) blocks, "
           + "\(leakCheck.leakedSequences) sequences; held before \(found.usedBlocks) and "
           + "\(found.sequences), after \(left.usedBlocks) and \(left.sequences)")
+      if !leakCheck.isClean, found.usedBlocks > 0 || found.sequences > 0 {
+        text.note("Others held some before: what they took or freed meanwhile counts here, too.")
+      }
     } else {
       text.line("  leak check   not made: the pool could not be asked")
     }

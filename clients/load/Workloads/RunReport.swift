@@ -57,12 +57,14 @@ package struct RunReport {
   /// Requests that neither finished nor were refused nor cancelled after they had started.
   var notStarted: Int { metrics.planned - metrics.started }
 
-  var verdict: String {
+  package var verdict: String {
     switch exitCode {
     case .pass: "pass"
     case .usage: "wrong usage"
-    case .server: "FAILED: the connection or the server; see the errors above"
-    case .invariant: "FAILED: an invariant is broken (blocks leaked or handed out twice)"
+    case .server:
+      interruption.map { "FAILED: \($0)" } ?? "FAILED: the connection or the server; see above"
+    case .invariant:
+      "FAILED: an invariant is broken (blocks leaked or handed out twice, the pool not as found)"
     case .invalidRun:
       "INVALID: this program was too slow to keep its own schedule; lower --speed"
     case .interrupted: "interrupted; everything held was freed"
