@@ -62,6 +62,31 @@ func durations() throws {
       "replay t --target h:1 --limit 0",
       "--limit is '0'; expected a whole number from 1 to 1000000000"
     ),
+    (
+      "replay t --target h:1 --speed nan",
+      "--speed is 'nan'; expected a number from 0.001 to 100000"
+    ),
+    ("replay t --target h:1 --speed -2", "--speed is '-2'; expected a number from 0.001 to 100000"),
+    (
+      "replay t --target h:1 --speed 100001",
+      "--speed is '100001'; expected a number from 0.001 to 100000"
+    ),
+    (
+      "replay t --target h:1 --limit -5",
+      "--limit is '-5'; expected a whole number from 1 to 1000000000"
+    ),
+    (
+      "replay t --target h:1 --limit 99999999999999999999",
+      "--limit is '99999999999999999999'; expected a whole number from 1 to 1000000000"
+    ),
+    (
+      "run chat-system-prompt --target h:1 --limit 10000001",
+      "--limit is '10000001'; expected a whole number from 1 to 10000000, which run makes at most"
+    ),
+    (
+      "generate --requests 10000001",
+      "--requests is '10000001'; expected a whole number from 1 to 10000000"
+    ),
     ("run --target h:1", "run: the scenario is missing; expected chat-system-prompt"),
     ("run soak --target h:1", "soak is no scenario; expected chat-system-prompt"),
     ("run chat-system-prompt --target h:1 --dequantise", "--dequantise is no option of run"),

@@ -57,6 +57,18 @@ func nothingToDequantise() {
   #expect(copy == original)
 }
 
+@Test("a run that would last over ten years is refused by its speed")
+func tooLong() throws {
+  var decade = RequestPlan()
+  decade.append(arrivalNanoseconds: 315_360_000 * second, inputTokens: 1, outputTokens: 1)
+  try decade.check(speed: 1)
+  #expect(
+    throws: UsageError(
+      "--speed is 0.001; expected one at which the last request, 315360000.0 s after the first, "
+        + "arrives within ten years")
+  ) { try decade.check(speed: 0.001) }
+}
+
 @Test("the digest is FNV-1a over arrival, lengths and ids, eight bytes each, low byte first")
 func digest() {
   var plan = RequestPlan()

@@ -108,7 +108,7 @@ private let good =
     ),
     (
       "{\"timestamp\": 1e300, \"input_length\": 7, \"output_length\": 1}",
-      "t:2: timestamp is 1e+300; expected at most 315360000000 ms"
+      "t:2: timestamp is 1e+300; expected at most 7258118400000 ms"
     ),
     (
       "{\"timestamp\": 0, \"input_length\": 7, \"output_length\"",

@@ -11,6 +11,8 @@ package struct ChatSystemPrompt {
   package static let hashBlockTokens: UInt32 = 512
   package static let systemPromptTokens: UInt32 = 512
   package static let arrivalsPerSecond = 5.5
+  /// Made at most by a command line, because a plan is held in memory: about three weeks of them.
+  package static let maximumRequests = 10_000_000
   package static let input = LognormalTokens(mu: 6.633, sigma: 0.985)
   package static let output = LognormalTokens(mu: 5.019, sigma: 0.859)
 

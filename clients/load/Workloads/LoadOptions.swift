@@ -114,7 +114,7 @@ extension LoadCommand {
     while let argument = arguments.next() {
       if argument == "--help" { return .help }
       if argument == "--duration" {
-        duration = try arguments.number(after: argument, 0.001...31_536_000)
+        duration = try arguments.number(after: argument, 0.001...1_000_000)
       } else if !argument.hasPrefix("--") {
         guard scenario == nil else { throw UsageError("\(argument): run takes one scenario") }
         scenario = try known(argument)
@@ -126,6 +126,11 @@ extension LoadCommand {
       throw UsageError("run: the scenario is missing; expected \(ChatSystemPrompt.name)")
     }
     try options.check()
+    if duration == nil, options.limit != .max, options.limit > ChatSystemPrompt.maximumRequests {
+      throw UsageError(
+        "--limit is '\(options.limit)'; expected a whole number from 1 to "
+          + "\(ChatSystemPrompt.maximumRequests), which run makes at most")
+    }
     let seconds = duration ?? (options.limit == .max ? 60 : .infinity)
     return .run(scenario: scenario, durationSeconds: seconds, options)
   }
@@ -140,7 +145,9 @@ extension LoadCommand {
       switch argument {
       case "--help": return .help
       case "--seed": seed = try arguments.whole(after: argument, 0...UInt64.max)
-      case "--requests": requests = Int(try arguments.whole(after: argument, 1...100_000_000))
+      case "--requests":
+        requests = Int(
+          try arguments.whole(after: argument, 1...UInt64(ChatSystemPrompt.maximumRequests)))
       default:
         guard !argument.hasPrefix("--") else {
           throw UsageError("\(argument) is no option of generate")

@@ -30,6 +30,19 @@ package struct RequestPlan: Equatable {
   /// Nanoseconds from the start to the last arrival.
   package var spanNanoseconds: UInt64 { requests.last?.arrivalNanoseconds ?? 0 }
 
+  /// Longest time a run may be planned for, in nanoseconds: ten years. Ends well before a clock of
+  /// 64 bits does.
+  static let longestRun: Double = 315_360_000e9
+
+  /// - Throws: When the last request would only arrive after `longestRun`.
+  package func check(speed: Double) throws(UsageError) {
+    guard Double(spanNanoseconds) / speed <= Self.longestRun else {
+      throw UsageError(
+        "--speed is \(RunReport.short(speed)); expected one at which the last request, "
+          + "\(RunReport.seconds(spanNanoseconds)) s after the first, arrives within ten years")
+    }
+  }
+
   /// FNV-1a over every number of the plan, 64 bits: equal for equal plans, so that two reports can
   /// be known to speak of the same load. No defence against an adversary.
   package var digest: UInt64 {

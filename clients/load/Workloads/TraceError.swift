@@ -27,8 +27,8 @@ struct LineError: Error, Equatable {
 enum TraceLimits {
   /// Longest prompt or answer believed, in tokens: ten times the longest context now served.
   static let maximumTokens: UInt64 = 10_000_000
-  /// Latest arrival believed, in milliseconds from a trace's start: ten years.
-  static let maximumMilliseconds: UInt64 = 315_360_000_000
+  /// Latest arrival believed, in milliseconds: the year 2200, should a trace count from 1970.
+  static let maximumMilliseconds: UInt64 = 7_258_118_400_000
   static let maximumHashIDs = 1_000_000
 
   static func tokens(_ value: UInt64, _ field: String) throws(LineError) -> UInt32 {

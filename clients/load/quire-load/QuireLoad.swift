@@ -50,6 +50,11 @@ enum QuireLoad {
   }
 
   private static func play(_ plan: RequestPlan, _ command: String, _ options: RunOptions) -> Never {
+    do throws(UsageError) {
+      try plan.check(speed: options.speed)
+    } catch {
+      stop(.usage, "\(error)")
+    }
     // A report that cannot be written is better known before the run than after it.
     if let path = options.jsonPath, !writeFile("", path: path) {
       stop(.usage, "--json: \(path) cannot be written: \(String(cString: strerror(errno)))")
@@ -61,11 +66,17 @@ enum QuireLoad {
     } catch {
       stop(error.code, error.message)
     }
-    write(report.text, to: STDOUT_FILENO)
-    if let path = options.jsonPath, !writeFile(report.json, path: path) {
-      stop(.usage, "--json: \(path) cannot be written: \(String(cString: strerror(errno)))")
+    var code = report.exitCode
+    // A report that nobody gets is no pass; what is worse stays what it is.
+    func missing(_ what: String) {
+      complain("\(what) cannot be written: \(String(cString: strerror(errno)))")
+      if code == .pass { code = .usage }
     }
-    exit(report.exitCode.rawValue)
+    if !write(report.text, to: STDOUT_FILENO) { missing("standard output") }
+    if let path = options.jsonPath, !writeFile(report.json, path: path) {
+      missing("--json: \(path)")
+    }
+    exit(code.rawValue)
   }
 
   private static func complain(_ text: String) {
