@@ -110,6 +110,35 @@ func speed() {
   #expect(model(requests, blocks: 8, blockSize: 4).nextInstant == nil)
 }
 
+@Test("no step is sent before the arrival that it is for, whatever the speed rounds to")
+func rounding() {
+  // At speed 7 a tick is 30 / 7 ms. 3,479,490 ms / 7 is exactly 115,983 ticks, which a Double makes
+  // 497,069,999,999.99 ns.
+  var model = model(plan([(0, 4, 1), (3_479_490, 4, 1)]), blocks: 4, blockSize: 4, speed: 7)
+  var pool = FakePool(blocks: 4, blockSize: 4)
+  let steps = play(&model, &pool)
+  #expect(steps.map(line) == ["+1(4) admit 1", "free 1", "+2(4) admit 2", "free 2"])
+}
+
+@Test("means weigh each tick alike, those without a step too, and leave out what others hold")
+func means() {
+  // 6 blocks of 4, 2 of them others'. Tick 0 admits 5 tokens into 2 blocks; ticks 1 to 4 make them
+  // 6, 7, 8 and 9, in 3 blocks; tick 5 frees. Ticks 6 to 9 are empty; tick 10 admits one token, tick
+  // 11 frees it.
+  var model = model(plan([(0, 5, 5), (300, 1, 1)]), blocks: 6, blockSize: 4)
+  var pool = FakePool(blocks: 6, blockSize: 4)
+  _ = pool.occupy(2)
+  let steps = play(&model, &pool)
+  #expect(steps.count == 8)
+  let metrics = model.metrics
+  // Blocks held after ticks 0 ... 10: 2, 2, 2, 2, 3, 0, 0, 0, 0, 0, 1 of 6.
+  #expect(abs(metrics.blockUsage.mean - 12.0 / 66) < 1e-12)
+  #expect(metrics.blockUsage.peak == 0.5)
+  // Tokens: 5, 6, 7, 8, 9, 0, 0, 0, 0, 0, 1 of 24.
+  #expect(abs(metrics.slotUsage.mean - 36.0 / 264) < 1e-12)
+  #expect(metrics.slotUsage.peak == 0.375)
+}
+
 @Test("a request between two ticks is added by the second of them")
 func betweenTicks() {
   var model = model(plan([(1, 4, 1)]), blocks: 4, blockSize: 4)

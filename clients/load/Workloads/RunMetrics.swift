@@ -6,7 +6,7 @@ package struct RunMetrics {
   package var finished = 0
   /// Can never fit the pool, by the pool's own answer.
   package var neverFit = 0
-  /// Ended by the user before they were done.
+  /// Ended before they were done, because the run was stopped.
   package var cancelled = 0
   /// Ended by a refusal that no rule foresees.
   package var failed = 0
@@ -40,7 +40,7 @@ package struct RunMetrics {
   /// A run whose `clientLag` has a p99 above this says nothing about the server.
   package static let clientLagLimit: UInt64 = 10_000_000
 
-  // Usage of the pool, weighted by scheduler ticks.
+  // What this run uses of the pool, weighted by scheduler ticks. Blocks of others do not count.
   package var blockUsage = Gauge()
   package var slotUsage = Gauge()
   package var running = Gauge()

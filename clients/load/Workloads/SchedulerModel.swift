@@ -84,6 +84,9 @@ package struct SchedulerModel {
 
   package init(_ plan: RequestPlan, _ configuration: Configuration) {
     precondition(plan.requests.count < Int(Int32.max), "a plan too long to number")
+    precondition(
+      Double(plan.spanNanoseconds) / configuration.speed <= RequestPlan.longestRun,
+      "a plan too long to time")
     self.plan = plan
     self.configuration = configuration
     interval = configuration.tickNanoseconds / configuration.speed
@@ -109,7 +112,10 @@ package struct SchedulerModel {
   private var nextTick: Double? {
     if !running.isEmpty || !waiting.isEmpty || !ending.isEmpty { return tick + 1 }
     guard nextArrival < requests.count else { return nil }
-    return max(tick + 1, (Double(arrival(nextArrival)) / interval).rounded(.up))
+    let arrival = arrival(nextArrival)
+    let first = (Double(arrival) / interval).rounded(.up)
+    // The quotient may be rounded down to a tick that lies just before the arrival.
+    return max(tick + 1, UInt64(first * interval) < arrival ? first + 1 : first)
   }
 
   /// When the request is meant to arrive, in the run's time.
@@ -208,7 +214,7 @@ package struct SchedulerModel {
 
     available = result.availableBlocks
     let capacity = Double(configuration.blocks)
-    metrics.blockUsage.change(to: (capacity - Double(available)) / capacity, after: 0)
+    metrics.blockUsage.change(to: Double(ledger.heldBlocks) / capacity, after: 0)
     metrics.slotUsage.change(
       to: Double(filledSlots) / (capacity * Double(configuration.blockSize)), after: 0)
     metrics.running.change(to: Double(running.count), after: 0)
