@@ -296,6 +296,27 @@ func shortAnswer() {
   #expect(model.failure == "the answer has not one result for each operation")
 }
 
+@Test("a pool that no longer knows what runs ends the run as a server's error, not as a leak")
+func forgotten() {
+  var model = model(plan([(0, 16, 3), (0, 16, 3)]), blocks: 4, blockSize: 16)
+  var pool = FakePool(blocks: 4, blockSize: 16)
+  var step = StepPlan()
+  model.planStep(&step)
+  let result = pool.answer(step)
+  model.apply(result, to: step, sent: 0, received: 0)
+  model.planStep(&step)
+  #expect(line(step) == "decode 1,2")
+  // The server was replaced between two steps.
+  var answer = StepResult()
+  answer.decodeRefusedIndexes = [0, 1]
+  answer.decodeFirstRefused = Refused(reason: 8, detail: "sequence 1 is unknown")
+  answer.availableBlocks = 4
+  model.apply(answer, to: step, sent: 30 * millisecond, received: 30 * millisecond)
+  #expect(model.failure == "a decode was refused: sequence 1 is unknown")
+  #expect(model.metrics.errors == 1)
+  #expect(model.metrics.invariantsBroken == 0)
+}
+
 @Test("a random load always ends with every request done and every block back", arguments: 1...20)
 func randomLoads(seed: UInt64) {
   var random = RandomStream(seed: seed)

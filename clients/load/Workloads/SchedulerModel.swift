@@ -297,11 +297,10 @@ package struct SchedulerModel {
         preempted(request)
       } else if isRefused {
         // Alone and still too large: it cannot be finished in this pool.
-        let isNever = result.decodeFirstRefused.isNever
-        if !isNever {
-          metrics.error("a decode was refused: \(Self.text(result.decodeFirstRefused))")
-        }
-        end(request, isNever ? .neverFit : .failed)
+        let refused = result.decodeFirstRefused
+        // What runs here does not run there: a server that began anew, or that forgot.
+        if !refused.isNever, failure == nil { fail("a decode was refused", refused) }
+        end(request, refused.isNever ? .neverFit : .failed)
       } else {
         filledSlots += 1
         grown(request)
