@@ -11,8 +11,8 @@ import pytest
 from quire_client import Client, q
 from running_server import RunningServer
 
-EXAMPLE = os.path.join(
-    os.path.dirname(os.path.abspath(__file__)), "../../clients/examples/python/scheduler.py")
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+EXAMPLE = os.path.join(ROOT, "clients/examples/python/scheduler.py")
 
 
 @pytest.mark.parametrize("blocks, preempts", [(4096, False), (256, True)])
@@ -37,3 +37,16 @@ def test_all_requests_finish_and_no_block_stays_held(tmp_path, blocks, preempts)
             assert stats.running_sequences + stats.waiting_sequences == 0
             assert not [r for r in stats.refusals if r.reason != q.REFUSAL_REASON_LATER
                         and r.reason != q.REFUSAL_REASON_NOT_ATTEMPTED]
+
+
+def test_the_python_of_the_readme_runs_as_it_stands(tmp_path):
+    with open(os.path.join(ROOT, "README.md")) as readme:
+        snippets = re.findall(r"^```python\n(.*?)^```", readme.read(), re.M | re.S)
+    assert len(snippets) == 1 and '"127.0.0.1:8765"' in snippets[0]
+    with RunningServer(tmp_path) as server:
+        ended = subprocess.run(
+            [sys.executable, "-B", "-c", snippets[0].replace("127.0.0.1:8765", server.tcp)],
+            env=os.environ | {"PYTHONPATH": os.environ["STUBS"]},
+            capture_output=True, text=True, timeout=60)
+        # Nothing runs yet; 80 tokens are five blocks, from the first.
+        assert (ended.returncode, ended.stdout) == (0, "[1, 2, 3, 4, 5]\n"), ended.stderr
