@@ -3,10 +3,10 @@ import KVBlocks
 
 /// What the domain costs in this process: `swift run -c release BlockPoolBenchmark`.
 ///
-/// Prints nanoseconds of processor time per pair of allocate(n) and free(n), as the median of several repeats, for the
-/// pool alone, for whole commands, and for a naive pool measured in the same run; then microseconds
-/// per decode step of 256 sequences. The queue is either fresh (ascending ids) or shuffled (every
-/// block was freed in random order before).
+/// Prints nanoseconds of processor time per pair of allocate(n) and free(n), as the median of several
+/// repeats, for the pool alone, for whole commands, and for a naive pool measured in the same run;
+/// then microseconds per decode step of 256 sequences. The queue is either fresh (ascending ids) or
+/// shuffled (every block was freed in random order before).
 @main
 enum BlockPoolBenchmark {
   static let blocks: UInt32 = 65_536
