@@ -91,5 +91,7 @@ let package = Package(
       "QuireLoadTests",
       ["quire-load", "quired", "Workloads", "BlockMessages", "BlockService", "GRPCWire"]),
     program("BlockPoolBenchmark", ["KVBlocks"], path: "Tests/Benchmarks/BlockPoolBenchmark"),
+    program(
+      "BlockHashBenchmark", ["BlockHashing"], path: "Tests/Benchmarks/BlockHashBenchmark"),
   ]
 )

@@ -5,4 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 swift build -c release --product BlockPoolBenchmark 2>&1 | tail -n 1
 .build/release/BlockPoolBenchmark
+swift build -c release --product BlockHashBenchmark 2>&1 | tail -n 1
+.build/release/BlockHashBenchmark
 python3 Tests/Benchmarks/unary_allocate.py
