@@ -298,23 +298,30 @@ func shortAnswer() {
 
 @Test("a pool that no longer knows what runs ends the run as a server's error, not as a leak")
 func forgotten() {
-  var model = model(plan([(0, 16, 3), (0, 16, 3)]), blocks: 4, blockSize: 16)
+  var model = model(plan([(0, 16, 3), (0, 16, 3), (30, 16, 3)]), blocks: 4, blockSize: 16)
   var pool = FakePool(blocks: 4, blockSize: 16)
   var step = StepPlan()
   model.planStep(&step)
   let result = pool.answer(step)
   model.apply(result, to: step, sent: 0, received: 0)
   model.planStep(&step)
-  #expect(line(step) == "decode 1,2")
+  #expect(line(step) == "decode 1,2 +3(16) admit 3")
   // The server was replaced between two steps.
   var answer = StepResult()
   answer.decodeRefusedIndexes = [0, 1]
   answer.decodeFirstRefused = Refused(reason: 8, detail: "sequence 1 is unknown")
-  answer.availableBlocks = 4
+  answer.additions = [.no]
+  answer.admissions = [.init(newBlocks: 1)]
+  answer.admissionBlocks = [1]  // The first one of a new pool, and 1's in the old.
+  answer.availableBlocks = 3
   model.apply(answer, to: step, sent: 30 * millisecond, received: 30 * millisecond)
   #expect(model.failure == "a decode was refused: sequence 1 is unknown")
   #expect(model.metrics.errors == 1)
   #expect(model.metrics.invariantsBroken == 0)
+  // Whatever the pool may hold is still asked back.
+  model.cancel(at: 30 * millisecond)
+  model.planStep(&step)
+  #expect(Set(step.freed) == [1, 2, 3])
 }
 
 @Test("a random load always ends with every request done and every block back", arguments: 1...20)

@@ -207,8 +207,11 @@ package struct SchedulerModel {
       return fail("the decode was refused", result.decodeRefused)
     }
     applyDecode(result, step)
-    applyAdditions(result, step)
-    applyAdmissions(result, step, received)
+    // Of a pool that no longer knows what runs, the rest of the answer says nothing.
+    if failure == nil {
+      applyAdditions(result, step)
+      applyAdmissions(result, step, received)
+    }
     // Latest victim first, so that whoever was admitted first is back at the head of the line.
     for request in retained.reversed() { waiting.prepend(request) }
 
