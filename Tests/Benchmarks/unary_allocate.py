@@ -124,7 +124,8 @@ def profile_calls(body_file, work):
           f"(callgrind, user space)")
     for name in sorted(set(heap_a) | set(heap_b)):
         per_call = (heap_b.get(name, 0) - heap_a.get(name, 0)) / calls
-        print(f"  {name:22} {per_call:8.3f}     calls per call")
+        print(f"  {name:22} {per_call:8.3f}     calls per call; {heap_a.get(name, 0)} before and in the first "
+              f"{calls_a}")
 
 
 def main():
