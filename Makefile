@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .PHONY: help deps build test unit e2e soak check-all demo bench lint generate clean
 
 help: ## Shows this list.
-	@sed -nE 's/^([a-z0-9-]+):[^#]*## (.*)/  make \1|\2/p' Makefile | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 deps: ## Installs the Debian packages that are missing; checks the Swift toolchain.
 	@.ci/deps
@@ -34,7 +34,7 @@ e2e: ## Stock grpcio drives the built server.
 soak: deps ## Ten million random commands, model against implementation.
 	QUIRE_MODEL_COMMANDS=10000000 swift test -c release --disable-xctest --filter KVBlocksTests
 
-check-all: test soak ## All that is too slow for `make test` too: real traces, ten million commands.
+check-all: test soak build ## All that is too slow for `make test` too: real traces, ten million commands.
 	Tests/EndToEnd/traces.sh
 
 demo: build ## Server on loopback, a small trace replayed into it, a report.
