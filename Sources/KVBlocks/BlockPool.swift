@@ -16,6 +16,8 @@ package final class BlockPool {
   /// Raw references beyond the one that a record can name: (block, session slot) -> count.
   let sharedHolds: WideMap
   var counters: BlockCounters
+  /// What the blocks hold; nil in a pool that caches nothing.
+  let index: PrefixIndex?
   let undo: UndoLog
 
   /// References to one block that raw holders may take; sequences stay far below the rest of 2^32.
@@ -24,19 +26,25 @@ package final class BlockPool {
   /// time.
   package static let maximumPins: UInt16 = 1_024
 
-  /// Memory of a block's record.
+  /// Memory of a block's record; `memoryPerBlock` has the rest.
   package static let bytesPerBlock = MemoryLayout<BlockRecord>.stride
 
-  package convenience init(capacity: UInt32) {
-    self.init(capacity: capacity, undo: UndoLog())
+  /// `hashBytes` is 32 or 16 where the pool caches prefixes, and 0 where it does not.
+  package convenience init(capacity: UInt32, hashBytes: Int = 0) {
+    self.init(capacity: capacity, hashBytes: hashBytes, secret: MapSecret(), undo: UndoLog())
   }
 
-  init(capacity: UInt32, undo: UndoLog) {
+  init(capacity: UInt32, hashBytes: Int, secret: MapSecret, undo: UndoLog) {
     self.capacity = capacity
     self.undo = undo
     sharedHolds = WideMap(.holds, undo: undo)
     counters = BlockCounters(free: capacity)
     records = .allocate(capacity: Int(capacity) + 1)
+    index =
+      hashBytes == 0
+      ? nil
+      : PrefixIndex(
+        capacity: capacity, hashBytes: hashBytes, records: records, secret: secret, undo: undo)
     makeAllFree()
   }
 
@@ -45,6 +53,7 @@ package final class BlockPool {
   /// As created: everything free, the queue in the order of the ids.
   func makeAllFree() {
     sharedHolds.removeAll()
+    index?.removeAll()
     counters = BlockCounters(free: capacity)
     for id in 0...capacity {
       var record = BlockRecord()
@@ -85,7 +94,7 @@ package final class BlockPool {
     for i in 0..<Int(count) {
       let record = records + Int(id)
       assert(record.pointee.refCount == 0 && record.pointee.pins == 0, "a used block was queued")
-      if record.pointee.hashSlot != 0 { evict(id) }
+      if record.pointee.twin != 0 { evict(id) }
       let next = record.pointee.next
       record.pointee.refCount = 1
       record.pointee.previous = 0
@@ -115,12 +124,12 @@ package final class BlockPool {
     }
   }
 
-  /// Takes the hash off a block that is about to be handed out.
+  /// Takes the content off a block that is about to be handed out: the only way in which a pool
+  /// evicts by itself.
   @inline(never)
   private func evict(_ id: BlockID) {
-    records[Int(id)].hashSlot = 0
-    counters.cached -= 1
-    counters.free += 1
+    forget(id)
+    counters.evictions += 1
   }
 
   // MARK: Giving back
@@ -146,7 +155,7 @@ package final class BlockPool {
       let id = place.pointee
       place += stride
       let record = records + Int(id)
-      if record.pointee.refCount == 1 && record.pointee.pins == 0 && record.pointee.hashSlot == 0 {
+      if record.pointee.refCount == 1 && record.pointee.pins == 0 && record.pointee.twin == 0 {
         record.pointee.refCount = 0
         record.pointee.holder = .none
         record.pointee.previous = last
@@ -188,7 +197,7 @@ package final class BlockPool {
       // A block named twice has no holder any more the second time.
       guard
         id &- 1 < capacity && record.pointee.holder == holder && record.pointee.pins == 0
-          && record.pointee.hashSlot == 0
+          && record.pointee.twin == 0
       else { break }
       record.pointee.refCount = 0
       record.pointee.holder = .none
@@ -322,7 +331,7 @@ package final class BlockPool {
     record.pointee.pins -= 1
     if record.pointee.pins > 0 || record.pointee.refCount > 0 { return }
     unpinning.freed += 1
-    if record.pointee.hashSlot != 0 {
+    if record.pointee.twin != 0 {
       appendToTail(id, &unpinning.others)
       return
     }
@@ -423,7 +432,7 @@ package final class BlockPool {
 
   func state(of record: BlockRecord) -> BlockState {
     switch record.refCount {
-    case 0: record.pins > 0 ? .pinned : record.hashSlot != 0 ? .cached : .free
+    case 0: record.pins > 0 ? .pinned : record.twin != 0 ? .cached : .free
     case 1: .active
     default: .shared
     }
@@ -463,6 +472,8 @@ struct BlockCounters: Equatable, BitwiseCopyable {
   var freedBlocks: UInt64 = 0
   /// References given back, ever (a copy on write moves one and gives none back).
   var releasedReferences: UInt64 = 0
+  /// Cached blocks handed out anew, ever.
+  var evictions: UInt64 = 0
 }
 
 // MARK: - The pool alone, as a scheduler in this process would use it

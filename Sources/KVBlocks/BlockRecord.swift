@@ -9,8 +9,9 @@ struct BlockRecord: BitwiseCopyable {
   var previous: UInt32 = 0
   var next: UInt32 = 0
   var holder = Holder.none
-  /// Where the block's hash is kept; 0 = it has none. Prefix caching fills it in.
-  var hashSlot: UInt32 = 0
+  /// The next block with the same content, itself where there is no other; 0 = the block has no
+  /// content that could be hit. `PrefixIndex` keeps it.
+  var twin: UInt32 = 0
   /// Low 32 bits of the revision that handed the block out.
   var generation: UInt32 = 0
   /// Ends of copies under way.
@@ -25,13 +26,13 @@ struct BlockRecord: BitwiseCopyable {
 ///
 /// The common case, one holder, needs nothing else. From the second hold on the record says
 /// `shared`: block tables and the table of raw holds know the rest.
-struct Holder: Equatable, BitwiseCopyable {
+package struct Holder: Equatable, BitwiseCopyable {
   let bits: UInt32
 
   static let none = Holder(bits: 0)
   static let shared = Holder(bits: 3 << 30)
   /// Raw, by the session in this slot.
-  static func raw(_ session: UInt32) -> Holder { Holder(bits: 1 << 30 | session) }
+  package static func raw(_ session: UInt32) -> Holder { Holder(bits: 1 << 30 | session) }
   /// The table of the sequence in this slot.
   static func sequence(_ slot: UInt32) -> Holder { Holder(bits: 2 << 30 | slot) }
 

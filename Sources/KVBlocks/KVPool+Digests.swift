@@ -16,6 +16,7 @@ extension KVPool {
     digest.add(
       configuration.blocks, configuration.blockSize, UInt32(configuration.copyAck.rawValue))
     addBlocks(to: &digest)
+    if let index = blocks.index { addContents(of: index, to: &digest) }
     addSessions(to: &digest)
     addSequences(to: &digest)
     addCopies(to: &digest)
@@ -28,7 +29,7 @@ extension KVPool {
       let record = blocks.records[id]
       digest.add(record.refCount, record.previous, record.next, record.holder.bits)
       digest.add(
-        record.hashSlot, record.generation,
+        record.twin, record.generation,
         UInt32(record.pins) << 16 | UInt32(record.sizeClass) << 8 | UInt32(record.group),
         record.lastTouch)
     }
@@ -39,6 +40,16 @@ extension KVPool {
       holds &+= one.value
     }
     digest.add(holds, UInt64(blocks.sharedHolds.count))
+  }
+
+  private func addContents(of index: PrefixIndex, to digest: inout Digest) {
+    digest.add(UInt32(configuration.hashBytes), configuration.eagle ? 1 : 0)
+    digest.add(configuration.watermark.bitPattern, UInt64(configuration.maxModelTokens))
+    for id in 1...blocks.capacity where blocks.records[Int(id)].twin != 0 {
+      digest.add(index.hash(of: id))
+      // The links of a ring do not tell where it begins.
+      digest.add(id, index.isFirst(id) ? 1 : 0)
+    }
   }
 
   private func addSessions(to digest: inout Digest) {

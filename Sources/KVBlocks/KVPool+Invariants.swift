@@ -12,6 +12,7 @@ extension KVPool {
       ?? checkCopies(expected)
       ?? checkBlocks(expected)
       ?? checkSessions()
+      ?? blocks.index?.check()
   }
 
   /// What the rest of the pool implies about a block.

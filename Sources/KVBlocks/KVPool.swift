@@ -67,7 +67,10 @@ package final class KVPool {
   ) {
     self.configuration = configuration
     revision = other.map { $0.revision + 1 } ?? 0
-    blocks = BlockPool(capacity: configuration.blocks, undo: undo)
+    blocks = BlockPool(
+      capacity: configuration.blocks,
+      hashBytes: configuration.cachesPrefixes ? configuration.hashBytes : 0, secret: secret,
+      undo: undo)
     sequences = SequenceTable(undo: undo, secret: secret)
     sessions = SessionTable(undo: undo, spentCopyIDs: other?.sessions.lastCopyID ?? 0)
     copies = CopyTable(sessions: sessions, undo: undo)

@@ -5,17 +5,40 @@ package struct PoolConfiguration: Equatable {
   /// Tokens per block, 1 ... `maximumBlockSize`.
   package var blockSize: UInt32
   package var copyAck: CopyAck
+  /// Blocks keep their content when they are given back, to be hit by later sequences.
+  package var cachesPrefixes: Bool
+  /// Bytes of one block hash, 32 or 16.
+  package var hashBytes: Int
+  /// A lookup drops the last block it matched, as vLLM does for EAGLE.
+  package var eagle: Bool
+  /// Share of the pool, 0 ..< 1, that admissions leave alone while anything runs.
+  package var watermark: Double
+  /// Most tokens of a sequence, and most slots that it is ever given; 0 = no limit.
+  package var maxModelTokens: UInt32
 
   package static let maximumBlocks: UInt32 = 1 << 28
   package static let maximumBlockSize: UInt32 = 1 << 16
 
-  package init(blocks: UInt32, blockSize: UInt32, copyAck: CopyAck = .nextStep) {
+  package init(
+    blocks: UInt32, blockSize: UInt32, copyAck: CopyAck = .nextStep, cachesPrefixes: Bool = false,
+    hashBytes: Int = 32, eagle: Bool = false, watermark: Double = 0, maxModelTokens: UInt32 = 0
+  ) {
     precondition(blocks >= 1 && blocks <= Self.maximumBlocks, "blocks out of range")
     precondition(blockSize >= 1 && blockSize <= Self.maximumBlockSize, "block size out of range")
+    precondition(hashBytes == 32 || hashBytes == 16, "a hash has 32 or 16 bytes")
+    precondition(watermark >= 0 && watermark < 1, "watermark out of range")
     self.blocks = blocks
     self.blockSize = blockSize
     self.copyAck = copyAck
+    self.cachesPrefixes = cachesPrefixes
+    self.hashBytes = hashBytes
+    self.eagle = eagle
+    self.watermark = watermark
+    self.maxModelTokens = maxModelTokens
   }
+
+  /// The watermark in blocks, as vLLM counts it: of N + 1, with the null block, and rounded down.
+  package var watermarkBlocks: UInt32 { UInt32(watermark * Double(blocks + 1)) }
 }
 
 /// When an ordered copy counts as done.

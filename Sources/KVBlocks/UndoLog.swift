@@ -32,6 +32,15 @@ final class UndoLog {
     var b: UInt32
     var value: UInt32
   }
+  struct SavedContent: BitwiseCopyable {
+    var block: BlockID
+    /// Of a removal: the block behind it in its ring, itself where it was alone.
+    var next: BlockID
+    var group: UInt8
+    var isInsertion: Bool
+    var wasFirst: Bool
+    var hash: BlockHash
+  }
   /// Memory that one of the two outcomes has no more use for.
   struct SavedMemory: BitwiseCopyable {
     var memory: UnsafeMutableRawPointer
@@ -39,6 +48,7 @@ final class UndoLog {
   }
 
   var blocks = FlatList<SavedBlock>()
+  var contents = FlatList<SavedContent>(minimumCapacity: 1)
   var slots = FlatList<SavedSlot>()
   var tableEntries = FlatList<SavedTableEntry>()
   var sessions = FlatList<SavedSession>()
@@ -58,6 +68,7 @@ final class UndoLog {
   func clear(keepingNew: Bool) {
     for saved in memory.elements where saved.isNew != keepingNew { saved.memory.deallocate() }
     blocks.removeAll()
+    contents.removeAll()
     slots.removeAll()
     tableEntries.removeAll()
     sessions.removeAll()

@@ -1,0 +1,99 @@
+/// Blocks and what they hold: the prefix cache's view of a pool.
+extension BlockPool {
+  /// The first block that was given this content and still has it; 0 = none. A lookup alone neither
+  /// takes the block nor moves it in the queue.
+  package func first(_ hash: BlockHash, group: UInt8 = 0) -> BlockID {
+    index?.first(hash, group: group) ?? 0
+  }
+
+  /// The content of a block; nil = it has none that could be hit.
+  package func content(_ id: BlockID) -> BlockHash? {
+    guard let index, records[Int(id)].twin != 0 else { return nil }
+    return index.hash(of: id)
+  }
+
+  /// Blocks with the content of `id`, from the first to be hit; empty where it has none.
+  package func twins(of id: BlockID) -> [BlockID] {
+    guard let hash = content(id) else { return [] }
+    var ids: [BlockID] = []
+    var next = first(hash, group: records[Int(id)].group)
+    repeat {
+      ids.append(next)
+      next = records[Int(next)].twin
+    } while next != ids[0]
+    return ids
+  }
+
+  /// In the queue: taking it as a hit leaves one block less for others.
+  @inline(__always)
+  func isEvictable(_ id: BlockID) -> Bool {
+    records[Int(id)].refCount == 0 && records[Int(id)].pins == 0
+  }
+
+  /// One reference to a block that was hit, vLLM's `touch`: out of the middle of the queue if nobody
+  /// holds it. What leaves the queue is handed out, so its generation is new.
+  package func touch(_ id: BlockID, for holder: Holder, generation: UInt32) {
+    let record = records + Int(id)
+    precondition(record.pointee.twin != 0, "hit a block without content")
+    if record.pointee.refCount > 0 {
+      addReference(id, touch: generation)
+      if holder.isRaw { addRawHold(id, by: holder.slot) }
+      return
+    }
+    save(id)
+    if record.pointee.pins > 0 {
+      counters.pinned -= 1
+    } else {
+      unlink(id)
+      counters.cached -= 1
+      counters.allocatedBlocks += 1
+    }
+    counters.active += 1
+    counters.highWatermark = max(counters.highWatermark, capacity - available)
+    record.pointee.refCount = 1
+    record.pointee.holder = holder
+    record.pointee.generation = generation
+    record.pointee.lastTouch = generation
+  }
+
+  /// Takes a block out of the queue, wherever it is. The caller has saved it.
+  private func unlink(_ id: BlockID) {
+    let record = records + Int(id)
+    save(record.pointee.previous)
+    save(record.pointee.next)
+    records[Int(record.pointee.previous)].next = record.pointee.next
+    records[Int(record.pointee.next)].previous = record.pointee.previous
+    record.pointee.previous = 0
+    record.pointee.next = 0
+  }
+
+  /// A held block now has this content and can be hit. Returns false, and nothing changed, where it
+  /// has some already.
+  @discardableResult
+  package func cache(_ id: BlockID, _ hash: BlockHash, group: UInt8 = 0) -> Bool {
+    guard let index else { preconditionFailure("cached a block of a pool without a cache") }
+    precondition(records[Int(id)].refCount > 0, "cached a block that nobody holds")
+    if records[Int(id)].twin != 0 { return false }
+    index.insert(id, hash, group: group)
+    return true
+  }
+
+  /// A block loses its content: it keeps its references and its place in the queue. Returns false,
+  /// and nothing changed, where it has none.
+  @discardableResult
+  package func forget(_ id: BlockID) -> Bool {
+    guard let index, records[Int(id)].twin != 0 else { return false }
+    index.remove(id)
+    if isEvictable(id) {
+      counters.cached -= 1
+      counters.free += 1
+    }
+    return true
+  }
+
+  /// Bytes for each block: the record, its hash and its share of the index.
+  package var memoryPerBlock: Double {
+    let all = (Int(capacity) + 1) * Self.bytesPerBlock + (index?.memory ?? 0)
+    return Double(all) / Double(capacity)
+  }
+}

@@ -1,0 +1,237 @@
+/// Which blocks hold which content: from a hash and a group to the blocks that have it.
+///
+/// Owns the cold column of the blocks' hashes, an open-addressing table from content to the first
+/// block that has it, and the ring of the blocks with the same content in the order in which they
+/// were cached. Content may be there twice (vLLM does not merge it): the first survivor answers.
+/// Never looks at references or at the queue, never decides what is cached or forgotten.
+///
+/// A record's `twin` is the next block of its ring, itself where there is no other. The table has a
+/// fixed size, at most 3/4 full, and 8 bytes an entry; its order is no part of a pool's state.
+final class PrefixIndex {
+  let hashBytes: Int
+  /// Different contents that can be hit.
+  private(set) var contents = 0
+  private let capacity: Int
+  private let records: UnsafeMutablePointer<BlockRecord>
+  private let wordsPerHash: Int
+  private let hashes: UnsafeMutablePointer<UInt64>
+  /// The block before each in its ring; of the first one it is the last.
+  private let previous: UnsafeMutablePointer<BlockID>
+  private let entries: UnsafeMutablePointer<Entry>
+  private let mask: Int
+  private let secret: MapSecret
+  private let undo: UndoLog
+
+  private struct Entry: BitwiseCopyable {
+    var tag: UInt32 = 0
+    /// 0 = empty.
+    var first: BlockID = 0
+  }
+
+  /// `records` outlive the index.
+  init(
+    capacity: UInt32, hashBytes: Int, records: UnsafeMutablePointer<BlockRecord>,
+    secret: MapSecret, undo: UndoLog
+  ) {
+    self.secret = secret
+    precondition(hashBytes == 32 || hashBytes == 16, "a hash has 32 or 16 bytes")
+    self.capacity = Int(capacity)
+    self.hashBytes = hashBytes
+    self.records = records
+    self.undo = undo
+    wordsPerHash = hashBytes / 8
+    var size = 16
+    while size * 3 < Int(capacity) * 4 { size *= 2 }
+    mask = size - 1
+    hashes = .allocate(capacity: (Int(capacity) + 1) * wordsPerHash)
+    hashes.initialize(repeating: 0, count: (Int(capacity) + 1) * wordsPerHash)
+    previous = .allocate(capacity: Int(capacity) + 1)
+    previous.initialize(repeating: 0, count: Int(capacity) + 1)
+    entries = .allocate(capacity: size)
+    entries.initialize(repeating: Entry(), count: size)
+  }
+
+  deinit {
+    hashes.deallocate()
+    previous.deallocate()
+    entries.deallocate()
+  }
+
+  /// Bytes of the column, the rings and the table.
+  var memory: Int {
+    (capacity + 1) * (hashBytes + MemoryLayout<BlockID>.stride)
+      + (mask + 1) * MemoryLayout<Entry>.stride
+  }
+
+  // MARK: Finding
+
+  /// The first block that was given this content and still has it; 0 = none. Changes nothing.
+  func first(_ hash: BlockHash, group: UInt8) -> BlockID { entries[place(hash, group)].first }
+
+  /// The content of a block that has some.
+  @inline(__always)
+  func hash(of id: BlockID) -> BlockHash {
+    let words = hashes + Int(id) * wordsPerHash
+    return wordsPerHash == 2
+      ? BlockHash(words[0], words[1]) : BlockHash(words[0], words[1], words[2], words[3])
+  }
+
+  func isFirst(_ id: BlockID) -> Bool { first(hash(of: id), group: records[Int(id)].group) == id }
+
+  func before(_ id: BlockID) -> BlockID { previous[Int(id)] }
+
+  /// The entry of the content, or the empty one where it would go.
+  private func place(_ hash: BlockHash, _ group: UInt8) -> Int {
+    let tag = hash.tag(group, secret)
+    var i = Int(tag) & mask
+    while entries[i].first != 0 {
+      let first = entries[i].first
+      if entries[i].tag == tag && self.hash(of: first) == hash
+        && records[Int(first)].group == group
+      {
+        return i
+      }
+      i = (i + 1) & mask
+    }
+    return i
+  }
+
+  // MARK: Changing
+
+  /// The block now has this content, behind those that have it already.
+  func insert(_ id: BlockID, _ hash: BlockHash, group: UInt8) {
+    precondition(records[Int(id)].twin == 0, "cached a block that has content")
+    if undo.isRecording {
+      undo.contents.append(
+        .init(block: id, next: 0, group: group, isInsertion: true, wasFirst: false, hash: hash))
+    }
+    save(id)
+    write(hash, to: id)
+    records[Int(id)].group = group
+    let place = place(hash, group)
+    let first = entries[place].first
+    if first == 0 {
+      entries[place] = Entry(tag: hash.tag(group, secret), first: id)
+      records[Int(id)].twin = id
+      previous[Int(id)] = id
+      contents += 1
+    } else {
+      link(id, before: first)
+    }
+  }
+
+  /// The block has no content any more.
+  func remove(_ id: BlockID) {
+    let next = records[Int(id)].twin
+    precondition(next != 0, "forgot the content of a block that has none")
+    let hash = hash(of: id)
+    let group = records[Int(id)].group
+    let place = place(hash, group)
+    let isFirst = entries[place].first == id
+    if undo.isRecording {
+      undo.contents.append(
+        .init(
+          block: id, next: next, group: group, isInsertion: false, wasFirst: isFirst, hash: hash))
+    }
+    save(id)
+    records[Int(id)].twin = 0
+    if next == id {
+      removeEntry(at: place)
+      contents -= 1
+      return
+    }
+    let last = previous[Int(id)]
+    save(last)
+    records[Int(last)].twin = next
+    previous[Int(next)] = last
+    if isFirst { entries[place].first = next }
+  }
+
+  /// Forgets all content; the caller has cleared the records.
+  func removeAll() {
+    for i in 0...mask { entries[i].first = 0 }
+    contents = 0
+  }
+
+  /// Takes back an insertion or a removal, newest first and before the records are restored.
+  func undo(_ saved: UndoLog.SavedContent) {
+    if saved.isInsertion { return remove(saved.block) }
+    if saved.next == saved.block { return insert(saved.block, saved.hash, group: saved.group) }
+    write(saved.hash, to: saved.block)
+    link(saved.block, before: saved.next)
+    if saved.wasFirst { entries[place(saved.hash, saved.group)].first = saved.block }
+  }
+
+  private func link(_ id: BlockID, before next: BlockID) {
+    let last = previous[Int(next)]
+    save(last)
+    records[Int(last)].twin = id
+    previous[Int(id)] = last
+    records[Int(id)].twin = next
+    previous[Int(next)] = id
+  }
+
+  private func write(_ hash: BlockHash, to id: BlockID) {
+    let words = hashes + Int(id) * wordsPerHash
+    words[0] = hash.words.0
+    words[1] = hash.words.1
+    if wordsPerHash == 2 { return }
+    words[2] = hash.words.2
+    words[3] = hash.words.3
+  }
+
+  private func save(_ id: BlockID) {
+    if undo.isRecording { undo.blocks.append(.init(id: id, record: records[Int(id)])) }
+  }
+
+  /// Deletion by shifting back, as in `WideMap`; the tag says where an entry belongs.
+  private func removeEntry(at index: Int) {
+    var hole = index
+    var i = index
+    while true {
+      i = (i + 1) & mask
+      if entries[i].first == 0 { break }
+      let distanceFromHome = (i - Int(entries[i].tag) & mask) & mask
+      if distanceFromHome < (i - hole) & mask { continue }
+      entries[hole] = entries[i]
+      hole = i
+    }
+    entries[hole].first = 0
+  }
+
+  // MARK: Checking
+
+  /// What is wrong with the index; nil when nothing is. O(blocks + entries).
+  func check() -> String? {
+    var met = 0
+    for i in 0...mask where entries[i].first != 0 {
+      met += 1
+      let first = entries[i].first
+      let content = hash(of: first)
+      let group = records[Int(first)].group
+      if place(content, group) != i { return "the index does not find the content of \(first)" }
+      var id = first
+      repeat {
+        let next = records[Int(id)].twin
+        if next == 0 { return "block \(id) is in a ring and has no content" }
+        if previous[Int(next)] != id { return "the ring of block \(id) is linked wrongly" }
+        if hash(of: id) != content || records[Int(id)].group != group {
+          return "block \(id) is in the ring of other content"
+        }
+        id = next
+      } while id != first
+    }
+    if met != contents { return "the contents are counted wrongly" }
+    var inRings = 0
+    for i in 0...mask where entries[i].first != 0 {
+      var id = entries[i].first
+      repeat {
+        inRings += 1
+        id = records[Int(id)].twin
+      } while id != entries[i].first
+    }
+    var cached = 0
+    for id in 1...capacity where records[id].twin != 0 { cached += 1 }
+    return inRings == cached ? nil : "a block with content is in no ring"
+  }
+}
