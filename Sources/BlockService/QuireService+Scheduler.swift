@@ -186,6 +186,8 @@ extension QuireService {
       return .add
     case .allocate, .freeBlocks, .forkBlocks, .copyOnWrite, .acknowledgeCopies:
       preconditionFailure("raw blocks are packed by packReply")
+    case .commit, .acquire, .cacheBlocks, .evictBlocks, .resetPrefixCache:
+      preconditionFailure("no request is read as one of these yet")
     }
   }
 

@@ -94,6 +94,10 @@ enum RefusalText {
       return "names sequence \(refusal.sequence) twice, again at index \(limit)"
     case .sequenceIDs, .childIDs, .victimOrder: return "must name at least one sequence"
     case .sequenceID: return "must be the same as add.sequence_id"
+    case .blockHashes: return "must have \(limit) bytes"
+    case .hashCounts where refusal.sequence != 0:
+      return "must be 0 or \(limit) for sequence \(refusal.sequence)"
+    case .hashCounts: return "must be empty or one for each of \(limit) sequences"
     case .tokenCount where limit == 1: return "must be at least 1"
     case .tokenCount: return "takes the sequence past the limit of \(limit) tokens"
     case .ifRevision, .maxTokensNow, .none: return "is out of its limits (\(limit))"
@@ -137,6 +141,11 @@ enum RefusalText {
     case .preempt: "preempt"
     case .freeSequences: "free_sequences"
     case .decode: "decode"
+    case .commit: "commit"
+    case .acquire: "acquire"
+    case .cacheBlocks: "cache_blocks"
+    case .evictBlocks: "evict_blocks"
+    case .resetPrefixCache: "reset_prefix_cache"
     }
   }
 
@@ -164,6 +173,8 @@ enum RefusalText {
     case .ifRevision: "if_revision"
     case .acknowledgedCopyID: "acked_copy_id"
     case .maxTokensNow: "max_tokens_now"
+    case .blockHashes: "block_hashes"
+    case .hashCounts: "hash_counts"
     }
   }
 

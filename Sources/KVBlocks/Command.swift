@@ -93,12 +93,32 @@ package struct Operation {
     case add(AddSequence)
     case admit(Admit)
     case extend(Extend)
-    case append(SequenceID, tokens: UInt32)
+    /// Tokens, and the hashes of the blocks that are full with them: all whose hash is not known
+    /// yet, or none. The same holds wherever hashes come with tokens.
+    case append(
+      SequenceID, tokens: UInt32,
+      blockHashes: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0))
+    /// The KV of the first so many tokens is written (0 = of all that were scheduled): their full
+    /// blocks become hit-able.
+    case commit(SequenceID, tokens: UInt32)
     case fork(parent: SequenceID, children: UnsafeBufferPointer<SequenceID>)
     case rewind(Rewind)
     case preempt(UnsafeBufferPointer<SequenceID>)
     case freeSequences(UnsafeBufferPointer<SequenceID>, ignoresMissing: Bool)
     case decode(Decode)
+
+    // The prefix cache by hashes, for schedulers that keep their own tables.
+
+    /// One more reference to each block of the longest cached prefix, then `count` new blocks, all
+    /// or nothing.
+    case acquire(blockHashes: UnsafeBufferPointer<UInt8>, count: UInt32)
+    /// These held, full blocks now have this content; one hash a block.
+    case cacheBlocks(UnsafeBufferPointer<BlockID>, blockHashes: UnsafeBufferPointer<UInt8>)
+    /// Forgets the content of these blocks, whoever holds them; they keep their references and
+    /// their place in the queue.
+    case evictBlocks(UnsafeBufferPointer<BlockID>)
+    /// Forgets all content; refused with `.wrongState` while any block is held.
+    case resetPrefixCache
   }
 }
 
@@ -112,11 +132,19 @@ package struct AddSequence {
   package var expectedTokens: UInt32
   /// UTF-8, copied.
   package var label: UnsafeBufferPointer<UInt8>
+  /// The hashes of its full blocks, in order, or none at all; copied.
+  package var blockHashes: UnsafeBufferPointer<UInt8>
+  /// Hits nothing, but is cached for others.
+  package var skipsPrefixLookup: Bool
 
   package init(
     sequence: SequenceID, tokens: UInt32, priority: Int32 = 0, expectedTokens: UInt32 = 0,
-    label: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0)
+    label: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
+    blockHashes: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
+    skipsPrefixLookup: Bool = false
   ) {
+    self.blockHashes = blockHashes
+    self.skipsPrefixLookup = skipsPrefixLookup
     self.sequence = sequence
     self.tokens = tokens
     self.priority = priority
@@ -132,19 +160,31 @@ package struct Admit {
   /// Add and admit in one: a refusal leaves no trace unless `keepsOnRefusal`.
   package var add: AddSequence?
   package var keepsOnRefusal: Bool
-  /// Slots for at most this many tokens now (chunked prefill); 0 = all.
+  /// Slots for at most this many uncached tokens now (chunked prefill); 0 = all.
   package var maxTokensNow: UInt32
   package var lookaheadTokens: UInt32
   /// False: refused unless the whole sequence fits now (vLLM's default gate).
   package var allowsPartialFit: Bool
   /// Blocks that must stay available beside this admission.
   package var reservedBlocks: UInt32
+  /// Full blocks are not hit-able until they are committed, or until an operation that does not
+  /// delay schedules the sequence. False: at once, as vLLM does.
+  package var delaysCommit: Bool
+  /// The caller says that nothing runs.
+  package var ignoresWatermark: Bool
+  /// Tokens behind the hits whose KV comes from elsewhere: they get slots and are not scheduled.
+  /// At most as many as the sequence has.
+  package var externalComputedTokens: UInt32
 
   package init(
     sequence: SequenceID, add: AddSequence? = nil, keepsOnRefusal: Bool = false,
     maxTokensNow: UInt32 = 0, lookaheadTokens: UInt32 = 0, allowsPartialFit: Bool = false,
-    reservedBlocks: UInt32 = 0
+    reservedBlocks: UInt32 = 0, delaysCommit: Bool = false, ignoresWatermark: Bool = false,
+    externalComputedTokens: UInt32 = 0
   ) {
+    self.delaysCommit = delaysCommit
+    self.ignoresWatermark = ignoresWatermark
+    self.externalComputedTokens = externalComputedTokens
     self.sequence = sequence
     self.add = add
     self.keepsOnRefusal = keepsOnRefusal
@@ -164,11 +204,18 @@ package struct Extend {
   package var maxTokensNow: UInt32
   package var lookaheadTokens: UInt32
   package var reservedBlocks: UInt32
+  /// Of the blocks that are full with the appended tokens.
+  package var blockHashes: UnsafeBufferPointer<UInt8>
+  package var delaysCommit: Bool
 
   package init(
     sequence: SequenceID, appendTokens: UInt32 = 0, maxTokensNow: UInt32 = 0,
-    lookaheadTokens: UInt32 = 0, reservedBlocks: UInt32 = 0
+    lookaheadTokens: UInt32 = 0, reservedBlocks: UInt32 = 0,
+    blockHashes: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
+    delaysCommit: Bool = false
   ) {
+    self.blockHashes = blockHashes
+    self.delaysCommit = delaysCommit
     self.sequence = sequence
     self.appendTokens = appendTokens
     self.maxTokensNow = maxTokensNow
@@ -209,14 +256,29 @@ package struct Decode {
   package var lookaheadTokens: UnsafeBufferPointer<UInt32>
   /// For `OnRefusal.preempt`: whom to preempt first; empty = this list from its end.
   package var victimOrder: UnsafeBufferPointer<SequenceID>
+  /// Hashes of the blocks that are full with the appended tokens, one sequence after the other.
+  package var blockHashes: UnsafeBufferPointer<UInt8>
+  /// Hashes of each sequence in `blockHashes`, 0 or all it lacks; empty = all that those lack which
+  /// run. Hashes of sequences that do not run are passed over.
+  package var hashCounts: UnsafeBufferPointer<UInt32>
+  package var delaysCommit: Bool
+  /// What earlier commands scheduled of these sequences is now written.
+  package var commitsPrevious: Bool
 
   package init(
     sequences: UnsafeBufferPointer<SequenceID>,
     appendCounts: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
     scheduleCounts: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
     lookaheadTokens: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
-    victimOrder: UnsafeBufferPointer<SequenceID> = .init(start: nil, count: 0)
+    victimOrder: UnsafeBufferPointer<SequenceID> = .init(start: nil, count: 0),
+    blockHashes: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
+    hashCounts: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
+    delaysCommit: Bool = false, commitsPrevious: Bool = false
   ) {
+    self.blockHashes = blockHashes
+    self.hashCounts = hashCounts
+    self.delaysCommit = delaysCommit
+    self.commitsPrevious = commitsPrevious
     self.sequences = sequences
     self.appendCounts = appendCounts
     self.scheduleCounts = scheduleCounts

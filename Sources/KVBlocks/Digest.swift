@@ -59,6 +59,9 @@ struct Digest: BitwiseCopyable {
     add(
       UInt64(refusal.reason.rawValue) | UInt64(refusal.field.rawValue) << 8,
       UInt64(refusal.needed) << 32 | UInt64(refusal.available))
+    if refusal.evictable > 0 || refusal.watermark > 0 {
+      add(UInt64(refusal.evictable), UInt64(refusal.watermark))
+    }
     add(refusal.limit, refusal.sequence)
     add(refusal.subject)
   }
@@ -101,13 +104,19 @@ extension Digest {
     case .admit(let admit):
       add(7 | mode << 8, admit.sequence)
       add(
-        (admit.keepsOnRefusal ? 1 : 0) | (admit.allowsPartialFit ? 2 : 0), admit.maxTokensNow,
-        admit.lookaheadTokens, admit.reservedBlocks)
+        (admit.keepsOnRefusal ? 1 : 0) | (admit.allowsPartialFit ? 2 : 0)
+          | (admit.delaysCommit ? 4 : 0) | (admit.ignoresWatermark ? 8 : 0),
+        admit.maxTokensNow, admit.lookaheadTokens, admit.reservedBlocks)
+      if admit.externalComputedTokens > 0 { add(UInt64(admit.externalComputedTokens)) }
       if let new = admit.add { add(new) }
     case .extend(let extend):
       add(8 | mode << 8, extend.sequence)
       add(extend.appendTokens, extend.maxTokensNow, extend.lookaheadTokens, extend.reservedBlocks)
-    case .append(let sequence, let tokens): add(9 | mode << 8 | UInt64(tokens) << 32, sequence)
+      if extend.delaysCommit { add(1) }
+      if extend.blockHashes.count > 0 { add(hashes: extend.blockHashes) }
+    case .append(let sequence, let tokens, let hashes):
+      add(9 | mode << 8 | UInt64(tokens) << 32, sequence)
+      if hashes.count > 0 { add(hashes: hashes) }
     case .fork(let parent, let children):
       add(10 | mode << 8, parent)
       add(children)
@@ -127,6 +136,24 @@ extension Digest {
       add(decode.scheduleCounts)
       add(decode.lookaheadTokens)
       add(decode.victimOrder)
+      if decode.delaysCommit || decode.commitsPrevious {
+        add(decode.delaysCommit ? 1 : 0, decode.commitsPrevious ? 1 : 0)
+      }
+      if decode.blockHashes.count > 0 { add(hashes: decode.blockHashes) }
+      if decode.hashCounts.count > 0 { add(decode.hashCounts) }
+    case .commit(let sequence, let tokens):
+      add(15 | mode << 8 | UInt64(tokens) << 32, sequence)
+    case .acquire(let hashes, let count):
+      add(16 | mode << 8, UInt64(count))
+      add(hashes: hashes)
+    case .cacheBlocks(let ids, let hashes):
+      add(17 | mode << 8)
+      add(ids)
+      add(hashes: hashes)
+    case .evictBlocks(let ids):
+      add(18 | mode << 8)
+      add(ids)
+    case .resetPrefixCache: add(19 | mode << 8)
     }
   }
 
@@ -134,6 +161,8 @@ extension Digest {
     add(new.sequence, UInt64(new.tokens) << 32 | UInt64(UInt32(bitPattern: new.priority)))
     add(UInt64(new.expectedTokens))
     add(new.label)
+    if new.skipsPrefixLookup { add(1) }
+    if new.blockHashes.count > 0 { add(hashes: new.blockHashes) }
   }
 
   mutating func add(_ outcome: Outcome) {
@@ -149,8 +178,12 @@ extension Digest {
         result.pointee.block, result.pointee.availableBlocks, result.pointee.blocksNeeded,
         result.pointee.computedTokens)
       add(result.pointee.sharedBlocks, result.pointee.pendingCopies)
+      if result.pointee.cachedTokens > 0 || result.pointee.evictedBlocks > 0 {
+        add(UInt64(result.pointee.cachedTokens), UInt64(result.pointee.evictedBlocks))
+      }
     }
     add(outcome.blocks.elements)
+    if outcome.cached.count > 0 { add(outcome.cached.elements) }
     if outcome.counts.count > 0 { add(outcome.counts.elements) }
     if outcome.refusedIndexes.count > 0 { add(outcome.refusedIndexes.elements) }
     if outcome.preempted.count > 0 { add(outcome.preempted.elements) }

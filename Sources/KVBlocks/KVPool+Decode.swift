@@ -12,7 +12,9 @@ extension KVPool {
   ) throws(Refusal) {
     try checkColumns(columns)
     try resolve(columns)
+    try checkHashes(columns)
     let count = columns.sequences.count
+    if columns.commitsPrevious { commitAll(columns) }
     appendAll(columns)
     let firstBlock = outcome.blocks.count
     let firstCopy = outcome.copies.count
@@ -93,9 +95,9 @@ extension KVPool {
         continue
       }
       slots[i] = slot
-      if appended(i, columns) > Self.maximumTokens - sequence.pointee.tokens {
+      if appended(i, columns) > tokenLimit - sequence.pointee.tokens {
         throw Refusal(
-          .invalid, field: .appendCounts, limit: UInt64(Self.maximumTokens),
+          .invalid, field: .appendCounts, limit: UInt64(tokenLimit),
           sequence: columns.sequences[i])
       }
     }
@@ -106,7 +108,72 @@ extension KVPool {
     columns.appendCounts.count == 0 ? 1 : columns.appendCounts[i]
   }
 
+  /// Each sequence that runs comes with the hashes of all blocks that are full by now, or with none;
+  /// together they are the whole column.
+  private func checkHashes(_ columns: Decode) throws(Refusal) {
+    if columns.blockHashes.count == 0 && columns.hashCounts.count == 0 { return }
+    guard let chains else { throw Refusal(.invalid, field: .blockHashes, limit: 0) }
+    let count = columns.sequences.count
+    if columns.hashCounts.count != 0 && columns.hashCounts.count != count {
+      throw Refusal(.invalid, field: .hashCounts, limit: UInt64(count))
+    }
+    var total: UInt64 = 0
+    for i in 0..<count {
+      let given = hashes(i, columns, chains)
+      total += UInt64(given)
+      if scratch.base[i] & Self.notRunning != 0 || given == 0 { continue }
+      let missing = missingHashes(i, columns, chains)
+      if given != missing {
+        throw Refusal(
+          .invalid, field: .hashCounts, limit: UInt64(missing), sequence: columns.sequences[i])
+      }
+    }
+    let limit = total * UInt64(chains.hashBytes)
+    if UInt64(columns.blockHashes.count) != limit {
+      throw Refusal(.invalid, field: .blockHashes, limit: limit)
+    }
+  }
+
+  /// Hashes that the column has for sequence `i`.
+  private func hashes(_ i: Int, _ columns: Decode, _ chains: HashChains) -> UInt32 {
+    if columns.hashCounts.count > 0 { return columns.hashCounts[i] }
+    return columns.blockHashes.count == 0 ? 0 : missingHashes(i, columns, chains)
+  }
+
+  /// Blocks of a running sequence that are full with what is appended and whose hash is not known.
+  private func missingHashes(_ i: Int, _ columns: Decode, _ chains: HashChains) -> UInt32 {
+    let slot = scratch.base[i]
+    if slot & Self.notRunning != 0 { return 0 }
+    let tokens = sequences.slots[Int(slot)].tokens + appended(i, columns)
+    return tokens / configuration.blockSize - chains.chains[Int(slot)].count
+  }
+
+  private func commitAll(_ columns: Decode) {
+    for i in 0..<columns.sequences.count {
+      let slot = scratch.base[i]
+      if slot & Self.notRunning == 0 {
+        cacheFull(slot, tokens: sequences.slots[Int(slot)].computed)
+      }
+    }
+  }
+
+  /// Before the tokens are counted: how many are missing depends on them.
+  private func appendHashes(_ columns: Decode, _ chains: HashChains) {
+    var start = 0
+    for i in 0..<columns.sequences.count {
+      let bytes = Int(hashes(i, columns, chains)) * chains.hashBytes
+      let slot = scratch.base[i]
+      if bytes > 0 && slot & Self.notRunning == 0 {
+        chains.append(
+          UnsafeBufferPointer(rebasing: columns.blockHashes[start..<start + bytes]), to: slot)
+        run.changed = true
+      }
+      start += bytes
+    }
+  }
+
   private func appendAll(_ columns: Decode) {
+    if let chains, columns.blockHashes.count > 0 { appendHashes(columns, chains) }
     for i in 0..<columns.sequences.count {
       let slot = scratch.base[i]
       let tokens = appended(i, columns)
@@ -128,7 +195,9 @@ extension KVPool {
       ? 0 : columns.lookaheadTokens[columns.lookaheadTokens.count == 1 ? 0 : i]
     while true {
       do throws(Refusal) {
-        _ = try schedule(slot, atMost: tokens, lookahead: lookahead, reserved: 0, outcome)
+        _ = try schedule(
+          slot, atMost: tokens, lookahead: lookahead, reserved: 0,
+          delaysCommit: columns.delaysCommit, outcome)
         return
       } catch {
         guard mode == .preempt && error.reason == .later else { throw error }

@@ -45,6 +45,13 @@ extension KVPool {
   private func addContents(of index: PrefixIndex, to digest: inout Digest) {
     digest.add(UInt32(configuration.hashBytes), configuration.eagle ? 1 : 0)
     digest.add(configuration.watermark.bitPattern, UInt64(configuration.maxModelTokens))
+    if let chains {
+      for slot in 0..<sequences.slotCount where sequences.slots[Int(slot)].isUsed {
+        let chain = chains.chains[Int(slot)]
+        digest.add(slot, chain.cachedBlocks, chain.skipsLookup ? 1 : 0)
+        digest.add(hashes: chains.bytes(of: slot))
+      }
+    }
     for id in 1...blocks.capacity where blocks.records[Int(id)].twin != 0 {
       digest.add(index.hash(of: id))
       // The links of a ring do not tell where it begins.
@@ -92,6 +99,7 @@ extension KVPool {
   package func reset() {
     blocks.makeAllFree()
     sequences.removeAll()
+    chains?.removeAll()
     copies.removeAll()
     sessions.removeAll()
     activity = Activity()

@@ -13,6 +13,7 @@ extension KVPool {
       ?? checkBlocks(expected)
       ?? checkSessions()
       ?? blocks.index?.check()
+      ?? checkChains()
   }
 
   /// What the rest of the pool implies about a block.
@@ -76,7 +77,8 @@ extension KVPool {
         if block == 0 || block > blocks.capacity {
           return "sequence \(sequence.id) holds block \(block), which does not exist"
         }
-        if expected[Int(block)].lastTable == slot + 1 {
+        // Hashes are the client's: equal ones twice in a chain are one block twice in a table.
+        if expected[Int(block)].lastTable == slot + 1 && chains == nil {
           return "block \(block) is twice in the table of sequence \(sequence.id)"
         }
         expected[Int(block)].lastTable = slot + 1
@@ -89,6 +91,26 @@ extension KVPool {
     }
     if used != sequences.index.count { return "the index names sequences that do not exist" }
     return counts == sequences.counts ? nil : "the sequences are counted wrongly"
+  }
+
+  private func checkChains() -> String? {
+    guard let chains else { return nil }
+    for slot in 0..<sequences.slotCount {
+      let sequence = sequences.slots[Int(slot)]
+      let chain = chains.chains[Int(slot)]
+      if !sequence.isUsed && (chain.bytes != nil || chain.count > 0) {
+        return "a sequence that is gone has hashes"
+      }
+      if chain.count > chain.capacity { return "a chain is longer than its memory" }
+      if !sequence.isUsed { continue }
+      if chain.count > sequence.tokens / configuration.blockSize {
+        return "sequence \(sequence.id) has more hashes than full blocks"
+      }
+      if chain.cachedBlocks > min(chain.count, sequence.computed / configuration.blockSize) {
+        return "sequence \(sequence.id) has cached more than it computed"
+      }
+    }
+    return nil
   }
 
   private func checkRawHolds(_ expected: UnsafeMutablePointer<ExpectedBlock>) -> String? {

@@ -128,6 +128,7 @@ extension KVPool {
     guard held > 0 else { throw Refusal(.notHeld, subject: UInt64(id)) }
     // A block whose fill is not told may be written anywhere.
     if isWritable(id, from: filledTokens) {
+      if filledTokens < configuration.blockSize && blocks.forget(id) { run.changed = true }
       result.block = id
       return
     }
@@ -261,7 +262,7 @@ extension KVPool {
   }
 
   @inline(__always)
-  private func checkBlock(_ id: BlockID, _ field: Refusal.StaticName) throws(Refusal) {
+  func checkBlock(_ id: BlockID, _ field: Refusal.StaticName) throws(Refusal) {
     if id == 0 || id > blocks.capacity {
       throw Refusal(.invalid, field: field, limit: UInt64(blocks.capacity), subject: UInt64(id))
     }

@@ -51,6 +51,8 @@ extension KVPool {
       state: sequence.state, tokens: sequence.tokens, computedTokens: sequence.computed,
       priority: sequence.priority, preemptions: sequence.preemptions,
       admittedRevision: sequence.admittedRevision, label: sequence.labelBytes,
+      knownHashes: chains?.chains[Int(slot)].count ?? 0,
+      cachedBlocks: chains?.chains[Int(slot)].cachedBlocks ?? 0,
       blocks: sequence.blocks, exclusiveBlocks: exclusive,
       sharedBlocks: sequence.blockCount - exclusive, runs: runs)
   }
@@ -67,6 +69,15 @@ extension KVPool {
 
   /// The state, references, generation and pins of one block, 1 ... `blocks`.
   package func block(_ id: BlockID) -> BlockView { blocks.view(id) }
+
+  /// What a block holds; nil = nothing that could be hit. O(1).
+  package func content(_ id: BlockID) -> BlockHash? { blocks.content(id) }
+
+  /// The block that content is answered with; 0 = none. O(1).
+  package func firstBlock(with content: BlockHash) -> BlockID { blocks.first(content) }
+
+  /// Blocks with the content of `id`, from the first to be hit.
+  package func twins(of id: BlockID) -> [BlockID] { blocks.twins(of: id) }
 
   /// How many raw references the session holds to a block. O(1).
   package func rawReferences(session: SessionID, block: BlockID) -> UInt32 {
@@ -105,6 +116,11 @@ extension KVPool {
     stats.forks = activity.forks
     stats.copies = activity.copies
     stats.preemptions = activity.preemptions
+    stats.evictions = counters.evictions
+    stats.prefixQueryTokens = activity.prefixQueryTokens
+    stats.prefixHitTokens = activity.prefixHitTokens
+    stats.preemptedQueryTokens = activity.preemptedQueryTokens
+    stats.preemptedHitTokens = activity.preemptedHitTokens
     for i in 0..<Self.refusalReasons { stats.refusals[i] = refusalCounts[i] }
     return stats
   }

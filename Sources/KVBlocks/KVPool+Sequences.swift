@@ -11,10 +11,12 @@ extension KVPool {
     if new.tokens == 0 {
       throw Refusal(.invalid, field: .tokenCount, limit: 1, sequence: new.sequence)
     }
-    if new.tokens > Self.maximumTokens {
+    if new.tokens > tokenLimit {
       throw Refusal(
-        .invalid, field: .tokenCount, limit: UInt64(Self.maximumTokens), sequence: new.sequence)
+        .invalid, field: .tokenCount, limit: UInt64(tokenLimit), sequence: new.sequence)
     }
+    try checkHashes(
+      new.blockHashes, of: SequenceSlot.none, tokens: new.tokens, new.sequence)
     if run.slot != SequenceSlot.none
       && sequences.find(new.sequence, session: run.slot) != SequenceSlot.none
     {
@@ -30,6 +32,7 @@ extension KVPool {
     let slot = sequences.create(
       new.sequence, session: session, state: .waiting, tokens: new.tokens, priority: new.priority,
       expectedTokens: new.expectedTokens, label: new.label)
+    chains?.start(slot, new.blockHashes, skipsLookup: new.skipsPrefixLookup)
     sequences.index.set(new.sequence, session, to: slot + 1)
     sessions.save(session)
     sessions.slots[Int(session)].sequences += 1
@@ -47,24 +50,28 @@ extension KVPool {
   }
 
   func append(
-    _ id: SequenceID, _ tokens: UInt32, _ result: inout OperationResult
+    _ id: SequenceID, _ tokens: UInt32, _ hashes: UnsafeBufferPointer<UInt8>,
+    _ result: inout OperationResult
   ) throws(Refusal) {
     let slot = try slot(of: id)
     if tokens == 0 { throw Refusal(.invalid, field: .tokenCount, limit: 1, sequence: id) }
-    try append(tokens, to: slot, .tokenCount)
+    try append(tokens, hashes, to: slot)
     result.tokens = sequences.slots[Int(slot)].tokens
   }
 
   /// Records tokens: a fact, whatever becomes of their slots.
   func append(
-    _ tokens: UInt32, to slot: UInt32, _ field: Refusal.StaticName
+    _ tokens: UInt32, _ hashes: UnsafeBufferPointer<UInt8>, to slot: UInt32
   ) throws(Refusal) {
-    if tokens == 0 { return }
+    if tokens == 0 && hashes.count == 0 { return }
     let sequence = sequences.slots + Int(slot)
-    if tokens > Self.maximumTokens - sequence.pointee.tokens {
+    if tokens > tokenLimit - sequence.pointee.tokens {
       throw Refusal(
-        .invalid, field: field, limit: UInt64(Self.maximumTokens), sequence: sequence.pointee.id)
+        .invalid, field: .tokenCount, limit: UInt64(tokenLimit), sequence: sequence.pointee.id)
     }
+    try checkHashes(
+      hashes, of: slot, tokens: sequence.pointee.tokens + tokens, sequence.pointee.id)
+    chains?.append(hashes, to: slot)
     sequences.save(slot)
     sequence.pointee.tokens += tokens
     run.changed = true
@@ -104,6 +111,11 @@ extension KVPool {
       id, session: session, state: parent.isRunning ? .running : .waiting, tokens: parent.tokens,
       priority: parent.priority, expectedTokens: parent.expectedTokens, label: parent.labelBytes)
     sequences.index.set(id, session, to: slot + 1)
+    if let chains {
+      let original = chains.chains[Int(parentSlot)]
+      chains.start(slot, chains.bytes(of: parentSlot), skipsLookup: original.skipsLookup)
+      chains.chains[Int(slot)].cachedBlocks = original.cachedBlocks
+    }
     guard parent.isRunning else { return }
     sequences.slots[Int(slot)].computed = parent.computed
     sequences.slots[Int(slot)].admittedRevision = revision + 1
@@ -133,6 +145,7 @@ extension KVPool {
     result.tokens = sequence.pointee.tokens
     result.computedTokens = sequence.pointee.computed
     if request.uncomputeTokens > 0 || request.dropTokens > 0 { run.changed = true }
+    rewindChain(slot)
     if request.releasesBlocks {
       let kept = blocksFor(UInt64(sequence.pointee.computed))
       if kept < old.blockCount {
@@ -160,6 +173,10 @@ extension KVPool {
     let freed = cutTable(of: slot, to: 0)
     sessions.removeRunning(slot, in: sequences)
     sequences.releaseTable(of: slot)
+    if let chains {
+      chains.save(slot)
+      chains.chains[Int(slot)].cachedBlocks = 0
+    }
     sequences.slots[Int(slot)].computed = 0
     sequences.slots[Int(slot)].preemptions &+= 1
     sequences.setState(.preempted, of: slot)
@@ -184,6 +201,7 @@ extension KVPool {
       result.freedBlocks += cutTable(of: slot, to: 0)
       if sequences.slots[Int(slot)].isRunning { sessions.removeRunning(slot, in: sequences) }
       sequences.remove(slot)
+      chains?.end(slot)
       sessions.save(run.slot)
       sessions.slots[Int(run.slot)].sequences -= 1
       result.affected += 1

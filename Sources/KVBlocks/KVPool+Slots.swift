@@ -9,8 +9,10 @@ extension KVPool {
       }
       try checkNew(new)
       do throws(Refusal) {
-        let blocks = try checkAdmission(request, new.sequence, tokens: new.tokens)
-        start(create(new), request, blocks, &result, outcome)
+        let plan = try checkAdmission(
+          request, new.sequence, tokens: new.tokens, new.blockHashes,
+          skipsLookup: new.skipsPrefixLookup)
+        start(create(new), request, plan, &result, outcome)
       } catch {
         if request.keepsOnRefusal { create(new) }
         throw error
@@ -21,65 +23,120 @@ extension KVPool {
       guard sequence.state == .waiting || sequence.state == .preempted else {
         throw Refusal(.wrongState, sequence: request.sequence)
       }
-      let blocks = try checkAdmission(request, request.sequence, tokens: sequence.tokens)
-      start(slot, request, blocks, &result, outcome)
+      var hashes = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+      if let chains { hashes = chains.bytes(of: slot) }
+      let plan = try checkAdmission(
+        request, request.sequence, tokens: sequence.tokens, hashes,
+        skipsLookup: chains?.chains[Int(slot)].skipsLookup ?? true)
+      start(slot, request, plan, &result, outcome)
     }
   }
 
-  /// Tokens that an admission schedules now, before the budget.
-  private func tokensNow(_ request: Admit, _ tokens: UInt32) -> UInt32 {
-    request.maxTokensNow == 0 ? tokens : min(tokens, request.maxTokensNow)
+  /// What an admission that was let through does, beside the hits in `hits`.
+  private struct Admission: BitwiseCopyable {
+    /// Tokens whose KV is there or comes from elsewhere, and tokens to compute now.
+    var present: UInt32
+    var now: UInt32
+    var newBlocks: UInt32
   }
 
-  /// Blocks to take for a sequence of `tokens` that holds none, by the two gates of
-  /// `allocate_slots`: the whole known sequence without lookahead, then what is wanted now.
+  /// The two gates of `allocate_slots` for a sequence of `tokens` that holds no blocks: the whole
+  /// known sequence without lookahead, then what is wanted now. Hits that nobody holds are charged,
+  /// because they leave the queue as new blocks do.
   private func checkAdmission(
-    _ request: Admit, _ id: SequenceID, tokens: UInt32
-  ) throws(Refusal) -> UInt32 {
+    _ request: Admit, _ id: SequenceID, tokens: UInt32, _ hashes: UnsafeBufferPointer<UInt8>,
+    skipsLookup: Bool
+  ) throws(Refusal) -> Admission {
     if run.preempted && run.refusesAdmissionAfterPreemption {
       throw Refusal(.notAttempted, sequence: id)
     }
-    var now = tokensNow(request, tokens)
-    if run.isBudgeted {
+    hits.removeAll()
+    if hashes.count > 0 && !skipsLookup { findHits(hashes, tokens: tokens, into: &hits) }
+    let cached = UInt32(hits.count) * configuration.blockSize
+    let present = cached + min(request.externalComputedTokens, tokens - cached)
+    var now = tokens - present
+    if request.maxTokensNow > 0 { now = min(now, request.maxTokensNow) }
+    if run.isBudgeted && now > 0 {
       if run.budget == 0 { throw Refusal(.notAttempted, sequence: id) }
       now = min(now, run.budget)
     }
-    let wanted = blocksFor(UInt64(now) + UInt64(request.lookaheadTokens))
+    let wanted = blocksFor(slots(UInt64(present) + UInt64(now) + UInt64(request.lookaheadTokens)))
     let whole = request.allowsPartialFit ? 0 : blocksFor(UInt64(tokens))
     let available = blocks.available
     if max(wanted, whole) > blocks.capacity {
       throw Refusal(.never, needed: max(wanted, whole), available: available, sequence: id)
     }
-    try checkBlocks(UInt64(wanted), .none, id)
-    if whole > available {
-      throw Refusal(.later, needed: whole, available: available, sequence: id)
+    let found = UInt32(hits.count)
+    try checkBlocks(UInt64(max(wanted, found)), .none, id)
+    let evictable = evictable(hits.elements)
+    let watermark =
+      request.ignoresWatermark || sequences.counts.running == 0
+      ? 0 : configuration.watermarkBlocks
+    // Blocks, of a table of so many, that leave the queue.
+    func charge(_ table: UInt32) -> UInt32 { max(table, found) - found + evictable }
+    if !request.allowsPartialFit && charge(whole) + watermark > available {
+      throw Refusal(
+        .later, needed: charge(whole), available: available, evictable: evictable,
+        watermark: watermark, sequence: id)
     }
     let unreserved = available - min(available, request.reservedBlocks)
-    if wanted > unreserved {
-      throw Refusal(.later, needed: wanted, available: unreserved, sequence: id)
+    if charge(wanted) + watermark > unreserved {
+      throw Refusal(
+        .later, needed: charge(wanted), available: unreserved, evictable: evictable,
+        watermark: watermark, sequence: id)
     }
-    return wanted
+    return Admission(present: present, now: now, newBlocks: max(wanted, found) - found)
+  }
+
+  /// Slots that a sequence is given at most.
+  @inline(__always)
+  func slots(_ wanted: UInt64) -> UInt64 {
+    configuration.maxModelTokens == 0 ? wanted : min(wanted, UInt64(tokenLimit))
   }
 
   private func start(
-    _ slot: UInt32, _ request: Admit, _ count: UInt32, _ result: inout OperationResult,
+    _ slot: UInt32, _ request: Admit, _ plan: Admission, _ result: inout OperationResult,
     _ outcome: Outcome
   ) {
     sequences.save(slot)
-    var now = tokensNow(request, sequences.slots[Int(slot)].tokens)
-    if run.isBudgeted {
-      now = min(now, run.budget)
-      run.budget -= now
-    }
+    if run.isBudgeted { run.budget -= plan.now }
+    if let chains { useHits(slot, chains, &result, outcome) }
     let firstBlock = outcome.blocks.count
-    takeBlocks(count, for: slot, outcome)
-    sequences.slots[Int(slot)].computed = now
+    takeBlocks(plan.newBlocks, for: slot, outcome)
+    sequences.slots[Int(slot)].computed = plan.present + plan.now
     sequences.slots[Int(slot)].admittedRevision = revision + 1
     sequences.setState(.running, of: slot)
     sessions.appendRunning(slot, in: sequences)
-    result.scheduledTokens = now
-    result.newBlocks = Slice32(start: UInt32(firstBlock), count: count)
+    if !request.delaysCommit { cacheFull(slot, tokens: plan.present + plan.now) }
+    result.scheduledTokens = plan.now
+    result.newBlocks = Slice32(start: UInt32(firstBlock), count: plan.newBlocks)
     run.changed = true
+  }
+
+  /// Before anything is allocated: the hits leave the queue and become the head of the table.
+  private func useHits(
+    _ slot: UInt32, _ chains: HashChains, _ result: inout OperationResult, _ outcome: Outcome
+  ) {
+    let found = UInt32(hits.count)
+    if found > 0 {
+      run.blocks += found
+      let room = sequences.extendTable(of: slot, by: found)
+      room.update(from: hits.base, count: hits.count)
+      for id in hits.elements { blocks.touch(id, for: .sequence(slot), generation: generation) }
+      result.cachedBlocks = listHits(outcome)
+      result.cachedTokens = found * configuration.blockSize
+    }
+    chains.save(slot)
+    chains.chains[Int(slot)].cachedBlocks = found
+    if chains.chains[Int(slot)].skipsLookup { return }
+    let tokens = UInt64(sequences.slots[Int(slot)].tokens)
+    if sequences.slots[Int(slot)].state == .preempted {
+      activity.preemptedQueryTokens += tokens
+      activity.preemptedHitTokens += UInt64(result.cachedTokens)
+    } else {
+      activity.prefixQueryTokens += tokens
+      activity.prefixHitTokens += UInt64(result.cachedTokens)
+    }
   }
 
   @inline(__always)
@@ -97,7 +154,7 @@ extension KVPool {
     guard sequences.slots[Int(slot)].isRunning else {
       throw Refusal(.wrongState, sequence: request.sequence)
     }
-    try append(request.appendTokens, to: slot, .tokenCount)
+    try append(request.appendTokens, request.blockHashes, to: slot)
     let firstBlock = outcome.blocks.count
     let firstCopy = outcome.copies.count
     let firstPreempted = outcome.preempted.count
@@ -105,7 +162,7 @@ extension KVPool {
       do throws(Refusal) {
         result.scheduledTokens = try schedule(
           slot, atMost: request.maxTokensNow, lookahead: request.lookaheadTokens,
-          reserved: request.reservedBlocks, outcome)
+          reserved: request.reservedBlocks, delaysCommit: request.delaysCommit, outcome)
         result.newBlocks = slice(firstBlock, outcome.blocks.count)
         result.copies = slice(firstCopy, outcome.copies.count)
         return
@@ -138,7 +195,8 @@ extension KVPool {
   /// - Complexity: O(blocks in the written range).
   @inline(__always)
   func schedule(
-    _ slot: UInt32, atMost tokens: UInt32, lookahead: UInt32, reserved: UInt32, _ outcome: Outcome
+    _ slot: UInt32, atMost tokens: UInt32, lookahead: UInt32, reserved: UInt32,
+    delaysCommit: Bool, _ outcome: Outcome
   ) throws(Refusal) -> UInt32 {
     let sequence = sequences.slots + Int(slot)
     let computed = sequence.pointee.computed
@@ -150,7 +208,7 @@ extension KVPool {
       now = min(now, run.budget)
     }
     let size = configuration.blockSize
-    let whole = blocksFor(UInt64(computed) + UInt64(now) + UInt64(lookahead))
+    let whole = blocksFor(slots(UInt64(computed) + UInt64(now) + UInt64(lookahead)))
     if whole > blocks.capacity {
       throw Refusal(
         .never, needed: whole, available: blocks.available, sequence: sequence.pointee.id)
@@ -159,6 +217,7 @@ extension KVPool {
     let firstWritten = computed / size
     let filled = computed % size
     var copied: UInt32 = 0
+    var overwrites = false
     if let table = sequence.pointee.table {
       var i = firstWritten
       while i < min(held, whole) {
@@ -166,6 +225,8 @@ extension KVPool {
         if !isWritable(block, from: i == firstWritten ? filled : 0) {
           try checkPins(of: block)
           copied += 1
+        } else if blocks.records[Int(block)].twin != 0 {
+          overwrites = true
         }
         i += 1
       }
@@ -181,6 +242,7 @@ extension KVPool {
       throw Refusal(
         .later, needed: new + copied, available: unreserved, sequence: sequence.pointee.id)
     }
+    if overwrites { forgetWritten(slot, from: firstWritten, to: min(held, whole), filled) }
     if copied > 0 { copyShared(slot, from: firstWritten, to: min(held, whole), filled, outcome) }
     if new > 0 {
       takeBlocks(new, for: slot, outcome)
@@ -192,7 +254,21 @@ extension KVPool {
       if run.isBudgeted { run.budget -= now }
       run.changed = true
     }
+    if !delaysCommit { cacheFull(slot, tokens: computed + now) }
     return now
+  }
+
+  /// Blocks of the table's range that are written in place do not hold what they held.
+  @inline(never)
+  private func forgetWritten(
+    _ slot: UInt32, from first: UInt32, to end: UInt32, _ filled: UInt32
+  ) {
+    for i in first..<end {
+      let block = sequences.slots[Int(slot)].blocks[Int(i)]
+      if isWritable(block, from: i == first ? filled : 0) && blocks.forget(block) {
+        run.changed = true
+      }
+    }
   }
 
   /// Replaces the blocks of the table's range that may not be written in place.

@@ -31,6 +31,10 @@ extension KVPool {
     for saved in undo.blocks.elements.reversed() {
       blocks.records[Int(saved.id)] = saved.record
     }
+    for saved in undo.chainHashes.elements.reversed() { chains?.restore(saved) }
+    for saved in undo.chains.elements.reversed() {
+      chains?.chains[Int(saved.index)] = saved.chain
+    }
     for saved in undo.tableEntries.elements.reversed() { saved.place.pointee = saved.value }
     for saved in undo.slots.elements.reversed() {
       sequences.slots[Int(saved.index)] = saved.slot

@@ -12,6 +12,10 @@ package final class KVPool {
   let sequences: SequenceTable
   let sessions: SessionTable
   let copies: CopyTable
+  /// nil in a pool that caches nothing.
+  let chains: HashChains?
+  /// Most tokens of a sequence, and most slots it is given.
+  let tokenLimit: UInt32
   let undo = UndoLog()
   var activity = Activity()
   var history = Digest()
@@ -22,6 +26,8 @@ package final class KVPool {
   var stamp: UInt64 = 0
   /// Slots of the sequences of the decode at hand.
   var scratch = FlatList<UInt32>(minimumCapacity: 256)
+  /// Hits of the admission at hand.
+  var hits = FlatList<BlockID>(minimumCapacity: 256)
   /// What holds for the command at hand only.
   var run = Run()
 
@@ -32,6 +38,10 @@ package final class KVPool {
     var forks: UInt64 = 0
     var copies: UInt64 = 0
     var preemptions: UInt64 = 0
+    var prefixQueryTokens: UInt64 = 0
+    var prefixHitTokens: UInt64 = 0
+    var preemptedQueryTokens: UInt64 = 0
+    var preemptedHitTokens: UInt64 = 0
   }
 
   struct Run: BitwiseCopyable {
@@ -74,6 +84,12 @@ package final class KVPool {
     sequences = SequenceTable(undo: undo, secret: secret)
     sessions = SessionTable(undo: undo, spentCopyIDs: other?.sessions.lastCopyID ?? 0)
     copies = CopyTable(sessions: sessions, undo: undo)
+    chains =
+      configuration.cachesPrefixes
+      ? HashChains(hashBytes: configuration.hashBytes, undo: undo) : nil
+    tokenLimit =
+      configuration.maxModelTokens == 0
+      ? Self.maximumTokens : min(configuration.maxModelTokens, Self.maximumTokens)
     refusalCounts = .allocate(capacity: Self.refusalReasons)
     refusalCounts.initialize(repeating: 0, count: Self.refusalReasons)
   }
@@ -195,6 +211,7 @@ package final class KVPool {
         if mode == .inherit { mode = command.onRefusal }
         let allocated = blocks.counters.allocatedBlocks
         let released = blocks.counters.releasedReferences
+        let evicted = blocks.counters.evictions
         do throws(Refusal) {
           try perform(operation.pointee.kind, mode, &result, outcome)
         } catch {
@@ -202,6 +219,7 @@ package final class KVPool {
         }
         if blocks.counters.allocatedBlocks != allocated { activity.allocateCalls += 1 }
         if blocks.counters.releasedReferences != released { activity.freeCalls += 1 }
+        result.evictedBlocks = UInt32(blocks.counters.evictions - evicted)
         let refusal =
           result.refusal.reason != .none ? result.refusal : result.firstRefusal
         if refusal.reason != .none {
@@ -227,12 +245,17 @@ package final class KVPool {
     case .add(let new): try add(new, &result)
     case .admit(let new): try admit(new, &result, outcome)
     case .extend(let request): try extend(request, mode, &result, outcome)
-    case .append(let id, let tokens): try append(id, tokens, &result)
+    case .append(let id, let tokens, let hashes): try append(id, tokens, hashes, &result)
+    case .commit(let id, let tokens): try commit(id, tokens, &result)
     case .fork(let parent, let children): try fork(parent, children, &result)
     case .rewind(let request): try rewind(request, &result)
     case .preempt(let ids): try preempt(ids, &result)
     case .freeSequences(let ids, let ignores): try freeSequences(ids, ignores, &result)
     case .decode(let columns): try decode(columns, mode, &result, outcome)
+    case .acquire(let hashes, let count): try acquire(hashes, count, &result, outcome)
+    case .cacheBlocks(let ids, let hashes): try cacheBlocks(ids, hashes, &result)
+    case .evictBlocks(let ids): try evictBlocks(ids, &result)
+    case .resetPrefixCache: try resetPrefixCache(&result)
     }
   }
 

@@ -14,6 +14,8 @@ package final class Outcome {
   package var results = FlatList<OperationResult>()
   /// Block ids newly handed out, in the order they are filled.
   package var blocks = FlatList<BlockID>()
+  /// Block ids that were hit in the prefix cache, in the order of the prefix.
+  package var cached = FlatList<BlockID>(minimumCapacity: 1)
   /// Numbers per sequence or block, as the operation says.
   package var counts = FlatList<UInt32>()
   /// Indexes of refused sequences of a decode.
@@ -30,6 +32,7 @@ package final class Outcome {
     availableBlocks = 0
     results.removeAll()
     blocks.removeAll()
+    cached.removeAll()
     counts.removeAll()
     refusedIndexes.removeAll()
     preempted.removeAll()
@@ -53,6 +56,8 @@ package struct OperationResult: BitwiseCopyable {
   package var refusal: Refusal = .none
   /// allocate, admit, extend, decode: new block ids. (Targets of copies are never among them.)
   package var newBlocks = Slice32()
+  /// admit, acquire: blocks that were hit, in `Outcome.cached`.
+  package var cachedBlocks = Slice32()
   /// decode: new blocks per sequence, empty when none needed a block. forkBlocks: reference counts.
   package var counts = Slice32()
   /// decode: indexes of the sequences refused; `firstRefusal` says why the first was.
@@ -62,14 +67,20 @@ package struct OperationResult: BitwiseCopyable {
   package var copies = Slice32()
   /// admit, extend: tokens that now have slots thanks to this operation.
   package var scheduledTokens: UInt32 = 0
-  /// add: the sequence's tokens. append, rewind: the sequence's tokens after it.
+  /// admit, acquire: tokens found in the prefix cache.
+  package var cachedTokens: UInt32 = 0
+  /// Cached blocks that lost their content because this operation took them.
+  package var evictedBlocks: UInt32 = 0
+  /// add: the sequence's tokens. append, rewind: the sequence's tokens after it. commit: tokens
+  /// committed, from the first.
   package var tokens: UInt32 = 0
   /// add: blocks its tokens need.
   package var blocksNeeded: UInt32 = 0
   /// freeBlocks, freeSequences, preempt, rewind: blocks that became available.
   package var freedBlocks: UInt32 = 0
   /// freeSequences: sequences that went. preempt: sequences preempted. fork: children made.
-  /// acknowledgeCopies: copies acknowledged.
+  /// acknowledgeCopies: copies acknowledged. commit, cacheBlocks: blocks that became hit-able.
+  /// evictBlocks, resetPrefixCache: blocks that had content and lost it.
   package var affected: UInt32 = 0
   /// copyOnWrite: the block to write.
   package var block: BlockID = 0

@@ -26,6 +26,14 @@ package struct PoolStats: Equatable {
   package var forks: UInt64 = 0
   package var copies: UInt64 = 0
   package var preemptions: UInt64 = 0
+  /// Cached blocks that lost their content to an allocation.
+  package var evictions: UInt64 = 0
+  /// Tokens looked up by accepted admissions, and those found; of sequences that were preempted
+  /// before, apart.
+  package var prefixQueryTokens: UInt64 = 0
+  package var prefixHitTokens: UInt64 = 0
+  package var preemptedQueryTokens: UInt64 = 0
+  package var preemptedHitTokens: UInt64 = 0
   /// By `Refusal.Reason` raw value.
   package var refusals: [UInt64] = Array(repeating: 0, count: 17)
 

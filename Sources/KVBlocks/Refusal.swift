@@ -5,6 +5,10 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
   package var field: StaticName
   package var needed: UInt32
   package var available: UInt32
+  /// Of the available ones, cached blocks that the operation counted on hitting; `needed` has them.
+  package var evictable: UInt32
+  /// Blocks that the pool's watermark kept back, beside `needed`.
+  package var watermark: UInt32
   /// The limit or the index that `field` broke, where the numbers above do not say it.
   package var limit: UInt64
   package var sequence: SequenceID
@@ -13,12 +17,15 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
 
   package init(
     _ reason: Reason, field: StaticName = .none, needed: UInt32 = 0, available: UInt32 = 0,
-    limit: UInt64 = 0, sequence: SequenceID = 0, subject: UInt64 = 0
+    evictable: UInt32 = 0, watermark: UInt32 = 0, limit: UInt64 = 0, sequence: SequenceID = 0,
+    subject: UInt64 = 0
   ) {
     self.reason = reason
     self.field = field
     self.needed = needed
     self.available = available
+    self.evictable = evictable
+    self.watermark = watermark
     self.limit = limit
     self.sequence = sequence
     self.subject = subject
@@ -59,6 +66,6 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     case none, blockIDs, blockID, generations, count, filledTokens, copyIDs, upTo
     case sequenceID, sequenceIDs, childIDs, tokenCount, appendCounts, scheduleCounts
     case lookaheadTokens, uncomputeTokens, dropTokens, victimOrder, label, ifRevision
-    case acknowledgedCopyID, maxTokensNow
+    case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts
   }
 }

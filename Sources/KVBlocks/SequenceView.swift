@@ -10,6 +10,10 @@ package struct SequenceView {
   package var preemptions: UInt32
   package var admittedRevision: Revision
   package var label: UnsafeBufferPointer<UInt8>
+  /// Full blocks of its tokens whose hash is known.
+  package var knownHashes: UInt32
+  /// Leading blocks of the table that were hit or cached.
+  package var cachedBlocks: UInt32
   /// The block table, in order.
   package var blocks: UnsafeBufferPointer<BlockID>
   /// Blocks of the table with reference count 1 / more.

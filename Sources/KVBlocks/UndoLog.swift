@@ -41,6 +41,14 @@ final class UndoLog {
     var wasFirst: Bool
     var hash: BlockHash
   }
+  struct SavedChain: BitwiseCopyable {
+    var index: UInt32
+    var chain: HashChain
+  }
+  struct SavedHash: BitwiseCopyable {
+    var place: UnsafeMutablePointer<UInt8>
+    var hash: BlockHash
+  }
   /// Memory that one of the two outcomes has no more use for.
   struct SavedMemory: BitwiseCopyable {
     var memory: UnsafeMutableRawPointer
@@ -49,6 +57,8 @@ final class UndoLog {
 
   var blocks = FlatList<SavedBlock>()
   var contents = FlatList<SavedContent>(minimumCapacity: 1)
+  var chains = FlatList<SavedChain>(minimumCapacity: 1)
+  var chainHashes = FlatList<SavedHash>(minimumCapacity: 1)
   var slots = FlatList<SavedSlot>()
   var tableEntries = FlatList<SavedTableEntry>()
   var sessions = FlatList<SavedSession>()
@@ -69,6 +79,8 @@ final class UndoLog {
     for saved in memory.elements where saved.isNew != keepingNew { saved.memory.deallocate() }
     blocks.removeAll()
     contents.removeAll()
+    chains.removeAll()
+    chainHashes.removeAll()
     slots.removeAll()
     tableEntries.removeAll()
     sessions.removeAll()

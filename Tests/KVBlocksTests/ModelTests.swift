@@ -11,7 +11,14 @@ struct ModelTests {
     var blocks: UInt32
     var size: UInt32
     var ack: CopyAck
-    var testDescription: String { "seed \(seed): \(blocks) x \(size), \(ack)" }
+    var caches = false
+    var hashBytes = 32
+    var eagle = false
+    var watermark = 0.0
+    var most: UInt32 = 0
+    var testDescription: String {
+      "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching" : "")
+    }
   }
 
   static let setups: [Setup] = [
@@ -35,13 +42,29 @@ struct ModelTests {
     return text.flatMap { Int($0) } ?? 200_000
   }()
 
+  static let caching: [Setup] = [
+    .init(seed: 21, blocks: 32, size: 16, ack: .explicit, caches: true),
+    .init(seed: 22, blocks: 40, size: 4, ack: .nextStep, caches: true, hashBytes: 16),
+    .init(seed: 23, blocks: 33, size: 1, ack: .explicit, caches: true, watermark: 0.1),
+    .init(seed: 24, blocks: 64, size: 8, ack: .nextStep, caches: true, eagle: true),
+    .init(seed: 25, blocks: 96, size: 2, ack: .explicit, caches: true, most: 101),
+    .init(seed: 26, blocks: 48, size: 16, ack: .nextStep, caches: true, watermark: 0.05),
+  ]
+
   @Test("on every outcome and the whole state after it", arguments: setups)
-  func agrees(setup: Setup) {
+  func agrees(setup: Setup) { walk(setup) }
+
+  @Test("the same with prefix caching", arguments: caching)
+  func agreesWithCaching(setup: Setup) { walk(setup) }
+
+  private func walk(_ setup: Setup) {
     let configuration = PoolConfiguration(
-      blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack)
+      blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack,
+      cachesPrefixes: setup.caches, hashBytes: setup.hashBytes, eagle: setup.eagle,
+      watermark: setup.watermark, maxModelTokens: setup.most)
     let pool = KVPool(configuration)
     var model = Model(configuration)
-    var walk = Walk(seed: setup.seed, blocks: setup.blocks, size: setup.size)
+    var walk = Walk(seed: setup.seed, blocks: setup.blocks, size: setup.size, caches: setup.caches)
     let outcome = Outcome()
     var history: [TestCommand] = []
     let count = Self.commands / Self.setups.count
@@ -98,6 +121,11 @@ struct ModelTests {
     #expect(model.state.preemptions > 10)
     #expect(model.state.copiesOrdered > 10)
     #expect(model.state.forks > 10)
+    if setup.caches {
+      #expect(model.state.evictions > 10)
+      #expect(model.state.found[0] > 10)
+      #expect(model.state.found[1] > 0)
+    }
   }
 
   private func differences(_ pool: KVPool, _ model: Model) -> String? {
@@ -120,7 +148,13 @@ struct ModelTests {
       }
       let state: BlockState =
         references > 1
-        ? .shared : references == 1 ? .active : pins[Int(id)] > 0 ? .pinned : .free
+        ? .shared
+        : references == 1
+          ? .active : pins[Int(id)] > 0 ? .pinned : model.content(id) != nil ? .cached : .free
+      if pool.content(id)?.words.0 != model.content(id) { return "block \(id) holds otherwise" }
+      if let content = model.content(id), pool.twins(of: id) != model.state.holders[content] {
+        return "content \(content): \(pool.twins(of: id))"
+      }
       if view.state != state { return "block \(id) is \(view.state) instead of \(state)" }
       parts[state, default: 0] += 1
     }
@@ -141,6 +175,8 @@ struct ModelTests {
         || Int(view.preemptions) != expected.preemptions || view.priority != expected.priority
         || Array(view.label) != expected.label
         || view.admittedRevision != expected.admittedRevision
+        || Int(view.knownHashes) != expected.hashes.count
+        || Int(view.cachedBlocks) != expected.cached
       {
         return "\(key): \(view) with \(Array(view.blocks)) instead of \(expected)"
       }
@@ -178,6 +214,12 @@ struct ModelTests {
     expected.blocks = UInt32(model.blocks)
     expected.blockSize = UInt32(model.size)
     expected.free = UInt32(parts[.free] ?? 0)
+    expected.cached = UInt32(parts[.cached] ?? 0)
+    expected.evictions = UInt64(model.state.evictions)
+    expected.prefixQueryTokens = UInt64(model.state.queries[0])
+    expected.prefixHitTokens = UInt64(model.state.found[0])
+    expected.preemptedQueryTokens = UInt64(model.state.queries[1])
+    expected.preemptedHitTokens = UInt64(model.state.found[1])
     expected.active = UInt32(parts[.active] ?? 0)
     expected.shared = UInt32(parts[.shared] ?? 0)
     expected.pinned = UInt32(parts[.pinned] ?? 0)

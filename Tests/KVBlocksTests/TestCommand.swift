@@ -28,6 +28,9 @@ struct TestOperation {
     var tokens: UInt32
     var priority: Int32 = 0
     var label: [UInt8] = []
+    /// Block hashes by a number each, everywhere in here.
+    var hashes: [UInt64] = []
+    var skips = false
   }
 
   struct TestAdmit {
@@ -38,6 +41,9 @@ struct TestOperation {
     var lookahead: UInt32 = 0
     var partial = false
     var reserved: UInt32 = 0
+    var delays = false
+    var ignoresWatermark = false
+    var external: UInt32 = 0
   }
 
   struct TestDecode {
@@ -46,6 +52,10 @@ struct TestOperation {
     var schedule: [UInt32] = []
     var lookahead: [UInt32] = []
     var victims: [SequenceID] = []
+    var hashes: [UInt64] = []
+    var hashCounts: [UInt32] = []
+    var delays = false
+    var commitsPrevious = false
   }
 
   enum Kind {
@@ -56,8 +66,13 @@ struct TestOperation {
     case acknowledge([UInt64], upTo: UInt64 = 0)
     case add(New)
     case admit(TestAdmit)
-    case extend(Extend)
-    case append(SequenceID, UInt32)
+    case extend(Extend, hashes: [UInt64] = [])
+    case append(SequenceID, UInt32, hashes: [UInt64] = [])
+    case commit(SequenceID, UInt32 = 0)
+    case acquire([UInt64], UInt32)
+    case cacheBlocks([BlockID], [UInt64])
+    case evictBlocks([BlockID])
+    case resetPrefixCache
     case fork(SequenceID, [SequenceID])
     case rewind(Rewind)
     case preempt([SequenceID])
@@ -69,6 +84,9 @@ struct TestOperation {
 /// Memory for the lists of one command.
 private final class Arena {
   private var memory: [UnsafeMutableRawPointer] = []
+  private let hashBytes: Int
+
+  init(hashBytes: Int) { self.hashBytes = hashBytes }
 
   deinit { for pointer in memory { pointer.deallocate() } }
 
@@ -80,9 +98,20 @@ private final class Arena {
     return UnsafeBufferPointer(copy)
   }
 
+  /// The number in the first word, the rest 0.
+  func bytes(_ hashes: [UInt64]) -> UnsafeBufferPointer<UInt8> {
+    var bytes: [UInt8] = []
+    for hash in hashes {
+      for shift in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: hash >> (8 * UInt64(shift)))) }
+      bytes += Array(repeating: 0, count: hashBytes - 8)
+    }
+    return copy(bytes)
+  }
+
   func lower(_ new: TestOperation.New) -> AddSequence {
     AddSequence(
-      sequence: new.id, tokens: new.tokens, priority: new.priority, label: copy(new.label))
+      sequence: new.id, tokens: new.tokens, priority: new.priority, label: copy(new.label),
+      blockHashes: bytes(new.hashes), skipsPrefixLookup: new.skips)
   }
 
   func lower(_ kind: TestOperation.Kind) -> Operation.Kind {
@@ -100,9 +129,23 @@ private final class Arena {
         Admit(
           sequence: admit.id, add: admit.add.map { lower($0) }, keepsOnRefusal: admit.keeps,
           maxTokensNow: admit.maxTokensNow, lookaheadTokens: admit.lookahead,
-          allowsPartialFit: admit.partial, reservedBlocks: admit.reserved))
-    case .extend(let extend): .extend(extend)
-    case .append(let id, let tokens): .append(id, tokens: tokens)
+          allowsPartialFit: admit.partial, reservedBlocks: admit.reserved,
+          delaysCommit: admit.delays, ignoresWatermark: admit.ignoresWatermark,
+          externalComputedTokens: admit.external))
+    case .extend(let extend, let hashes):
+      .extend(
+        Extend(
+          sequence: extend.sequence, appendTokens: extend.appendTokens,
+          maxTokensNow: extend.maxTokensNow, lookaheadTokens: extend.lookaheadTokens,
+          reservedBlocks: extend.reservedBlocks, blockHashes: bytes(hashes),
+          delaysCommit: extend.delaysCommit))
+    case .append(let id, let tokens, let hashes):
+      .append(id, tokens: tokens, blockHashes: bytes(hashes))
+    case .commit(let id, let tokens): .commit(id, tokens: tokens)
+    case .acquire(let hashes, let count): .acquire(blockHashes: bytes(hashes), count: count)
+    case .cacheBlocks(let ids, let hashes): .cacheBlocks(copy(ids), blockHashes: bytes(hashes))
+    case .evictBlocks(let ids): .evictBlocks(copy(ids))
+    case .resetPrefixCache: .resetPrefixCache
     case .fork(let parent, let children): .fork(parent: parent, children: copy(children))
     case .rewind(let rewind): .rewind(rewind)
     case .preempt(let ids): .preempt(copy(ids))
@@ -112,14 +155,16 @@ private final class Arena {
         Decode(
           sequences: copy(decode.ids), appendCounts: copy(decode.append),
           scheduleCounts: copy(decode.schedule), lookaheadTokens: copy(decode.lookahead),
-          victimOrder: copy(decode.victims)))
+          victimOrder: copy(decode.victims), blockHashes: bytes(decode.hashes),
+          hashCounts: copy(decode.hashCounts), delaysCommit: decode.delays,
+          commitsPrevious: decode.commitsPrevious))
     }
   }
 }
 
 extension KVPool {
   func apply(_ command: TestCommand, into outcome: Outcome) {
-    let arena = Arena()
+    let arena = Arena(hashBytes: configuration.hashBytes)
     let operations = command.operations.map {
       Operation(arena.lower($0.kind), onRefusal: $0.onRefusal)
     }
@@ -142,6 +187,9 @@ struct Seen: Equatable {
   struct Result: Equatable {
     var refusal = Refusal.none
     var newBlocks: [BlockID] = []
+    var cached: [BlockID] = []
+    var cachedTokens: UInt32 = 0
+    var evicted: UInt32 = 0
     var counts: [UInt32] = []
     var refused: [UInt32] = []
     var firstRefusal = Refusal.none
@@ -174,6 +222,8 @@ struct Seen: Equatable {
       results.append(
         Result(
           refusal: result.refusal, newBlocks: Array(outcome.blocks.elements(result.newBlocks)),
+          cached: Array(outcome.cached.elements(result.cachedBlocks)),
+          cachedTokens: result.cachedTokens, evicted: result.evictedBlocks,
           counts: Array(outcome.counts.elements(result.counts)),
           refused: Array(outcome.refusedIndexes.elements(result.refusedIndexes)),
           firstRefusal: result.firstRefusal,
@@ -195,6 +245,8 @@ final class Bench {
   init(blocks: UInt32, blockSize: UInt32 = 16, copyAck: CopyAck = .explicit) {
     pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: blockSize, copyAck: copyAck))
   }
+
+  init(_ configuration: PoolConfiguration) { pool = KVPool(configuration) }
 
   func apply(_ command: TestCommand) -> Seen {
     pool.apply(command, into: outcome)

@@ -1,8 +1,6 @@
 import KVBlocks
 
 extension Model {
-  private static let most = 2_147_483_647
-
   func key(_ id: SequenceID) -> Key { Key(session: session, id: id) }
 
   private func find(_ id: SequenceID) throws(Refusal) -> Sequence {
@@ -18,27 +16,32 @@ extension Model {
     if new.tokens == 0 {
       throw Refusal(.invalid, field: .tokenCount, limit: 1, sequence: new.id)
     }
-    if Int(new.tokens) > Self.most {
-      throw Refusal(.invalid, field: .tokenCount, limit: UInt64(Self.most), sequence: new.id)
+    if Int(new.tokens) > most {
+      throw Refusal(.invalid, field: .tokenCount, limit: UInt64(most), sequence: new.id)
     }
+    try checkHashes(new.hashes, known: 0, tokens: Int(new.tokens), new.id)
     if state.sequences[key(new.id)] != nil { throw Refusal(.sequenceExists, sequence: new.id) }
   }
 
   mutating func create(_ new: TestOperation.New) {
     state.sequences[key(new.id)] = Sequence(
-      tokens: Int(new.tokens), priority: new.priority, label: new.label)
+      tokens: Int(new.tokens), priority: new.priority, label: new.label, hashes: new.hashes,
+      skips: new.skips)
     changed = true
   }
 
   mutating func append(
-    _ id: SequenceID, _ tokens: Int, _ result: inout Seen.Result
+    _ id: SequenceID, _ tokens: Int, _ hashes: [UInt64], _ result: inout Seen.Result
   ) throws(Refusal) {
     let sequence = try find(id)
     if tokens == 0 { throw Refusal(.invalid, field: .tokenCount, limit: 1, sequence: id) }
-    if sequence.tokens + tokens > Self.most {
-      throw Refusal(.invalid, field: .tokenCount, limit: UInt64(Self.most), sequence: id)
+    if sequence.tokens + tokens > most {
+      throw Refusal(.invalid, field: .tokenCount, limit: UInt64(most), sequence: id)
     }
+    try checkHashes(
+      hashes, known: sequence.hashes.count, tokens: sequence.tokens + tokens, id)
     state.sequences[key(id)]?.tokens += tokens
+    state.sequences[key(id)]?.hashes += hashes
     result.tokens = UInt32(sequence.tokens + tokens)
     changed = true
   }
@@ -91,6 +94,14 @@ extension Model {
     result.tokens = UInt32(sequence.tokens)
     result.computed = UInt32(sequence.computed)
     if uncompute + drop > 0 { changed = true }
+    if caches {
+      while sequence.cached > sequence.computed / size {
+        sequence.cached -= 1
+        let block = sequence.table[sequence.cached]
+        if state.references[Int(block)] == 1 { _ = forget(block) }
+      }
+      sequence.hashes = Array(sequence.hashes.prefix(sequence.tokens / size))
+    }
     if rewind.releasesBlocks {
       let keep = blocksFor(sequence.computed)
       let cut = Array(sequence.table.dropFirst(keep))
@@ -123,6 +134,7 @@ extension Model {
     let freed = giveBack(sequence.table.reversed())
     sequence.table = []
     sequence.computed = 0
+    sequence.cached = 0
     sequence.state = .preempted
     sequence.preemptions += 1
     state.sequences[key] = sequence
@@ -186,13 +198,15 @@ extension Model {
   ) throws(Refusal) {
     var sequence = try find(id)
     if preemptedSomething && noAdmissions { throw Refusal(.notAttempted, sequence: id) }
-    var now = sequence.tokens
+    let found = hits(sequence)
+    let here = min(sequence.tokens, found.count * size + Int(request.external))
+    var now = sequence.tokens - here
     if request.maxTokensNow > 0 { now = min(now, Int(request.maxTokensNow)) }
-    if let budget {
+    if let budget, now > 0 {
       if budget == 0 { throw Refusal(.notAttempted, sequence: id) }
       now = min(now, budget)
     }
-    let need = blocksFor(now + Int(request.lookahead))
+    let need = blocksFor(min(here + now + Int(request.lookahead), slotLimit))
     let gate = request.partial ? 0 : blocksFor(sequence.tokens)
     let available = state.queue.count
     if need > blocks || gate > blocks {
@@ -200,36 +214,58 @@ extension Model {
         .never, needed: UInt32(clamping: max(need, gate)), available: UInt32(available),
         sequence: id)
     }
-    if gate > available {
-      throw Refusal(.later, needed: UInt32(gate), available: UInt32(available), sequence: id)
-    }
+    // A hit that nobody holds leaves the queue too.
+    let queued = inQueue(found)
+    let kept = state.running.isEmpty || request.ignoresWatermark ? 0 : watermark
     let unreserved = max(0, available - Int(request.reserved))
-    if need > unreserved {
-      throw Refusal(.later, needed: UInt32(need), available: UInt32(unreserved), sequence: id)
+    let gates = request.partial ? [(need, unreserved)] : [(gate, available), (need, unreserved)]
+    for (table, room) in gates {
+      let charge = max(0, table - found.count) + queued
+      if charge + kept > room {
+        throw Refusal(
+          .later, needed: UInt32(charge), available: UInt32(room), evictable: UInt32(queued),
+          watermark: UInt32(kept), sequence: id)
+      }
     }
-    sequence.table = take(need)
-    sequence.computed = now
+    for block in found { touch(block) }
+    let taken = take(max(0, need - found.count))
+    if caches && !sequence.skips {
+      let which = sequence.state == .preempted ? 1 : 0
+      state.queries[which] += sequence.tokens
+      state.found[which] += found.count * size
+    }
+    sequence.table = found + taken
+    sequence.cached = found.count
+    sequence.computed = here + now
     sequence.state = .running
     sequence.admittedRevision = revision + 1
     state.sequences[key(id)] = sequence
     state.running.append(key(id))
     if let budget { self.budget = budget - now }
-    result.newBlocks = sequence.table
+    if !request.delays { cacheFull(key(id), tokens: here + now) }
+    result.newBlocks = taken
+    result.cached = found
+    result.cachedTokens = UInt32(found.count * size)
     result.scheduled = UInt32(now)
     changed = true
   }
 
+  private var slotLimit: Int { most == 2_147_483_647 ? .max : most }
+
   mutating func extend(
-    _ request: Extend, _ mode: OnRefusal, _ result: inout Seen.Result
+    _ request: Extend, _ hashes: [UInt64], _ mode: OnRefusal, _ result: inout Seen.Result
   ) throws(Refusal) {
     let id = request.sequence
     let sequence = try find(id)
     if sequence.state != .running { throw Refusal(.wrongState, sequence: id) }
-    if sequence.tokens + Int(request.appendTokens) > Self.most {
-      throw Refusal(.invalid, field: .tokenCount, limit: UInt64(Self.most), sequence: id)
+    let tokens = sequence.tokens + Int(request.appendTokens)
+    if tokens > most {
+      throw Refusal(.invalid, field: .tokenCount, limit: UInt64(most), sequence: id)
     }
-    if request.appendTokens > 0 {
-      state.sequences[key(id)]?.tokens += Int(request.appendTokens)
+    try checkHashes(hashes, known: sequence.hashes.count, tokens: tokens, id)
+    if request.appendTokens > 0 || !hashes.isEmpty {
+      state.sequences[key(id)]?.tokens = tokens
+      state.sequences[key(id)]?.hashes += hashes
       changed = true
     }
     while true {
@@ -237,7 +273,7 @@ extension Model {
         result.scheduled = UInt32(
           try schedule(
             id, Int(request.maxTokensNow), Int(request.lookaheadTokens),
-            Int(request.reservedBlocks), &result))
+            Int(request.reservedBlocks), request.delaysCommit, &result))
         return
       } catch {
         if mode != .preempt || error.reason != .later || isHopeless { throw error }
@@ -251,17 +287,18 @@ extension Model {
 
   /// Slots for a running sequence. Appends to the result's new blocks and copies.
   private mutating func schedule(
-    _ id: SequenceID, _ most: Int, _ lookahead: Int, _ reserved: Int, _ result: inout Seen.Result
+    _ id: SequenceID, _ chunk: Int, _ lookahead: Int, _ reserved: Int, _ delays: Bool,
+    _ result: inout Seen.Result
   ) throws(Refusal) -> Int {
     var sequence = try find(id)
     var now = sequence.tokens - sequence.computed
-    if most > 0 { now = min(now, most) }
+    if chunk > 0 { now = min(now, chunk) }
     if now + lookahead == 0 { return 0 }
     if let budget, now > 0 {
       if budget == 0 { throw Refusal(.notAttempted, sequence: id) }
       now = min(now, budget)
     }
-    let end = sequence.computed + now + lookahead
+    let end = min(sequence.computed + now + lookahead, slotLimit)
     let whole = blocksFor(end)
     if whole > blocks {
       throw Refusal(
@@ -270,11 +307,14 @@ extension Model {
     }
     // Which existing blocks does the range of slots to be written touch?
     var toCopy: [(index: Int, filled: Int)] = []
+    var written: [BlockID] = []
     for index in sequence.table.indices {
       let first = max(sequence.computed, index * size)
       if first >= min(end, (index + 1) * size) { continue }
       if !mayWrite(sequence.table[index], from: first - index * size) {
         toCopy.append((index, first - index * size))
+      } else {
+        written.append(sequence.table[index])
       }
     }
     let new = max(0, whole - sequence.table.count)
@@ -286,6 +326,7 @@ extension Model {
       throw Refusal(
         .later, needed: UInt32(new + toCopy.count), available: UInt32(unreserved), sequence: id)
     }
+    for block in written where forget(block) { changed = true }
     for (index, filled) in toCopy {
       let order = move(
         sequence.table[index], tokens: filled, sequence: id, index: index, raw: false)
@@ -299,6 +340,7 @@ extension Model {
     if now > 0 { changed = true }
     if let budget { self.budget = budget - now }
     state.sequences[key(id)] = sequence
+    if !delays { cacheFull(key(id), tokens: sequence.computed) }
     return now
   }
 
@@ -325,14 +367,19 @@ extension Model {
       if sequence.state != .running { continue }
       ranAtFirst.insert(id)
       let tokens = request.append.isEmpty ? 1 : Int(request.append[i])
-      if sequence.tokens + tokens > Self.most {
-        throw Refusal(.invalid, field: .appendCounts, limit: UInt64(Self.most), sequence: id)
+      if sequence.tokens + tokens > most {
+        throw Refusal(.invalid, field: .appendCounts, limit: UInt64(most), sequence: id)
       }
+    }
+    let shares = try deal(request, ranAtFirst)
+    for id in request.ids where request.commitsPrevious && ranAtFirst.contains(id) {
+      cacheFull(key(id), tokens: state.sequences[key(id)]?.computed ?? 0)
     }
     for (i, id) in request.ids.enumerated() where ranAtFirst.contains(id) {
       let tokens = request.append.isEmpty ? 1 : Int(request.append[i])
       state.sequences[key(id)]?.tokens += tokens
-      if tokens > 0 { changed = true }
+      state.sequences[key(id)]?.hashes += shares[i]
+      if tokens > 0 || !shares[i].isEmpty { changed = true }
     }
 
     let victims = request.victims.isEmpty ? request.ids.reversed() : request.victims
@@ -352,7 +399,8 @@ extension Model {
         var lookahead = 0
         if request.lookahead.count == 1 { lookahead = Int(request.lookahead[0]) }
         if request.lookahead.count > 1 { lookahead = Int(request.lookahead[i]) }
-        try scheduleWithVictims(id, schedule, lookahead, mode, victims, &result)
+        try scheduleWithVictims(
+          id, schedule, lookahead, request.delays, mode, victims, &result)
         newCounts[i] = UInt32(result.newBlocks.count - held)
       } catch {
         if result.refused.isEmpty { result.firstRefusal = error }
@@ -364,13 +412,52 @@ extension Model {
     if !result.newBlocks.isEmpty { result.counts = newCounts }
   }
 
+  /// Each sequence's hashes out of the column.
+  private func deal(
+    _ request: TestOperation.TestDecode, _ running: Set<SequenceID>
+  ) throws(Refusal) -> [[UInt64]] {
+    var shares = request.ids.map { _ in [UInt64]() }
+    if request.hashes.isEmpty && request.hashCounts.isEmpty { return shares }
+    if !caches { throw Refusal(.invalid, field: .blockHashes, limit: 0) }
+    if ![0, request.ids.count].contains(request.hashCounts.count) {
+      throw Refusal(.invalid, field: .hashCounts, limit: UInt64(request.ids.count))
+    }
+    var counts: [Int] = []
+    for (i, id) in request.ids.enumerated() {
+      var missing = 0
+      if running.contains(id), let sequence = state.sequences[key(id)] {
+        let tokens = sequence.tokens + (request.append.isEmpty ? 1 : Int(request.append[i]))
+        missing = tokens / size - sequence.hashes.count
+      }
+      if request.hashCounts.isEmpty {
+        counts.append(request.hashes.isEmpty ? 0 : missing)
+        continue
+      }
+      let given = Int(request.hashCounts[i])
+      counts.append(given)
+      if running.contains(id) && given != 0 && given != missing {
+        throw Refusal(.invalid, field: .hashCounts, limit: UInt64(missing), sequence: id)
+      }
+    }
+    let total = counts.reduce(0, +)
+    if total != request.hashes.count {
+      throw Refusal(.invalid, field: .blockHashes, limit: UInt64(total * hashBytes))
+    }
+    var next = 0
+    for i in counts.indices {
+      shares[i] = Array(request.hashes[next..<next + counts[i]])
+      next += counts[i]
+    }
+    return shares
+  }
+
   private mutating func scheduleWithVictims(
-    _ id: SequenceID, _ most: Int, _ lookahead: Int, _ mode: OnRefusal, _ victims: [SequenceID],
-    _ result: inout Seen.Result
+    _ id: SequenceID, _ chunk: Int, _ lookahead: Int, _ delays: Bool, _ mode: OnRefusal,
+    _ victims: [SequenceID], _ result: inout Seen.Result
   ) throws(Refusal) {
     while true {
       do throws(Refusal) {
-        _ = try schedule(id, most, lookahead, 0, &result)
+        _ = try schedule(id, chunk, lookahead, 0, delays, &result)
         return
       } catch {
         if mode != .preempt || error.reason != .later { throw error }

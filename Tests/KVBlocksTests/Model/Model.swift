@@ -17,6 +17,9 @@ struct Model {
     var label: [UInt8]
     var preemptions = 0
     var admittedRevision: Revision = 0
+    var hashes: [UInt64] = []
+    var cached = 0
+    var skips = false
   }
 
   struct Copy: Equatable {
@@ -46,11 +49,23 @@ struct Model {
     var forks = 0
     var copiesOrdered = 0
     var preemptions = 0
+    /// What a block holds, and the blocks that hold something, in the order they came to it.
+    var contents: [BlockID: UInt64] = [:]
+    var holders: [UInt64: [BlockID]] = [:]
+    var evictions = 0
+    /// Tokens asked for and found, of sequences that were never preempted and of the others.
+    var queries = [0, 0]
+    var found = [0, 0]
   }
 
   let blocks: Int
   let size: Int
   let ack: CopyAck
+  let caches: Bool
+  let hashBytes: Int
+  let eagle: Bool
+  let watermark: Int
+  let most: Int
   var revision: Revision = 0
   var state: State
   var refusals = Array(repeating: 0, count: 17)
@@ -68,6 +83,11 @@ struct Model {
     blocks = Int(configuration.blocks)
     size = Int(configuration.blockSize)
     ack = configuration.copyAck
+    caches = configuration.cachesPrefixes
+    hashBytes = configuration.hashBytes
+    eagle = configuration.eagle
+    watermark = Int(configuration.watermark * Double(configuration.blocks + 1))
+    most = configuration.maxModelTokens == 0 ? 2_147_483_647 : Int(configuration.maxModelTokens)
     state = State(
       queue: (1...configuration.blocks).map { $0 },
       references: Array(repeating: 0, count: blocks + 1),
@@ -112,6 +132,7 @@ struct Model {
       } else {
         let mode = operation.onRefusal == .inherit ? command.onRefusal : operation.onRefusal
         let handedOut = state.handedOut
+        let evictions = state.evictions
         gaveBack = false
         do throws(Refusal) {
           try perform(operation.kind, mode, &result)
@@ -120,6 +141,7 @@ struct Model {
         }
         if state.handedOut > handedOut { state.allocateCalls += 1 }
         if gaveBack { state.freeCalls += 1 }
+        result.evicted = UInt32(state.evictions - evictions)
         let refusal = result.refusal.reason == .none ? result.firstRefusal : result.refusal
         if refusal.reason != .none {
           if mode == .abort {
@@ -169,8 +191,13 @@ struct Model {
       result.tokens = new.tokens
       result.blocksNeeded = UInt32(blocksFor(Int(new.tokens)))
     case .admit(let admit): try self.admit(admit, &result)
-    case .extend(let extend): try self.extend(extend, mode, &result)
-    case .append(let id, let tokens): try append(id, Int(tokens), &result)
+    case .extend(let extend, let hashes): try self.extend(extend, hashes, mode, &result)
+    case .append(let id, let tokens, let hashes): try append(id, Int(tokens), hashes, &result)
+    case .commit(let id, let tokens): try commit(id, Int(tokens), &result)
+    case .acquire(let hashes, let count): try acquire(hashes, Int(count), &result)
+    case .cacheBlocks(let ids, let hashes): try cacheBlocks(ids, hashes, &result)
+    case .evictBlocks(let ids): try evictBlocks(ids, &result)
+    case .resetPrefixCache: try resetCache(&result)
     case .fork(let parent, let children): try fork(parent, children, &result)
     case .rewind(let rewind): try self.rewind(rewind, &result)
     case .preempt(let ids): try preempt(ids, &result)
@@ -194,6 +221,7 @@ struct Model {
     let taken = Array(state.queue.prefix(count))
     state.queue.removeFirst(count)
     for block in taken {
+      if forget(block) { state.evictions += 1 }
       state.references[Int(block)] = 1
       state.generation[Int(block)] = UInt32(truncatingIfNeeded: revision + 1)
     }
@@ -215,9 +243,15 @@ struct Model {
       gaveBack = true
       changed = true
     }
-    state.queue.insert(contentsOf: free, at: 0)
-    state.cameBack += free.count
+    line(up: free)
     return free.count
+  }
+
+  /// Blocks without content go to the front of the queue, the others to its end.
+  private mutating func line(up free: [BlockID]) {
+    state.queue.insert(contentsOf: free.filter { state.contents[$0] == nil }, at: 0)
+    state.queue += free.filter { state.contents[$0] != nil }
+    state.cameBack += free.count
   }
 
   /// The copies are done. Returns how many blocks became available.
@@ -232,8 +266,7 @@ struct Model {
         free.append(block)
       }
     }
-    state.queue.insert(contentsOf: free, at: 0)
-    state.cameBack += free.count
+    line(up: free)
     return free.count
   }
 
@@ -338,6 +371,7 @@ struct Model {
       throw Refusal(.notHeld, subject: UInt64(id))
     }
     if mayWrite(id, from: filled) {
+      if filled < size && forget(id) { changed = true }
       result.block = id
       return
     }

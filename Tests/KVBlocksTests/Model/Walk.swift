@@ -6,9 +6,12 @@ struct Walk {
   var random: SplitMix64
   let blocks: UInt32
   let size: UInt32
+  /// Nothing below is drawn for a pool without a cache, so that its walks stay what they were.
+  let caches: Bool
   static let sessions: [SessionID] = [0, 7, 1 << 40]
 
-  init(seed: UInt64, blocks: UInt32, size: UInt32) {
+  init(seed: UInt64, blocks: UInt32, size: UInt32, caches: Bool = false) {
+    self.caches = caches
     random = SplitMix64(seed: seed)
     self.blocks = blocks
     self.size = size
@@ -96,14 +99,53 @@ struct Walk {
   }
 
   private mutating func new(_ id: SequenceID) -> TestOperation.New {
-    TestOperation.New(
+    var new = TestOperation.New(
       id: id, tokens: tokens(), priority: Int32(below(7)) - 3,
       label: (0..<(one(in: 3) ? below(20) : 0)).map { _ in UInt8(97 + below(26)) })
+    if caches {
+      new.hashes = hashes(behind: [], tokens: Int(new.tokens))
+      new.skips = one(in: 10)
+    }
+    return new
+  }
+
+  /// Hashes that go on as one of a few documents does, with a turn of their own now and then;
+  /// sometimes none, or a wrong number.
+  private mutating func hashes(behind known: [UInt64], tokens: Int) -> [UInt64] {
+    var missing = tokens / Int(size) - known.count
+    if missing > 200 || one(in: 12) { return [] }
+    if one(in: 30) { missing += 1 - below(3) }
+    var list = known
+    for _ in 0..<max(0, missing) {
+      var last = list.last ?? UInt64(1 + below(3)) * 1_000
+      if one(in: 25) { last = UInt64(1 + below(5)) * 1_000 }
+      list.append(last / 1_000 * 1_000 + UInt64(list.count) + 1)
+    }
+    return Array(list.dropFirst(known.count))
+  }
+
+  private mutating func more(_ model: Model, _ session: SessionID) -> TestOperation.Kind {
+    let document = UInt64(1 + below(4)) * 1_000
+    let chain = (0..<UInt64(below(6))).map { document + $0 + 1 }
+    let running = sequences(model, session)
+    switch below(9) {
+    case 0, 1:
+      return .commit(
+        running.isEmpty ? sequence() : pick(running),
+        one(in: 2) ? 0 : UInt32(below(Int(size) * 6)))
+    case 2, 3, 4: return .acquire(chain, one(in: 3) ? 0 : UInt32(below(4)))
+    case 5, 6:
+      let ids = chain.map { _ in block(model, session) }
+      return .cacheBlocks(ids, one(in: 20) ? [7] : chain)
+    case 7: return .evictBlocks((0..<below(4)).map { _ in block(model, session) })
+    default: return .resetPrefixCache
+    }
   }
 
   // MARK: Operations
 
   private mutating func kind(_ model: Model, _ session: SessionID) -> TestOperation.Kind {
+    if caches && one(in: 6) { return more(model, session) }
     switch below(40) {
     case 0...2:
       return .allocate(one(in: 15) ? few() : UInt32(1 + below(Int(blocks) / 5 + 1)))
@@ -146,17 +188,28 @@ struct Walk {
         .keys.map(\.id).sorted()
         if !waiting.isEmpty { id = pick(waiting) }
       }
-      return .admit(
-        .init(
-          id: id, add: add, keeps: one(in: 3), maxTokensNow: few(), lookahead: few(),
-          partial: one(in: 3), reserved: one(in: 4) ? UInt32(below(Int(blocks))) : 0))
+      var admit = TestOperation.TestAdmit(
+        id: id, add: add, keeps: one(in: 3), maxTokensNow: few(), lookahead: few(),
+        partial: one(in: 3), reserved: one(in: 4) ? UInt32(below(Int(blocks))) : 0)
+      if caches {
+        admit.delays = one(in: 4)
+        admit.ignoresWatermark = one(in: 3)
+        admit.external = one(in: 8) ? UInt32(below(Int(size) * 4)) : 0
+      }
+      return .admit(admit)
     case 22...24:
       let ids = sequences(model, session)
+      var extend = Extend(
+        sequence: ids.isEmpty ? sequence() : pick(ids), appendTokens: few(), maxTokensNow: few(),
+        lookaheadTokens: few(), reservedBlocks: one(in: 6) ? UInt32(below(Int(blocks))) : 0)
+      if !caches { return .extend(extend) }
+      extend.delaysCommit = one(in: 4)
       return .extend(
-        Extend(
-          sequence: ids.isEmpty ? sequence() : pick(ids), appendTokens: few(), maxTokensNow: few(),
-          lookaheadTokens: few(), reservedBlocks: one(in: 6) ? UInt32(below(Int(blocks))) : 0))
-    case 25: return .append(sequence(), one(in: 10) ? few() : UInt32(1 + below(Int(size))))
+        extend, hashes: next(model, session, extend.sequence, Int(extend.appendTokens)))
+    case 25:
+      let id = sequence()
+      let tokens = one(in: 10) ? few() : UInt32(1 + below(Int(size)))
+      return .append(id, tokens, hashes: caches ? next(model, session, id, Int(tokens)) : [])
     case 26...28:
       let ids = sequences(model, session)
       return .fork(
@@ -177,6 +230,31 @@ struct Walk {
     }
   }
 
+  private mutating func next(
+    _ model: Model, _ session: SessionID, _ id: SequenceID, _ tokens: Int
+  ) -> [UInt64] {
+    guard let sequence = model.state.sequences[.init(session: session, id: id)] else { return [] }
+    return hashes(behind: sequence.hashes, tokens: sequence.tokens + tokens)
+  }
+
+  private mutating func addHashes(
+    to decode: inout TestOperation.TestDecode, _ model: Model, _ session: SessionID
+  ) {
+    decode.delays = one(in: 4)
+    decode.commitsPrevious = one(in: 3)
+    for (i, id) in decode.ids.enumerated() {
+      let key = Model.Key(session: session, id: id)
+      let isRunning = model.state.sequences[key]?.state == .running
+      let tokens = i < decode.append.count ? Int(decode.append[i]) : 1
+      let list = isRunning ? next(model, session, id, tokens) : []
+      decode.hashes += list
+      decode.hashCounts.append(UInt32(list.count))
+    }
+    if one(in: 4) { decode.hashCounts = [] }
+    if one(in: 30) { decode.hashCounts.append(0) }
+    if one(in: 30) { decode.hashes.append(1) }
+  }
+
   private mutating func decode(
     _ model: Model, _ session: SessionID
   ) -> TestOperation.TestDecode {
@@ -193,6 +271,7 @@ struct Walk {
     }
     if one(in: 40) { decode.schedule.append(1) }
     if one(in: 3) { decode.victims = (0..<below(8)).map { _ in sequence() } }
+    if caches { addHashes(to: &decode, model, session) }
     return decode
   }
 }

@@ -1,0 +1,126 @@
+/// The block hashes of the sequences: of each the hashes of its full known blocks, in order.
+///
+/// Owns one chain per slot of the sequence table and the chains' memory. Exists only in pools that
+/// cache prefixes. Never looks at a block or at the index.
+final class HashChains {
+  private(set) var chains: UnsafeMutablePointer<HashChain>
+  let hashBytes: Int
+  private var capacity = 64
+  private let undo: UndoLog
+
+  init(hashBytes: Int, undo: UndoLog) {
+    self.hashBytes = hashBytes
+    self.undo = undo
+    chains = .allocate(capacity: capacity)
+    chains.initialize(repeating: HashChain(), count: capacity)
+  }
+
+  deinit {
+    removeAll()
+    chains.deallocate()
+  }
+
+  func removeAll() {
+    for i in 0..<capacity {
+      chains[i].bytes?.deallocate()
+      chains[i] = HashChain()
+    }
+  }
+
+  /// To be called before a chain is changed.
+  @inline(__always)
+  func save(_ slot: UInt32) {
+    if undo.isRecording { undo.chains.append(.init(index: slot, chain: chains[Int(slot)])) }
+  }
+
+  /// The chain of a new sequence.
+  func start(_ slot: UInt32, _ hashes: UnsafeBufferPointer<UInt8>, skipsLookup: Bool) {
+    while Int(slot) >= capacity { grow() }
+    save(slot)
+    chains[Int(slot)] = HashChain()
+    chains[Int(slot)].skipsLookup = skipsLookup
+    append(hashes, to: slot)
+  }
+
+  func end(_ slot: UInt32) {
+    save(slot)
+    undo.retire(chains[Int(slot)].bytes)
+    chains[Int(slot)] = HashChain()
+  }
+
+  func append(_ hashes: UnsafeBufferPointer<UInt8>, to slot: UInt32) {
+    guard let source = hashes.baseAddress, hashes.count > 0 else { return }
+    let added = UInt32(hashes.count / hashBytes)
+    save(slot)
+    let chain = chains + Int(slot)
+    if chain.pointee.count + added > chain.pointee.capacity {
+      growChain(of: slot, to: chain.pointee.count + added)
+    }
+    guard let bytes = chain.pointee.bytes else { preconditionFailure("hashes without memory") }
+    let place = bytes + Int(chain.pointee.count) * hashBytes
+    if undo.isRecording {
+      for i in 0..<Int(added) {
+        let old = place + i * hashBytes
+        undo.chainHashes.append(.init(place: old, hash: BlockHash(old, hashBytes)))
+      }
+    }
+    place.update(from: source, count: hashes.count)
+    chain.pointee.count += added
+  }
+
+  /// Puts back a hash that an appended one overwrote.
+  func restore(_ saved: UndoLog.SavedHash) {
+    withUnsafeBytes(of: saved.hash.words) { words in
+      UnsafeMutableRawBufferPointer(start: saved.place, count: hashBytes)
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: words[..<hashBytes]))
+    }
+  }
+
+  func bytes(of slot: UInt32) -> UnsafeBufferPointer<UInt8> {
+    let chain = chains[Int(slot)]
+    return .init(start: chain.bytes, count: Int(chain.count) * hashBytes)
+  }
+
+  @inline(__always)
+  func hash(_ i: UInt32, of slot: UInt32) -> BlockHash {
+    guard let bytes = chains[Int(slot)].bytes, i < chains[Int(slot)].count else {
+      preconditionFailure("asked for a hash that is not known")
+    }
+    return BlockHash(bytes + Int(i) * hashBytes, hashBytes)
+  }
+
+  private func growChain(of slot: UInt32, to needed: UInt32) {
+    let chain = chains + Int(slot)
+    let capacity = max(needed, min(chain.pointee.capacity * 2, 1 << 30), 4)
+    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: Int(capacity) * hashBytes)
+    larger.initialize(repeating: 0, count: Int(capacity) * hashBytes)
+    if let old = chain.pointee.bytes {
+      larger.update(from: old, count: Int(chain.pointee.count) * hashBytes)
+    }
+    undo.created(larger)
+    undo.retire(chain.pointee.bytes)
+    chain.pointee.bytes = larger
+    chain.pointee.capacity = capacity
+  }
+
+  private func grow() {
+    let larger = UnsafeMutablePointer<HashChain>.allocate(capacity: capacity * 2)
+    larger.moveInitialize(from: chains, count: capacity)
+    (larger + capacity).initialize(repeating: HashChain(), count: capacity)
+    chains.deallocate()
+    chains = larger
+    capacity *= 2
+  }
+}
+
+/// What the prefix cache knows of one sequence.
+struct HashChain: BitwiseCopyable {
+  var bytes: UnsafeMutablePointer<UInt8>?
+  /// Hashes known; never more than the sequence has full blocks of tokens.
+  var count: UInt32 = 0
+  var capacity: UInt32 = 0
+  /// Leading blocks of the table that were hit or cached (vLLM's `num_cached_block`): a block is
+  /// cached once, and not again when its content was taken away.
+  var cachedBlocks: UInt32 = 0
+  var skipsLookup = false
+}

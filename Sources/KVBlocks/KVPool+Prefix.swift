@@ -1,0 +1,200 @@
+/// The prefix cache of sequences: what is looked up, what is cached and when, what is forgotten.
+///
+/// The rules are vLLM's (`get_computed_blocks`, `cache_full_blocks`, `evict_blocks`,
+/// `reset_prefix_cache`); `Design.md` lists them.
+extension KVPool {
+  // MARK: Hashes that come with tokens
+
+  /// Hashes are given for all blocks that are full with `tokens` and whose hash is not known yet, or
+  /// not at all. `slot` is `SequenceSlot.none` for a sequence to come.
+  func checkHashes(
+    _ hashes: UnsafeBufferPointer<UInt8>, of slot: UInt32, tokens: UInt32, _ id: SequenceID
+  ) throws(Refusal) {
+    if hashes.count == 0 { return }
+    var limit: UInt64 = 0
+    if let chains {
+      let known = slot == SequenceSlot.none ? 0 : chains.chains[Int(slot)].count
+      limit = UInt64(tokens / configuration.blockSize - known) * UInt64(chains.hashBytes)
+    }
+    if UInt64(hashes.count) != limit || limit == 0 {
+      throw Refusal(.invalid, field: .blockHashes, limit: limit, sequence: id)
+    }
+  }
+
+  // MARK: Looking up
+
+  /// Appends the blocks of the longest cached prefix: from the first on, up to the first hole.
+  ///
+  /// - Parameter limit: At most this many.
+  /// - Complexity: O(blocks found).
+  func findPrefix(
+    _ hashes: UnsafeBufferPointer<UInt8>, limit: Int, into list: inout FlatList<BlockID>
+  ) {
+    guard let index = blocks.index, let bytes = hashes.baseAddress else { return }
+    let count = min(hashes.count / index.hashBytes, limit)
+    for i in 0..<count {
+      let block = index.first(BlockHash(bytes + i * index.hashBytes, index.hashBytes), group: 0)
+      if block == 0 { return }
+      list.append(block)
+    }
+  }
+
+  /// The hits of a sequence of `tokens`: at least one token is always left to compute, so that there
+  /// are logits, and with EAGLE one block less is used.
+  func findHits(
+    _ hashes: UnsafeBufferPointer<UInt8>, tokens: UInt32, into list: inout FlatList<BlockID>
+  ) {
+    let old = list.count
+    findPrefix(hashes, limit: Int((tokens - 1) / configuration.blockSize), into: &list)
+    if configuration.eagle && list.count > old { list.removeLast(1) }
+  }
+
+  @inline(__always)
+  func evictable(_ ids: UnsafeBufferPointer<BlockID>) -> UInt32 {
+    var count: UInt32 = 0
+    for id in ids where blocks.isEvictable(id) { count += 1 }
+    return count
+  }
+
+  // MARK: Caching
+
+  /// Makes the full blocks of the first `tokens` tokens hit-able that are not yet.
+  ///
+  /// - Returns: Blocks that became hit-able.
+  @inline(__always)
+  @discardableResult
+  func cacheFull(_ slot: UInt32, tokens: UInt32) -> UInt32 {
+    guard let chains else { return 0 }
+    let chain = chains.chains + Int(slot)
+    if chain.pointee.cachedBlocks >= chain.pointee.count { return 0 }
+    let full = min(tokens / configuration.blockSize, chain.pointee.count)
+    if chain.pointee.cachedBlocks >= full { return 0 }
+    return cache(slot, upTo: full, chains)
+  }
+
+  @inline(never)
+  private func cache(_ slot: UInt32, upTo full: UInt32, _ chains: HashChains) -> UInt32 {
+    let table = sequences.slots[Int(slot)].blocks
+    var made: UInt32 = 0
+    // A block may have its content already: from a raw holder, or from a fork that was faster.
+    for i in chains.chains[Int(slot)].cachedBlocks..<full
+    where blocks.cache(table[Int(i)], chains.hash(i, of: slot)) {
+      made += 1
+    }
+    chains.save(slot)
+    chains.chains[Int(slot)].cachedBlocks = full
+    run.changed = true
+    return made
+  }
+
+  func commit(
+    _ id: SequenceID, _ tokens: UInt32, _ result: inout OperationResult
+  ) throws(Refusal) {
+    let slot = try slot(of: id)
+    let sequence = sequences.slots[Int(slot)]
+    guard sequence.isRunning else { throw Refusal(.wrongState, sequence: id) }
+    if tokens > sequence.computed {
+      throw Refusal(
+        .invalid, field: .tokenCount, limit: UInt64(sequence.computed), sequence: id)
+    }
+    let written = tokens == 0 ? sequence.computed : tokens
+    result.affected = cacheFull(slot, tokens: written)
+    result.tokens = written
+    if let chains {
+      let cached = chains.chains[Int(slot)].cachedBlocks * configuration.blockSize
+      result.tokens = max(written, cached)
+    }
+  }
+
+  // MARK: Forgetting
+
+  /// After a rewind: hashes of tokens that are gone go, and blocks that were cached and are not full
+  /// any more lose their content, unless others hold them too.
+  func rewindChain(_ slot: UInt32) {
+    guard let chains else { return }
+    let sequence = sequences.slots[Int(slot)]
+    let chain = chains.chains + Int(slot)
+    let known = min(chain.pointee.count, sequence.tokens / configuration.blockSize)
+    let cached = min(chain.pointee.cachedBlocks, sequence.computed / configuration.blockSize)
+    if known == chain.pointee.count && cached == chain.pointee.cachedBlocks { return }
+    chains.save(slot)
+    for i in cached..<chain.pointee.cachedBlocks {
+      let block = sequence.blocks[Int(i)]
+      if blocks.records[Int(block)].refCount == 1 { blocks.forget(block) }
+    }
+    chain.pointee.count = known
+    chain.pointee.cachedBlocks = cached
+  }
+
+  func evictBlocks(
+    _ ids: UnsafeBufferPointer<BlockID>, _ result: inout OperationResult
+  ) throws(Refusal) {
+    if ids.count == 0 { throw Refusal(.invalid, field: .blockIDs, limit: 1) }
+    for id in ids { try checkBlock(id, .blockIDs) }
+    for id in ids where blocks.forget(id) { result.affected += 1 }
+    if result.affected > 0 { run.changed = true }
+  }
+
+  /// Forgets all content, if nobody holds a block (vLLM returns False otherwise). The queue keeps
+  /// its order.
+  func resetPrefixCache(_ result: inout OperationResult) throws(Refusal) {
+    if blocks.available != blocks.capacity {
+      throw Refusal(.wrongState, needed: blocks.capacity, available: blocks.available)
+    }
+    guard blocks.index != nil, blocks.counters.cached > 0 else { return }
+    for id in 1...blocks.capacity where blocks.forget(id) { result.affected += 1 }
+    run.changed = true
+  }
+}
+
+// MARK: - Reads
+
+/// What a lookup found.
+package struct PrefixLookup: Equatable {
+  /// Tokens of the longest cached prefix that an admission would use.
+  package var cachedTokens: UInt32
+  /// Of its blocks, those without a reference: an admission takes them from the queue.
+  package var evictableBlocks: UInt32
+  /// Blocks for the rest of the tokens.
+  package var blocksNeeded: UInt32
+}
+
+extension KVPool {
+  /// What an admission of the session's sequence would hit, its blocks into `list`; nil when there
+  /// is no such sequence. Changes nothing: neither references nor the order of the queue.
+  package func lookup(
+    session: SessionID, sequence: SequenceID, into list: inout FlatList<BlockID>
+  ) -> PrefixLookup? {
+    let owner = sessions.find(session)
+    if owner == SequenceSlot.none { return nil }
+    let slot = sequences.find(sequence, session: owner)
+    if slot == SequenceSlot.none { return nil }
+    list.removeAll()
+    let tokens = sequences.slots[Int(slot)].tokens
+    if let chains, !chains.chains[Int(slot)].skipsLookup {
+      findHits(chains.bytes(of: slot), tokens: tokens, into: &list)
+    }
+    return describe(list.elements, tokens)
+  }
+
+  /// The same for content that no sequence has: `tokens`, and the hashes of their full blocks.
+  package func lookup(
+    tokens: UInt32, blockHashes: UnsafeBufferPointer<UInt8>, into list: inout FlatList<BlockID>
+  ) throws(Refusal) -> PrefixLookup {
+    if tokens == 0 { throw Refusal(.invalid, field: .tokenCount, limit: 1) }
+    if tokens > tokenLimit {
+      throw Refusal(.invalid, field: .tokenCount, limit: UInt64(tokenLimit))
+    }
+    try checkHashes(blockHashes, of: SequenceSlot.none, tokens: tokens, 0)
+    list.removeAll()
+    findHits(blockHashes, tokens: tokens, into: &list)
+    return describe(list.elements, tokens)
+  }
+
+  private func describe(_ hits: UnsafeBufferPointer<BlockID>, _ tokens: UInt32) -> PrefixLookup {
+    let count = UInt32(hits.count)
+    return PrefixLookup(
+      cachedTokens: count * configuration.blockSize, evictableBlocks: evictable(hits),
+      blocksNeeded: blocksFor(UInt64(tokens)) - count)
+  }
+}

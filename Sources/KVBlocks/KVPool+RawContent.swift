@@ -1,0 +1,105 @@
+/// The prefix cache for schedulers that keep their own tables: the same content, found by its hashes.
+extension KVPool {
+  /// The blocks of the longest cached prefix of `hashes` into `list`. Changes nothing.
+  package func lookupBlocks(
+    _ hashes: UnsafeBufferPointer<UInt8>, into list: inout FlatList<BlockID>
+  ) throws(Refusal) -> PrefixLookup {
+    try checkShape(hashes)
+    list.removeAll()
+    findPrefix(hashes, limit: .max, into: &list)
+    return PrefixLookup(
+      cachedTokens: UInt32(list.count) * configuration.blockSize,
+      evictableBlocks: evictable(list.elements),
+      blocksNeeded: UInt32(hashes.count / configuration.hashBytes - list.count))
+  }
+
+  /// One more reference to each block of the longest cached prefix, then `count` new blocks: all or
+  /// nothing. What a hit takes out of the queue is charged like a new block.
+  func acquire(
+    _ hashes: UnsafeBufferPointer<UInt8>, _ count: UInt32, _ result: inout OperationResult,
+    _ outcome: Outcome
+  ) throws(Refusal) {
+    try checkShape(hashes)
+    if count == 0 && hashes.count == 0 { throw Refusal(.invalid, field: .count, limit: 1) }
+    hits.removeAll()
+    findPrefix(hashes, limit: .max, into: &hits)
+    let available = blocks.available
+    if count > blocks.capacity {
+      throw Refusal(.never, needed: count, available: available)
+    }
+    try checkBlocks(UInt64(count) + UInt64(hits.count), .count)
+    let evictable = evictable(hits.elements)
+    if UInt64(count) + UInt64(evictable) > UInt64(available) {
+      throw Refusal(
+        .later, needed: UInt32(clamping: UInt64(count) + UInt64(evictable)), available: available,
+        evictable: evictable)
+    }
+    for id in hits.elements {
+      let references = UInt64(blocks.records[Int(id)].refCount) + UInt64(hits.count)
+      if references > UInt64(BlockPool.maximumReferences) {
+        throw Refusal(
+          .quota, field: .blockHashes, limit: UInt64(BlockPool.maximumReferences),
+          subject: UInt64(id))
+      }
+    }
+    if hits.count == 0 && count == 0 { return }
+    let session = ensureSession()
+    sessions.save(session)
+    run.blocks += count + UInt32(hits.count)
+    for id in hits.elements {
+      if blocks.rawReferences(id, by: session) == 0 { sessions.slots[Int(session)].rawBlocks += 1 }
+      blocks.touch(id, for: .raw(session), generation: generation)
+    }
+    result.cachedBlocks = listHits(outcome)
+    result.cachedTokens = UInt32(hits.count) * configuration.blockSize
+    run.changed = true
+    if count == 0 { return }
+    let start = outcome.blocks.count
+    blocks.take(
+      count, for: .raw(session), generation: generation,
+      into: outcome.blocks.extend(by: Int(count)))
+    sessions.slots[Int(session)].rawBlocks += count
+    result.newBlocks = Slice32(start: UInt32(start), count: count)
+  }
+
+  /// The hits at hand, into the outcome's list.
+  func listHits(_ outcome: Outcome) -> Slice32 {
+    let start = outcome.cached.count
+    for id in hits.elements { outcome.cached.append(id) }
+    return slice(start, outcome.cached.count)
+  }
+
+  /// These held blocks now have this content. A block keeps what it has: the same again is no
+  /// change, other content is refused, and a block named twice keeps the first.
+  func cacheBlocks(
+    _ ids: UnsafeBufferPointer<BlockID>, _ hashes: UnsafeBufferPointer<UInt8>,
+    _ result: inout OperationResult
+  ) throws(Refusal) {
+    if ids.count == 0 { throw Refusal(.invalid, field: .blockIDs, limit: 1) }
+    let size = configuration.hashBytes
+    let limit = blocks.index == nil ? 0 : ids.count * size
+    guard let bytes = hashes.baseAddress, hashes.count == limit else {
+      throw Refusal(.invalid, field: .blockHashes, limit: UInt64(limit))
+    }
+    for i in 0..<ids.count {
+      try checkBlock(ids[i], .blockIDs)
+      let isHeld = run.slot != SequenceSlot.none && blocks.rawReferences(ids[i], by: run.slot) > 0
+      guard isHeld else { throw Refusal(.notHeld, subject: UInt64(ids[i])) }
+      if let content = blocks.content(ids[i]), content != BlockHash(bytes + i * size, size) {
+        throw Refusal(.wrongState, subject: UInt64(ids[i]))
+      }
+    }
+    for i in 0..<ids.count where blocks.cache(ids[i], BlockHash(bytes + i * size, size)) {
+      result.affected += 1
+    }
+    if result.affected > 0 { run.changed = true }
+  }
+
+  private func checkShape(_ hashes: UnsafeBufferPointer<UInt8>) throws(Refusal) {
+    if hashes.count == 0 { return }
+    let limit = blocks.index == nil ? 0 : configuration.hashBytes
+    if limit == 0 || hashes.count % limit != 0 {
+      throw Refusal(.invalid, field: .blockHashes, limit: UInt64(limit))
+    }
+  }
+}
