@@ -32,6 +32,12 @@ enum BlockPoolBenchmark {
     print(
       "decode of 256 sequences, 16 tokens a block, one token each, phases spread evenly:"
         + right(median { decode(steps: 2_000) } / 1_000, "us"))
+    print(
+      "the same with prefix caching, one in sixteen with the hash of a full block:"
+        + right(median { decodeWithHashes(steps: 2_000) } / 1_000, "us"))
+    print(
+      "admit and free a prompt of 1,024 tokens, the first half cached, hashes given:"
+        + right(median { prompts(5_000) } / 1_000, "us"))
   }
 
   // MARK: What is measured
@@ -81,6 +87,92 @@ enum BlockPoolBenchmark {
     }
     return time(pairs) {
       for _ in 0..<pairs { pool.free(pool.allocate(Int(count))) }
+    }
+  }
+
+  /// The same with prefix caching: the sequence whose block is full brings its hash.
+  static func decodeWithHashes(steps: Int) -> Double {
+    let pool = cachingPool()
+    let outcome = Outcome()
+    var ids: [SequenceID] = []
+    var next: UInt64 = 1
+    for i in 0..<256 {
+      let id = SequenceID(1_000 + i)
+      ids.append(id)
+      withHashes(&next, 32) { hashes in
+        let new = AddSequence(sequence: id, tokens: UInt32(512 + i % 16), blockHashes: hashes)
+        apply(.admit(Admit(sequence: id, add: new)), to: pool, outcome)
+      }
+    }
+    // One in sixteen fills a block in each step.
+    return ids.withUnsafeBufferPointer { sequences in
+      time(steps) {
+        for _ in 0..<steps {
+          withHashes(&next, 16) { hashes in
+            apply(
+              .decode(Decode(sequences: sequences, blockHashes: hashes)), to: pool, outcome)
+          }
+          check(outcome.results[0].refusedIndexes.count == 0)
+        }
+      }
+    }
+  }
+
+  /// Admit and free a prompt of 1,024 tokens of which the first half is cached, in nanoseconds.
+  static func prompts(_ count: Int) -> Double {
+    let pool = cachingPool()
+    let outcome = Outcome()
+    var next: UInt64 = 1
+    var shared: UInt64 = 1 << 40
+    withHashes(&shared, 32) { hashes in
+      let new = AddSequence(sequence: 1, tokens: 512, blockHashes: hashes)
+      apply(.admit(Admit(sequence: 1, add: new)), to: pool, outcome)
+    }
+    let sequence: [SequenceID] = [2]
+    return sequence.withUnsafeBufferPointer { ids in
+      time(count) {
+        for _ in 0..<count {
+          shared = 1 << 40
+          withHashes(&shared, 32, &next, 32) { hashes in
+            let new = AddSequence(sequence: 2, tokens: 1_024, blockHashes: hashes)
+            apply(.admit(Admit(sequence: 2, add: new)), to: pool, outcome)
+          }
+          check(outcome.results[0].cachedTokens == 512)
+          apply(.freeSequences(ids, ignoresMissing: false), to: pool, outcome)
+        }
+      }
+    }
+  }
+
+  static func cachingPool() -> KVPool {
+    KVPool(PoolConfiguration(blocks: blocks, blockSize: 16, cachesPrefixes: true))
+  }
+
+  /// Hashes that count on from `next`, in the first of their four words.
+  static func withHashes(
+    _ next: inout UInt64, _ count: Int, _ body: (UnsafeBufferPointer<UInt8>) -> Void
+  ) {
+    var none: UInt64 = 0
+    withHashes(&next, count, &none, 0, body)
+  }
+
+  static func withHashes(
+    _ first: inout UInt64, _ firstCount: Int, _ second: inout UInt64, _ secondCount: Int,
+    _ body: (UnsafeBufferPointer<UInt8>) -> Void
+  ) {
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: (firstCount + secondCount) * 4) {
+      words in
+      words.initialize(repeating: 0)
+      for i in 0..<firstCount + secondCount {
+        if i < firstCount {
+          words[i * 4] = first
+          first += 1
+        } else {
+          words[i * 4] = second
+          second += 1
+        }
+      }
+      UnsafeRawBufferPointer(words).withMemoryRebound(to: UInt8.self) { body($0) }
     }
   }
 
