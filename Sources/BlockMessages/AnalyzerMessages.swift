@@ -45,7 +45,10 @@ package struct StatsFields: Equatable {
   package var forks: UInt64 = 0
   package var copies: UInt64 = 0
   package var pendingCopies: UInt32 = 0
+  package var evictions: UInt64 = 0
   package var preemptions: UInt64 = 0
+  package var prefixQueryTokens: UInt64 = 0
+  package var prefixHitTokens: UInt64 = 0
   package var highWatermarkBlocks: UInt32 = 0
   package var freeRuns: FreeRunsFields?
   package var availableRuns: FreeRunsFields?
@@ -74,7 +77,10 @@ extension MessagePacker {
     if let runs = stats.availableRuns { freeRuns(36, runs) }
     if let runs = stats.freeRuns { freeRuns(35, runs) }
     uint32(34, stats.highWatermarkBlocks)
+    uint64(33, stats.prefixHitTokens)
+    uint64(32, stats.prefixQueryTokens)
     uint64(31, stats.preemptions)
+    uint64(30, stats.evictions)
     uint32(29, stats.pendingCopies)
     uint64(28, stats.copies)
     uint64(27, stats.forks)

@@ -9,15 +9,16 @@ internal import CQuireProtos
 package enum MessageKind: UInt8, CaseIterable, Sendable {
   // Requests, checked against `ServedFields`.
   case allocateRequest, freeRequest, forkBlocksRequest, copyOnWriteRequest, ackCopiesRequest
+  case lookupBlocksRequest, acquireRequest, cacheBlocksRequest, evictBlocksRequest
   case addRequest, admitRequest, extendRequest, appendRequest, forkRequest, rewindRequest
   case preemptRequest, freeSequencesRequest, getSequenceRequest, listSequencesRequest
   case stepRequest
   case createPoolRequest, getPoolRequest, listPoolsRequest, deletePoolRequest, resetPoolRequest
-  case getDigestRequest
+  case resetPrefixCacheRequest, getDigestRequest
   case getStatsRequest
   // Replies, for clients.
   case allocateReply, freeReply, stepReply, poolInfo, stats, sequence, digest
-  case listSequencesReply, listPoolsReply
+  case listSequencesReply, listPoolsReply, lookupBlocksReply, acquireReply
 
   var isRequest: Bool { rawValue <= Self.getStatsRequest.rawValue }
 
@@ -29,6 +30,10 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .forkBlocksRequest: address(quire__v1__fork_blocks_request__init)
     case .copyOnWriteRequest: address(quire__v1__copy_on_write_request__init)
     case .ackCopiesRequest: address(quire__v1__ack_copies_request__init)
+    case .lookupBlocksRequest: address(quire__v1__lookup_blocks_request__init)
+    case .acquireRequest: address(quire__v1__acquire_request__init)
+    case .cacheBlocksRequest: address(quire__v1__cache_blocks_request__init)
+    case .evictBlocksRequest: address(quire__v1__evict_blocks_request__init)
     case .addRequest: address(quire__v1__add_request__init)
     case .admitRequest: address(quire__v1__admit_request__init)
     case .extendRequest: address(quire__v1__extend_request__init)
@@ -45,6 +50,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .listPoolsRequest: address(quire__v1__list_pools_request__init)
     case .deletePoolRequest: address(quire__v1__delete_pool_request__init)
     case .resetPoolRequest: address(quire__v1__reset_pool_request__init)
+    case .resetPrefixCacheRequest: address(quire__v1__reset_prefix_cache_request__init)
     case .getDigestRequest: address(quire__v1__get_digest_request__init)
     case .getStatsRequest: address(quire__v1__get_stats_request__init)
     case .allocateReply: address(quire__v1__allocate_reply__init)
@@ -56,6 +62,8 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .digest: address(quire__v1__digest__init)
     case .listSequencesReply: address(quire__v1__list_sequences_reply__init)
     case .listPoolsReply: address(quire__v1__list_pools_reply__init)
+    case .lookupBlocksReply: address(quire__v1__lookup_blocks_reply__init)
+    case .acquireReply: address(quire__v1__acquire_reply__init)
     }
   }
 

@@ -108,8 +108,10 @@ package struct AckCopiesMessage {
 /// says it once.
 extension MessagePacker {
   package mutating func allocateReply(
-    revision: UInt64, blockIDs: UnsafeBufferPointer<UInt32>, availableBlocks: UInt32
+    revision: UInt64, blockIDs: UnsafeBufferPointer<UInt32>, availableBlocks: UInt32,
+    evictedBlocks: UInt32 = 0
   ) {
+    uint32(4, evictedBlocks)
     uint32(3, availableBlocks)
     packedUInt32(2, blockIDs)
     uint64(1, revision)

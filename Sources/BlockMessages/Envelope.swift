@@ -46,17 +46,22 @@ package struct RefusalFields: Equatable {
   package var detail: String
   package var needed: UInt32
   package var available: UInt32
+  package var evictableWithinAvailable: UInt32
+  package var watermark: UInt32
   package var sequenceID: UInt64
 
   package init(
     reason: UInt32, field: String = "", detail: String = "", needed: UInt32 = 0,
-    available: UInt32 = 0, sequenceID: UInt64 = 0
+    available: UInt32 = 0, evictableWithinAvailable: UInt32 = 0, watermark: UInt32 = 0,
+    sequenceID: UInt64 = 0
   ) {
     self.reason = reason
     self.field = field
     self.detail = detail
     self.needed = needed
     self.available = available
+    self.evictableWithinAvailable = evictableWithinAvailable
+    self.watermark = watermark
     self.sequenceID = sequenceID
   }
 
@@ -67,6 +72,8 @@ package struct RefusalFields: Equatable {
     detail = String(decoding: text(m.detail), as: UTF8.self)
     needed = m.needed
     available = m.available
+    evictableWithinAvailable = m.evictable_within_available
+    watermark = m.watermark
     sequenceID = m.sequence_id
   }
 }
@@ -86,6 +93,8 @@ extension MessagePacker {
   /// The fields of a `Refusal`, as the message itself.
   package mutating func refusal(_ refusal: RefusalFields) {
     uint64(9, refusal.sequenceID)
+    uint32(8, refusal.watermark)
+    uint32(6, refusal.evictableWithinAvailable)
     uint32(5, refusal.available)
     uint32(4, refusal.needed)
     text(3, refusal.detail)

@@ -30,17 +30,28 @@ package struct PoolConfigFields: Equatable {
   package var strategy: UInt32
   package var eviction: UInt32
   package var disablesPrefixCaching: Bool
+  package var hash: UInt32
+  /// Share of the pool; what the wire had, in its limits or not.
+  package var watermark: Double
+  /// 0 = no limit.
+  package var maxModelTokens: UInt32
+  package var eagle: Bool
   package var copyAck: UInt32
 
   package init(
     blocks: UInt32, blockSize: UInt32, strategy: UInt32 = 0, eviction: UInt32 = 0,
-    disablesPrefixCaching: Bool = false, copyAck: UInt32 = 0
+    disablesPrefixCaching: Bool = false, hash: UInt32 = 0, watermark: Double = 0,
+    maxModelTokens: UInt32 = 0, eagle: Bool = false, copyAck: UInt32 = 0
   ) {
     self.blocks = blocks
     self.blockSize = blockSize
     self.strategy = strategy
     self.eviction = eviction
     self.disablesPrefixCaching = disablesPrefixCaching
+    self.hash = hash
+    self.watermark = watermark
+    self.maxModelTokens = maxModelTokens
+    self.eagle = eagle
     self.copyAck = copyAck
   }
 
@@ -50,6 +61,10 @@ package struct PoolConfigFields: Equatable {
     strategy = m.pointee.strategy.rawValue
     eviction = m.pointee.eviction.rawValue
     disablesPrefixCaching = m.pointee.disable_prefix_caching != 0
+    hash = m.pointee.hash.rawValue
+    watermark = m.pointee.watermark
+    maxModelTokens = m.pointee.max_model_tokens
+    eagle = m.pointee.eagle != 0
     copyAck = m.pointee.copy_ack.rawValue
   }
 
@@ -110,6 +125,15 @@ package struct ResetPoolRequest: WireMessage {
   package var isForced: Bool { m.pointee.force != 0 }
 }
 
+package struct ResetPrefixCacheRequest: WireMessage {
+  package static var kind: MessageKind { .resetPrefixCacheRequest }
+  private let m: UnsafePointer<Quire__V1__ResetPrefixCacheRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__ResetPrefixCacheRequest.self)
+  }
+  package var call: CallMessage { .init(m.pointee.call) }
+}
+
 package struct GetDigestRequest: WireMessage {
   package static var kind: MessageKind { .getDigestRequest }
   private let m: UnsafePointer<Quire__V1__GetDigestRequest>
@@ -145,6 +169,10 @@ extension MessagePacker {
   package mutating func poolConfig(_ field: UInt32, _ config: PoolConfigFields) {
     let mark = mark
     uint32(21, config.copyAck)
+    bool(15, config.eagle)
+    uint32(13, config.maxModelTokens)
+    double(12, config.watermark)
+    uint32(10, config.hash)
     bool(9, config.disablesPrefixCaching)
     uint32(8, config.eviction)
     uint32(7, config.strategy)
@@ -174,6 +202,11 @@ extension MessagePacker {
 
   package mutating func deletePoolReply(revision: UInt64, heldBlocks: UInt32) {
     uint32(2, heldBlocks)
+    uint64(1, revision)
+  }
+
+  package mutating func resetPrefixCacheReply(revision: UInt64, clearedBlocks: UInt32) {
+    uint32(2, clearedBlocks)
     uint64(1, revision)
   }
 

@@ -75,6 +75,9 @@ package struct OperationResultMessage {
     case freeBlocks(FreeReplyMessage)
     case forkBlocks(refCounts: UnsafeBufferPointer<UInt32>)
     case copyOnWrite(block: UInt32, copy: CopyOrderFields?)
+    case acquire(AcquireReplyMessage)
+    case cacheBlocks(cachedBlocks: UInt32)
+    case evictBlocks(evictedBlocks: UInt32)
   }
 
   package var reply: Reply {
@@ -110,6 +113,12 @@ package struct OperationResultMessage {
       .copyOnWrite(
         block: m.pointee.copy_on_write.pointee.block_id,
         copy: m.pointee.copy_on_write.pointee.copy.map { CopyOrderFields($0.pointee) })
+    case QUIRE__V1__OP_RESULT__REPLY_ACQUIRE:
+      .acquire(.init(UnsafeRawPointer(m.pointee.acquire!)))
+    case QUIRE__V1__OP_RESULT__REPLY_CACHE_BLOCKS:
+      .cacheBlocks(cachedBlocks: m.pointee.cache_blocks.pointee.cached_blocks)
+    case QUIRE__V1__OP_RESULT__REPLY_EVICT_BLOCKS:
+      .evictBlocks(evictedBlocks: m.pointee.evict_blocks.pointee.evicted_blocks)
     default: .none
     }
   }
@@ -307,7 +316,10 @@ extension StatsFields {
     forks = m.forks
     copies = m.copies
     pendingCopies = m.pending_copies
+    evictions = m.evictions
     preemptions = m.preemptions
+    prefixQueryTokens = m.prefix_query_tokens
+    prefixHitTokens = m.prefix_hit_tokens
     highWatermarkBlocks = m.high_watermark_blocks
     freeRuns = m.free_runs.map { FreeRunsFields($0.pointee) }
     availableRuns = m.available_runs.map { FreeRunsFields($0.pointee) }

@@ -30,6 +30,9 @@ package enum OperationFields: Equatable, Sendable {
   case forkBlocks([UInt32], generations: [UInt32] = [])
   case copyOnWrite(block: UInt32, filledTokens: UInt32 = 0)
   case ackCopies([UInt64], upTo: UInt64 = 0)
+  case acquire(blockHashes: [UInt8], allocateCount: UInt32 = 0)
+  case cacheBlocks([UInt32], blockHashes: [UInt8])
+  case evictBlocks([UInt32])
   case add(AddFields)
   case admit(AdmitFields)
   case extend(ExtendFields)
@@ -50,6 +53,9 @@ package enum OperationFields: Equatable, Sendable {
     case .forkBlocks: .forkBlocks
     case .copyOnWrite: .copyOnWrite
     case .ackCopies: .ackCopies
+    case .acquire: .acquire
+    case .cacheBlocks: .cacheBlocks
+    case .evictBlocks: .evictBlocks
     case .add: .add
     case .admit: .admit
     case .extend: .extend
@@ -192,6 +198,15 @@ extension MessagePacker {
     self.call(call)
   }
 
+  package mutating func lookupBlocksRequest(
+    call: CallFields = CallFields(), blockHashes: [UInt8]
+  ) {
+    let mark = mark
+    blockHashes.withUnsafeBufferPointer { text(1, $0) }
+    close(2, since: mark)
+    self.call(call)
+  }
+
   package mutating func createPoolRequest(
     name: String, config: PoolConfigFields, ifExists: CreatePoolRequest.IfExists = .error
   ) {
@@ -243,6 +258,13 @@ extension MessagePacker {
     case .ackCopies(let ids, let upTo):
       uint64(2, upTo)
       ids.withUnsafeBufferPointer { packedUInt64(1, $0) }
+    case .acquire(let hashes, let count):
+      uint32(2, count)
+      hashes.withUnsafeBufferPointer { text(1, $0) }
+    case .cacheBlocks(let ids, let hashes):
+      hashes.withUnsafeBufferPointer { text(2, $0) }
+      ids.withUnsafeBufferPointer { packedUInt32(1, $0) }
+    case .evictBlocks(let ids): ids.withUnsafeBufferPointer { packedUInt32(1, $0) }
     case .add(let add): self.add(add)
     case .admit(let admit): self.admit(admit)
     case .extend(let extend): self.extend(extend)

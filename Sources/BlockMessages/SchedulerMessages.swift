@@ -60,6 +60,9 @@ package struct OperationMessage {
     case freeBlocks(FreeBlocksMessage)
     case forkBlocks(ForkBlocksMessage)
     case copyOnWrite(CopyOnWriteMessage)
+    case acquire(AcquireMessage)
+    case cacheBlocks(CacheBlocksMessage)
+    case evictBlocks(EvictBlocksMessage)
   }
 
   /// nil when no operation is named, or one that the decoder should have refused.
@@ -79,6 +82,9 @@ package struct OperationMessage {
     case QUIRE__V1__OP__OP_FREE_BLOCKS: .freeBlocks(.init(m.pointee.free_blocks))
     case QUIRE__V1__OP__OP_FORK_BLOCKS: .forkBlocks(.init(m.pointee.fork_blocks))
     case QUIRE__V1__OP__OP_COPY_ON_WRITE: .copyOnWrite(.init(m.pointee.copy_on_write))
+    case QUIRE__V1__OP__OP_ACQUIRE: .acquire(.init(m.pointee.acquire))
+    case QUIRE__V1__OP__OP_CACHE_BLOCKS: .cacheBlocks(.init(m.pointee.cache_blocks))
+    case QUIRE__V1__OP__OP_EVICT_BLOCKS: .evictBlocks(.init(m.pointee.evict_blocks))
     default: nil
     }
   }
@@ -122,6 +128,9 @@ package enum OperationReplyField: UInt32, Sendable {
   case freeBlocks = 21
   case forkBlocks = 22
   case copyOnWrite = 23
+  case acquire = 24
+  case cacheBlocks = 25
+  case evictBlocks = 26
 }
 
 /// A `StepReply` is packed last field first: `stepReplyTail`, then the results from the last to the
@@ -148,8 +157,10 @@ extension MessagePacker {
     uint64(1, revision)
   }
 
-  /// Field of `copies` in `DecodeResult`, packed before the rest.
+  /// Field of `copies` in `DecodeResult`, packed between the two halves.
   package static var decodeCopiesField: UInt32 { 6 }
+
+  package mutating func decodeResultAfterCopies(evictedBlocks: UInt32) { uint32(7, evictedBlocks) }
 
   package mutating func decodeResultBeforeCopies(
     newBlockCounts: UnsafeBufferPointer<UInt32>, newBlockIDs: UnsafeBufferPointer<UInt32>,

@@ -50,6 +50,7 @@ package struct AdmitMessage {
   package var lookaheadTokens: UInt32 { m.pointee.lookahead_tokens }
   package var allowsPartialFit: Bool { m.pointee.allow_partial_fit != 0 }
   package var reservedBlocks: UInt32 { m.pointee.reserved_blocks }
+  package var ignoresWatermark: Bool { m.pointee.ignore_watermark != 0 }
 }
 
 package struct ExtendRequest: WireMessage {
@@ -232,8 +233,9 @@ extension MessagePacker {
   /// Field of `copies` in `AdmitReply`, packed between the two halves.
   package static var admitCopiesField: UInt32 { 6 }
 
-  package mutating func admitReplyAfterCopies(availableBlocks: UInt32) {
+  package mutating func admitReplyAfterCopies(availableBlocks: UInt32, evictedBlocks: UInt32) {
     uint32(8, availableBlocks)
+    uint32(7, evictedBlocks)
   }
 
   package mutating func admitReplyBeforeCopies(
@@ -248,10 +250,12 @@ extension MessagePacker {
   package static var extendCopiesField: UInt32 { 4 }
 
   package mutating func extendReplyAfterCopies(
-    availableBlocks: UInt32, preemptedSequenceIDs: UnsafeBufferPointer<UInt64>
+    availableBlocks: UInt32, evictedBlocks: UInt32,
+    preemptedSequenceIDs: UnsafeBufferPointer<UInt64>
   ) {
     packedFixed64(8, preemptedSequenceIDs)
     uint32(6, availableBlocks)
+    uint32(5, evictedBlocks)
   }
 
   package mutating func extendReplyBeforeCopies(

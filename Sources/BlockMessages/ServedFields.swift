@@ -18,6 +18,14 @@ enum ServedFields {
     "quire.v1.CopyOnWrite": ["block_id", "filled_tokens"],
     "quire.v1.AckCopiesRequest": ["call", "ack_copies"],
     "quire.v1.AckCopies": ["copy_ids", "up_to"],
+    "quire.v1.LookupBlocksRequest": ["call", "lookup_blocks"],
+    "quire.v1.LookupBlocks": ["block_hashes"],
+    "quire.v1.AcquireRequest": ["call", "acquire"],
+    "quire.v1.Acquire": ["block_hashes", "allocate_count"],
+    "quire.v1.CacheBlocksRequest": ["call", "cache_blocks"],
+    "quire.v1.CacheBlocks": ["block_ids", "block_hashes"],
+    "quire.v1.EvictBlocksRequest": ["call", "evict_blocks"],
+    "quire.v1.EvictBlocks": ["block_ids"],
 
     // Sequences.
     "quire.v1.Content": ["token_count"],
@@ -56,7 +64,7 @@ enum ServedFields {
     "quire.v1.Op": [
       "on_refusal", "decode", "admit", "extend", "append", "fork", "rewind", "preempt",
       "free_sequences", "ack_copies", "add", "allocate", "free_blocks", "fork_blocks",
-      "copy_on_write",
+      "copy_on_write", "acquire", "cache_blocks", "evict_blocks",
     ],
     "quire.v1.Decode": [
       "sequence_ids", "append_counts", "schedule_counts", "lookahead_tokens", "victim_order",
@@ -65,12 +73,14 @@ enum ServedFields {
     // Pools. `PoolConfig`'s strategy and eviction are served for some values only.
     "quire.v1.CreatePoolRequest": ["call", "name", "config", "if_exists"],
     "quire.v1.PoolConfig": [
-      "blocks", "block_size", "strategy", "eviction", "disable_prefix_caching", "copy_ack",
+      "blocks", "block_size", "strategy", "eviction", "disable_prefix_caching", "hash", "watermark",
+      "max_model_tokens", "eagle", "copy_ack",
     ],
     "quire.v1.GetPoolRequest": ["call"],
     "quire.v1.ListPoolsRequest": ["page_size", "page_token"],
     "quire.v1.DeletePoolRequest": ["call", "force"],
     "quire.v1.ResetPoolRequest": ["call", "force"],
+    "quire.v1.ResetPrefixCacheRequest": ["call"],
     "quire.v1.GetDigestRequest": ["call", "history_only"],
 
     // Analyzer.

@@ -22,6 +22,16 @@ enum OperationReader {
     .acknowledgeCopies(m.copyIDs, upTo: m.upTo)
   }
 
+  static func acquire(_ m: AcquireMessage) -> Operation.Kind {
+    .acquire(blockHashes: m.blockHashes, count: m.allocateCount)
+  }
+
+  static func cacheBlocks(_ m: CacheBlocksMessage) -> Operation.Kind {
+    .cacheBlocks(m.blockIDs, blockHashes: m.blockHashes)
+  }
+
+  static func evictBlocks(_ m: EvictBlocksMessage) -> Operation.Kind { .evictBlocks(m.blockIDs) }
+
   static func add(_ m: AddMessage) -> Operation.Kind { .add(sequence(m)) }
 
   static func sequence(_ m: AddMessage) -> AddSequence {
@@ -38,7 +48,7 @@ enum OperationReader {
       Admit(
         sequence: named, add: add, keepsOnRefusal: m.keepsOnRefusal, maxTokensNow: m.maxTokensNow,
         lookaheadTokens: m.lookaheadTokens, allowsPartialFit: m.allowsPartialFit,
-        reservedBlocks: m.reservedBlocks))
+        reservedBlocks: m.reservedBlocks, ignoresWatermark: m.ignoresWatermark))
   }
 
   static func extend(_ m: ExtendMessage) -> Operation.Kind {
@@ -95,6 +105,9 @@ enum OperationReader {
       case .freeBlocks(let m): freeBlocks(m)
       case .forkBlocks(let m): forkBlocks(m)
       case .copyOnWrite(let m): copyOnWrite(m)
+      case .acquire(let m): acquire(m)
+      case .cacheBlocks(let m): cacheBlocks(m)
+      case .evictBlocks(let m): evictBlocks(m)
       }
     return Operation(operation, onRefusal: onRefusal(m.onRefusal) ?? .inherit)
   }

@@ -4,14 +4,11 @@ package import KVBlocks
 package final class HostedPool {
   package let name: String
   let nameBytes: [UInt8]
-  /// As the client asked for it; kept to be told again.
-  var disablesPrefixCaching: Bool
   package internal(set) var pool: KVPool
 
-  init(name: String, configuration: PoolConfiguration, disablesPrefixCaching: Bool = false) {
+  init(name: String, configuration: PoolConfiguration) {
     self.name = name
     nameBytes = Array(name.utf8)
-    self.disablesPrefixCaching = disablesPrefixCaching
     pool = KVPool(configuration, secret: Self.drawSecret())
   }
 
@@ -54,7 +51,8 @@ package final class HostedPool {
 package final class PoolRegistry {
   package struct Limits: Sendable {
     package var pools: Int
-    /// A block's record takes 32 bytes, which one short request can ask for at once.
+    /// A block takes 32 bytes, and up to 58 more in a pool that caches prefixes, which one short
+    /// request can ask for at once.
     package var blocksInAll: UInt64
 
     package init(pools: Int = 64, blocksInAll: UInt64 = 1 << 24) {
@@ -115,7 +113,7 @@ package final class PoolRegistry {
     pools.reduce(0) { $1 === except ? $0 : $0 + UInt64($1.pool.configuration.blocks) }
   }
 
-  /// Adds a pool at start-up, from numbers that a person wrote.
+  /// Adds a pool that caches prefixes at start-up, from numbers that a person wrote.
   ///
   /// - Returns: Why it cannot be added; nil when it was.
   package func add(name: String, blocks: UInt32, blockSize: UInt32) -> String? {
@@ -125,7 +123,8 @@ package final class PoolRegistry {
     guard (1...PoolConfiguration.maximumBlockSize).contains(blockSize) else {
       return "block-size must be 1...\(PoolConfiguration.maximumBlockSize)"
     }
-    return add(name: name, PoolConfiguration(blocks: blocks, blockSize: blockSize))
+    return add(
+      name: name, PoolConfiguration(blocks: blocks, blockSize: blockSize, cachesPrefixes: true))
   }
 
   /// Adds a pool at start-up.

@@ -46,7 +46,10 @@ extension StatsFields {
     forks = stats.forks
     copies = stats.copies
     pendingCopies = stats.pendingCopies
+    evictions = stats.evictions
     preemptions = stats.preemptions
+    prefixQueryTokens = stats.prefixQueryTokens
+    prefixHitTokens = stats.prefixHitTokens
     highWatermarkBlocks = stats.highWatermark
   }
 

@@ -11,7 +11,7 @@ extension QuireService {
     packer.reset()
     packer.allocateReply(
       revision: outcome.revision, blockIDs: outcome.blocks.elements(result.newBlocks),
-      availableBlocks: outcome.availableBlocks)
+      availableBlocks: outcome.availableBlocks, evictedBlocks: result.evictedBlocks)
     send(reply)
   }
 

@@ -13,16 +13,14 @@ extension QuireService {
     let configuration = try PoolConfiguration(config)
     let hosted: HostedPool
     if let existing = registry.pools.first(where: { $0.name == name }) {
-      try meet(existing, configuration, config, request.ifExists)
+      try meet(existing, configuration, request.ifExists)
       hosted = existing
     } else {
       guard registry.pools.count < registry.limits.pools else {
         throw .limit("name", "would be one pool more than \(registry.limits.pools)")
       }
       try checkRoom(for: configuration, insteadOf: nil)
-      hosted = HostedPool(
-        name: name, configuration: configuration,
-        disablesPrefixCaching: config.disablesPrefixCaching)
+      hosted = HostedPool(name: name, configuration: configuration)
       registry.insert(hosted)
     }
     packer.reset()
@@ -72,6 +70,16 @@ extension QuireService {
     send(reply)
   }
 
+  func resetPrefixCache(
+    _ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter
+  ) throws(CallFailure) {
+    let request = try decode(ResetPrefixCacheRequest.self, bytes)
+    let result = try apply(.resetPrefixCache, request.call)
+    packer.reset()
+    packer.resetPrefixCacheReply(revision: outcome.revision, clearedBlocks: result.affected)
+    send(reply)
+  }
+
   func getDigest(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
     let request = try decode(GetDigestRequest.self, bytes)
     let hosted = try readPool(request.call)
@@ -99,7 +107,7 @@ extension QuireService {
 
   /// What to do with a pool that is there already.
   private func meet(
-    _ existing: HostedPool, _ configuration: PoolConfiguration, _ config: PoolConfigFields,
+    _ existing: HostedPool, _ configuration: PoolConfiguration,
     _ ifExists: CreatePoolRequest.IfExists
   ) throws(CallFailure) {
     switch ifExists {
@@ -107,10 +115,7 @@ extension QuireService {
       throw .pool(
         .alreadyExists, .invalid, "name", "there is a pool \"\(existing.name)\" already")
     case .return:
-      guard
-        existing.pool.configuration == configuration
-          && existing.disablesPrefixCaching == config.disablesPrefixCaching
-      else {
+      guard existing.pool.configuration == configuration else {
         throw .pool(
           .failedPrecondition, .wrongState, "config",
           "pool \"\(existing.name)\" has another configuration")
@@ -118,7 +123,6 @@ extension QuireService {
     case .reset:
       try checkRoom(for: configuration, insteadOf: existing)
       existing.reset(to: configuration)
-      existing.disablesPrefixCaching = config.disablesPrefixCaching
     }
   }
 
@@ -176,9 +180,14 @@ extension PoolConfiguration {
       let name = PoolConfigFields.evictionName(config.eviction)
       throw CallFailure(Status(.unimplemented, "config.eviction \(name) is not served yet"))
     }
+    guard config.watermark >= 0 && config.watermark < 1 else {
+      throw .invalid("config.watermark", "must be at least 0 and less than 1")
+    }
     self.init(
       blocks: config.blocks, blockSize: config.blockSize,
-      copyAck: config.copyAck == 2 ? .explicit : .nextStep)
+      copyAck: config.copyAck == 2 ? .explicit : .nextStep,
+      cachesPrefixes: !config.disablesPrefixCaching, hashBytes: config.hash == 2 ? 16 : 32,
+      eagle: config.eagle, watermark: config.watermark, maxModelTokens: config.maxModelTokens)
   }
 }
 
@@ -191,7 +200,9 @@ extension PoolInfoFields {
       name: hosted.name,
       config: PoolConfigFields(
         blocks: configuration.blocks, blockSize: configuration.blockSize, strategy: 1, eviction: 1,
-        disablesPrefixCaching: hosted.disablesPrefixCaching,
+        disablesPrefixCaching: !configuration.cachesPrefixes,
+        hash: configuration.hashBytes == 16 ? 2 : 1, watermark: configuration.watermark,
+        maxModelTokens: configuration.maxModelTokens, eagle: configuration.eagle,
         copyAck: configuration.copyAck == .explicit ? 2 : 1),
       revision: hosted.pool.revision, availableBlocks: stats.free + stats.cached, epoch: 0)
   }

@@ -108,7 +108,8 @@ extension QuireService {
     if refusal.reason == .later || refusal.reason == .notAttempted {
       return RefusalFields(
         reason: UInt32(refusal.reason.rawValue), needed: refusal.needed,
-        available: refusal.available, sequenceID: refusal.sequence)
+        available: refusal.available, evictableWithinAvailable: refusal.evictable,
+        watermark: refusal.watermark, sequenceID: refusal.sequence)
     }
     return RefusalText.fields(of: refusal, operation: operation, pool: pool)
   }
@@ -122,7 +123,7 @@ extension QuireService {
     case .allocate:
       packer.allocateReply(
         revision: revision, blockIDs: outcome.blocks.elements(result.newBlocks),
-        availableBlocks: available)
+        availableBlocks: available, evictedBlocks: result.evictedBlocks)
       return .allocate
     case .freeBlocks:
       packer.freeReply(
@@ -142,6 +143,16 @@ extension QuireService {
         revision: revision, acknowledged: result.affected, pending: result.pendingCopies,
         availableBlocks: available)
       return .ackCopies
+    case .acquire:
+      packAcquireReply(result)
+      return .acquire
+    case .cacheBlocks:
+      packer.cacheBlocksReply(revision: revision, cachedBlocks: result.affected)
+      return .cacheBlocks
+    case .evictBlocks:
+      packer.evictBlocksReply(
+        revision: revision, evictedBlocks: result.affected, availableBlocks: available)
+      return .evictBlocks
     default: return packSequenceReply(result, of: operation, pool)
     }
   }
@@ -184,16 +195,18 @@ extension QuireService {
       packer.addReply(
         revision: revision, tokens: result.tokens, blocksNeeded: result.blocksNeeded)
       return .add
-    case .allocate, .freeBlocks, .forkBlocks, .copyOnWrite, .acknowledgeCopies:
+    case .allocate, .freeBlocks, .forkBlocks, .copyOnWrite, .acknowledgeCopies, .acquire,
+      .cacheBlocks, .evictBlocks:
       preconditionFailure("raw blocks are packed by packReply")
-    case .commit, .acquire, .cacheBlocks, .evictBlocks, .resetPrefixCache:
-      preconditionFailure("no request is read as one of these yet")
+    case .commit, .resetPrefixCache:
+      preconditionFailure("no operation of a step is read as one of these")
     }
   }
 
   private func packDecodeResult(
     _ result: OperationResult, of operation: Operation, _ pool: KVPool
   ) {
+    packer.decodeResultAfterCopies(evictedBlocks: result.evictedBlocks)
     packCopies(MessagePacker.decodeCopiesField, result)
     packer.decodeResultBeforeCopies(
       newBlockCounts: outcome.counts.elements(result.counts),

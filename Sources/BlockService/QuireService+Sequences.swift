@@ -24,7 +24,8 @@ extension QuireService {
   }
 
   func packAdmitReply(_ result: OperationResult) {
-    packer.admitReplyAfterCopies(availableBlocks: result.availableBlocks)
+    packer.admitReplyAfterCopies(
+      availableBlocks: result.availableBlocks, evictedBlocks: result.evictedBlocks)
     packCopies(MessagePacker.admitCopiesField, result)
     packer.admitReplyBeforeCopies(
       revision: outcome.revision, scheduledTokens: result.scheduledTokens,
@@ -42,7 +43,7 @@ extension QuireService {
 
   func packExtendReply(_ result: OperationResult) {
     packer.extendReplyAfterCopies(
-      availableBlocks: result.availableBlocks,
+      availableBlocks: result.availableBlocks, evictedBlocks: result.evictedBlocks,
       preemptedSequenceIDs: outcome.preempted.elements(result.preempted))
     packCopies(MessagePacker.extendCopiesField, result)
     packer.extendReplyBeforeCopies(

@@ -27,6 +27,10 @@ package final class QuireService {
     unary(table, "BlockPool/Fork", forkBlocks)
     unary(table, "BlockPool/CopyOnWrite", copyOnWrite)
     unary(table, "BlockPool/AckCopies", ackCopies)
+    unary(table, "BlockPool/LookupBlocks", lookupBlocks)
+    unary(table, "BlockPool/Acquire", acquire)
+    unary(table, "BlockPool/CacheBlocks", cacheBlocks)
+    unary(table, "BlockPool/EvictBlocks", evictBlocks)
 
     unary(table, "Sequences/Add", add)
     unary(table, "Sequences/Admit", admit)
@@ -49,6 +53,7 @@ package final class QuireService {
     unary(table, "Pools/ListPools", listPools)
     unary(table, "Pools/DeletePool", deletePool)
     unary(table, "Pools/ResetPool", resetPool)
+    unary(table, "Pools/ResetPrefixCache", resetPrefixCache)
     unary(table, "Pools/GetDigest", getDigest)
 
     unary(table, "Analyzer/GetStats", getStats)

@@ -17,7 +17,9 @@ enum RefusalText {
       reason: UInt32(refusal.reason.rawValue),
       field: field,
       detail: detail(refusal, operation, pool),
-      needed: refusal.needed, available: refusal.available, sequenceID: refusal.sequence)
+      needed: refusal.needed, available: refusal.available,
+      evictableWithinAvailable: refusal.evictable, watermark: refusal.watermark,
+      sequenceID: refusal.sequence)
   }
 
   // MARK: Words
@@ -28,6 +30,10 @@ enum RefusalText {
     let blocks = pool.configuration.blocks
     switch refusal.reason {
     case .none: return ""
+    case .later where refusal.watermark > 0:
+      return
+        "needs \(refusal.needed) blocks beside the watermark of \(refusal.watermark), "
+        + "\(refusal.available) are available now"
     case .later:
       return "needs \(refusal.needed) blocks, \(refusal.available) are available now"
     case .never:
@@ -40,7 +46,7 @@ enum RefusalText {
       return "block \(refusal.subject) was handed out again since that generation"
     case .unknownSequence: return "there is no sequence \(refusal.sequence)"
     case .sequenceExists: return "there is a sequence \(refusal.sequence) already"
-    case .wrongState: return wrongState(refusal.sequence, operation)
+    case .wrongState: return wrongState(refusal, operation)
     case .unknownCopy: return "there is no copy \(refusal.subject) to acknowledge"
     case .operationIDReused: return "the operation id was used for another command"
     case .operationIDTooOld: return "the operation id is too old to be remembered"
@@ -63,10 +69,14 @@ enum RefusalText {
     return "would be more than the limit of \(refusal.limit) sequences in a pool"
   }
 
-  private static func wrongState(_ sequence: SequenceID, _ operation: Operation?) -> String {
-    switch operation?.kind {
+  private static func wrongState(_ refusal: Refusal, _ operation: Operation?) -> String {
+    let sequence = refusal.sequence
+    return switch operation?.kind {
     case .admit: "sequence \(sequence) is running already"
     case .extend, .decode, .preempt: "sequence \(sequence) is not running"
+    case .cacheBlocks: "block \(refusal.subject) has other content already"
+    case .resetPrefixCache:
+      "\(refusal.needed - refusal.available) blocks are held; free them first"
     default: "sequence \(sequence) is in the wrong state for this"
     }
   }
@@ -79,6 +89,8 @@ enum RefusalText {
       if isEmptyList(operation) { return "must name at least one block" }
       return "names block \(refusal.subject), outside 1...\(limit)"
     case .generations: return "must be none, one for all, or one for each of \(limit) blocks"
+    case .count where isAcquisition(operation):
+      return "must be at least 1 where there are no hashes"
     case .count: return "must be at least 1"
     case .filledTokens: return "must be at most the block size, \(limit)"
     case .copyIDs: return "must name at least one copy, unless up_to does"
@@ -94,19 +106,42 @@ enum RefusalText {
       return "names sequence \(refusal.sequence) twice, again at index \(limit)"
     case .sequenceIDs, .childIDs, .victimOrder: return "must name at least one sequence"
     case .sequenceID: return "must be the same as add.sequence_id"
+    case .blockHashes where isAcquisition(operation): return hashRule(limit)
+    case .blockHashes where limit == 0: return hashRule(0)
     case .blockHashes: return "must have \(limit) bytes"
     case .hashCounts where refusal.sequence != 0:
       return "must be 0 or \(limit) for sequence \(refusal.sequence)"
     case .hashCounts: return "must be empty or one for each of \(limit) sequences"
-    case .tokenCount where limit == 1: return "must be at least 1"
+    case .tokenCount where limit == 1 && namesNoTokens(operation): return "must be at least 1"
     case .tokenCount: return "takes the sequence past the limit of \(limit) tokens"
     case .ifRevision, .maxTokensNow, .none: return "is out of its limits (\(limit))"
     }
   }
 
+  /// Of hashes in any number; `limit` is the bytes of one, 0 in a pool that caches nothing.
+  static func hashRule(_ limit: UInt64) -> String {
+    limit == 0
+      ? "is of no use: the pool caches no prefixes" : "must be hashes of \(limit) bytes each"
+  }
+
+  private static func namesNoTokens(_ operation: Operation?) -> Bool {
+    switch operation?.kind {
+    case .add(let new): new.tokens == 0
+    case .admit(let new): new.add?.tokens == 0
+    case .append(_, let tokens, _): tokens == 0
+    default: true
+    }
+  }
+
+  private static func isAcquisition(_ operation: Operation?) -> Bool {
+    if case .acquire = operation?.kind { return true }
+    return false
+  }
+
   private static func isEmptyList(_ operation: Operation?) -> Bool {
     switch operation?.kind {
     case .freeBlocks(let ids, _), .forkBlocks(let ids, _): ids.isEmpty
+    case .cacheBlocks(let ids, _), .evictBlocks(let ids): ids.isEmpty
     default: false
     }
   }
@@ -155,7 +190,7 @@ enum RefusalText {
     case .blockIDs: "block_ids"
     case .blockID: "block_id"
     case .generations: "generations"
-    case .count: "count"
+    case .count: isAcquisition(operation) ? "allocate_count" : "count"
     case .filledTokens: "filled_tokens"
     case .copyIDs: "copy_ids"
     case .upTo: "up_to"

@@ -4,11 +4,9 @@ internal import GRPCWire
 /// can tell "not yet" from "never heard of it".
 enum UnservedMethods {
   static let unary = [
-    "BlockPool/LookupBlocks", "BlockPool/Acquire", "BlockPool/CacheBlocks", "BlockPool/EvictBlocks",
     "Sequences/Lookup", "Sequences/Commit", "Sequences/SwapOut", "Sequences/SwapIn",
     "Sequences/Reserve", "Sequences/Pin", "Sequences/AdviseVictims",
-    "Pools/UpdatePool", "Pools/ResetPrefixCache", "Pools/Flush", "Pools/PlanDefragment",
-    "Pools/ApplyDefragment",
+    "Pools/UpdatePool", "Pools/Flush", "Pools/PlanDefragment", "Pools/ApplyDefragment",
     "Sessions/Open", "Sessions/Close", "Sessions/Reclaim",
     "Analyzer/GetBlockMap", "Analyzer/GetSnapshot", "Analyzer/GetHistory", "Analyzer/GetReport",
     "Analyzer/ResetPeaks", "Analyzer/ExplainLookup", "Analyzer/ExplainBlock", "Analyzer/WhatIf",

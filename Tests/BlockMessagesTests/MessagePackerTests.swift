@@ -118,10 +118,12 @@ private func randomStepReply(
   let order = CopyOrderFields(
     copyID: 1, sourceBlock: 2, targetBlock: 300, tokens: 4, sequenceID: 1 << 40, tableIndex: 6)
   let refusal = RefusalFields(
-    reason: 1, field: "allocate.count", detail: "too much", needed: 3, available: 2, sequenceID: 9)
+    reason: 1, field: "allocate.count", detail: "too much", needed: 3, available: 2,
+    evictableWithinAvailable: 1, watermark: 300, sequenceID: 9)
   for _ in 0..<(random.next() % 4) {
     let mark = packer.mark
     let body = packer.mark
+    packer.decodeResultAfterCopies(evictedBlocks: UInt32(random.next() % 300))
     packer.copyOrder(MessagePacker.decodeCopiesField, order)
     ids.withUnsafeBufferPointer { ids in
       sequences.withUnsafeBufferPointer { sequences in
@@ -146,6 +148,9 @@ private func randomStats(_ random: inout SplitMix64) -> StatsFields {
   stats.capacityBlocks = UInt32(random.next() % 5_000)
   stats.freeBlocks = stats.capacityBlocks
   stats.allocateCalls = random.next()
+  stats.evictions = random.next() >> 20
+  stats.prefixQueryTokens = random.next() >> 8
+  stats.prefixHitTokens = random.next() >> 9
   stats.refusals = [0, random.next() % 2, 0, 7]
   stats.freeRuns = FreeRunsFields(count: 3, largest: 200, tenLargest: [200, 9, 1])
   stats.externalFragmentation = Double(random.next() % 100) / 100

@@ -28,7 +28,7 @@ func randomOperation(_ random: inout SplitMix64) -> OperationFields {
   let blocks = ids.map { UInt32(truncatingIfNeeded: $0) }
   let id = random.next() >> (random.next() % 64)
   let small = UInt32(random.next() % 200)
-  switch random.next() % 14 {
+  switch random.next() % 17 {
   case 0: return .allocate(count: small)
   case 1: return .freeBlocks(blocks, generations: blocks)
   case 2: return .forkBlocks(blocks)
@@ -52,7 +52,10 @@ func randomOperation(_ random: inout SplitMix64) -> OperationFields {
   case 10:
     return .rewind(sequence: id, uncomputeTokens: small, dropTokens: 1, releasesBlocks: true)
   case 11: return .preempt(ids)
-  case 12: return .freeSequences(ids, ignoresMissing: small % 2 == 0)
+  case 12: return .acquire(blockHashes: ids.map { UInt8($0 & 255) }, allocateCount: small)
+  case 13: return .cacheBlocks(blocks, blockHashes: ids.map { UInt8($0 & 255) })
+  case 14: return .evictBlocks(blocks)
+  case 15: return .freeSequences(ids, ignoresMissing: small % 2 == 0)
   default:
     var decode = DecodeFields(sequenceIDs: ids)
     decode.appendCounts = blocks

@@ -74,7 +74,7 @@ struct ServedFieldsTests {
     Row("ops[0].commit", .stepRequest, nested(2, nested(6, []))),
     Row("ops[0].swap_out", .stepRequest, nested(2, nested(12, []))),
     Row("ops[0].reserve", .stepRequest, nested(2, nested(15, []))),
-    Row("ops[0].acquire", .stepRequest, nested(2, nested(24, []))),
+    Row("ops[0].cache_blocks.parent_hash", .stepRequest, nested(2, nested(25, nested(3, [9])))),
     Row("ops[0].recover", .stepRequest, nested(2, nested(27, []))),
   ]
 
@@ -85,14 +85,13 @@ struct ServedFieldsTests {
         nested(3, nested(field, [])))
     }
     + [
-      (4, "kv_bytes"), (10, "hash"), (13, "max_model_tokens"), (14, "sliding_window"),
-      (15, "eagle"), (16, "hash_lookahead_tokens"), (17, "host_blocks"), (18, "lazy_free_batch"),
+      (4, "kv_bytes"), (14, "sliding_window"), (16, "hash_lookahead_tokens"), (17, "host_blocks"),
+      (18, "lazy_free_batch"),
       (19, "proactive_free_blocks"), (20, "zero_on_free"), (22, "keep_tokens"),
     ].map { Row("config.\($1)", .createPoolRequest, nested(3, number($0))) }
     + [
       Row("config.hash_seed", .createPoolRequest, nested(3, nested(11, [0x61]))),
       Row("config.memory_utilization", .createPoolRequest, nested(3, [0x29] + double)),
-      Row("config.watermark", .createPoolRequest, nested(3, [0x61] + double)),
     ]
 
   @Test("is refused with its path", arguments: envelope + sequences + steps + pools)

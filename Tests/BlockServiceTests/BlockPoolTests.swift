@@ -205,8 +205,8 @@ struct BlockPoolTests {
   @Test("every RPC of the contract is registered, those not served yet say so")
   func registered() {
     #expect(harness.table.methods.count == 55)
-    let (status, _) = harness.call("BlockPool/Acquire", [])
+    let (status, _) = harness.call("Sequences/Pin", [])
     #expect(status.code == .unimplemented)
-    #expect(status.message == "quire.v1.BlockPool/Acquire is not served yet")
+    #expect(status.message == "quire.v1.Sequences/Pin is not served yet")
   }
 }

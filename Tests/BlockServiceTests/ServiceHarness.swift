@@ -20,7 +20,8 @@ final class ServiceHarness {
     registry = PoolRegistry(limits: limits)
     registry.add(
       name: "default",
-      PoolConfiguration(blocks: blocks, blockSize: blockSize, copyAck: copyAck))
+      PoolConfiguration(
+        blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: true))
     service = QuireService(pools: registry)
     service.register(in: table)
   }

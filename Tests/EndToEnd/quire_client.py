@@ -79,6 +79,27 @@ class Client:
         request = q.AckCopiesRequest(call=self.call(), ack_copies=copies)
         return self.BlockPool.AckCopies(request, timeout=PATIENCE)
 
+    # The prefix cache by hashes.
+    def lookup_blocks(self, block_hashes):
+        lookup = q.LookupBlocks(block_hashes=block_hashes)
+        request = q.LookupBlocksRequest(call=self.call(), lookup_blocks=lookup)
+        return self.BlockPool.LookupBlocks(request, timeout=PATIENCE)
+
+    def acquire(self, block_hashes=b"", allocate_count=0):
+        acquire = q.Acquire(block_hashes=block_hashes, allocate_count=allocate_count)
+        request = q.AcquireRequest(call=self.call(), acquire=acquire)
+        return self.BlockPool.Acquire(request, timeout=PATIENCE)
+
+    def cache_blocks(self, block_ids, block_hashes):
+        cache = q.CacheBlocks(block_ids=block_ids, block_hashes=block_hashes)
+        request = q.CacheBlocksRequest(call=self.call(), cache_blocks=cache)
+        return self.BlockPool.CacheBlocks(request, timeout=PATIENCE)
+
+    def evict_blocks(self, block_ids):
+        evict = q.EvictBlocks(block_ids=block_ids)
+        request = q.EvictBlocksRequest(call=self.call(), evict_blocks=evict)
+        return self.BlockPool.EvictBlocks(request, timeout=PATIENCE)
+
     # Sequences.
     def add(self, sequence_id, tokens, **options):
         request = q.AddRequest(call=self.call(), add=add(sequence_id, tokens, **options))
@@ -158,6 +179,10 @@ class Client:
     def reset_pool(self, force=False):
         request = q.ResetPoolRequest(call=self.call(), force=force)
         return self.Pools.ResetPool(request, timeout=PATIENCE)
+
+    def reset_prefix_cache(self, **more):
+        request = q.ResetPrefixCacheRequest(call=self.call(), **more)
+        return self.Pools.ResetPrefixCache(request, timeout=PATIENCE)
 
     def digest(self, **more):
         request = q.GetDigestRequest(call=self.call(), **more)

@@ -9,8 +9,8 @@ import pytest
 from quire_client import MODULES, PATIENCE, q, refused, untouched
 
 SERVED = {
-    "Pools": "CreatePool GetPool ListPools DeletePool ResetPool GetDigest",
-    "BlockPool": "Allocate Free Fork CopyOnWrite AckCopies",
+    "Pools": "CreatePool GetPool ListPools DeletePool ResetPool ResetPrefixCache GetDigest",
+    "BlockPool": "Allocate Free Fork CopyOnWrite AckCopies LookupBlocks Acquire CacheBlocks EvictBlocks",
     "Sequences": "Add Admit Extend Append Fork Rewind Preempt Free Get List",
     "Scheduler": "Step Run",
     "Sessions": "",
@@ -94,9 +94,9 @@ FIELDS = {
     "ops[0].swap_in": lambda p: step(p, swap_in=q.SwapSequences(sequence_ids=[1])),
     "ops[0].reserve": lambda p: step(p, reserve=q.Reserve(blocks=1)),
     "ops[0].pin": lambda p: step(p, pin=q.Pin(unpin=True)),
-    "ops[0].acquire": lambda p: step(p, acquire=q.Acquire(allocate_count=1)),
-    "ops[0].cache_blocks": lambda p: step(p, cache_blocks=q.CacheBlocks(block_ids=[1])),
-    "ops[0].evict_blocks": lambda p: step(p, evict_blocks=q.EvictBlocks(block_ids=[1])),
+    "ops[0].cache_blocks.parent_hash": lambda p: step(
+        p, cache_blocks=q.CacheBlocks(block_ids=[1], block_hashes=b"x" * 32, parent_hash=b"y")),
+    "preempt_running": lambda p: lambda: p.reset_prefix_cache(preempt_running=True),
     "ops[0].recover": lambda p: step(p, recover=q.Recover(blocks_needed=1)),
 }
 
@@ -119,12 +119,8 @@ def test_a_field_that_is_not_served_is_refused_and_named(pool, field):
         dict(geometry=q.KvGeometry(layers=2, kv_heads=2, head_size=64, dtype_bytes=2)),
         dict(strategy=q.STRATEGY_BEST_FIT),
         dict(eviction=q.EVICTION_POLICY_LFU),
-        dict(hash=q.HASH_ALGORITHM_XXHASH_CBOR),
         dict(hash_seed="seed"),
-        dict(watermark=0.01),
-        dict(max_model_tokens=2048),
         dict(sliding_window=64),
-        dict(eagle=True),
         dict(hash_lookahead_tokens=1),
         dict(host_blocks=8),
         dict(lazy_free_batch=8),
