@@ -64,11 +64,21 @@ package final class EventLoop {
   /// do not).
   package func run() { uv_run(raw, UV_RUN_DEFAULT) }
 
+  private var isRunningOneTurn = false
+
   /// Runs one turn. With `waiting` it sleeps until something happens. False when nothing is left
   /// that could.
   @discardableResult
   package func runOneTurn(waiting: Bool = true) -> Bool {
-    uv_run(raw, waiting ? UV_RUN_ONCE : UV_RUN_NOWAIT) != 0
+    isRunningOneTurn = true
+    defer { isRunningOneTurn = false }
+    return uv_run(raw, waiting ? UV_RUN_ONCE : UV_RUN_NOWAIT) != 0
+  }
+
+  /// A timer that is due when a turn begins fires before libuv polls, and the poll would then sleep
+  /// until something else happens, although something has: a stopped loop polls without sleeping.
+  func timerFired() {
+    if isRunningOneTurn { uv_stop(raw) }
   }
 
   /// Makes `run()` return at the end of the present turn.

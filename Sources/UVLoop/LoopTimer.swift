@@ -32,6 +32,7 @@ package final class LoopTimer {
       raw,
       { timer in
         let owner = Unmanaged<LoopTimer>.fromOpaque(timer!.pointee.data).takeUnretainedValue()
+        owner.loop.timerFired()
         owner.onFire()
       }, LoopTimer.milliseconds(nanoseconds), LoopTimer.milliseconds(repeating))
     precondition(status == 0, "uv_timer_start on a closing handle")

@@ -22,6 +22,21 @@ struct LoopTests {
     timer = nil
   }
 
+  @Test("a turn in which a timer fires does not sleep, even if it was due before the turn began")
+  func dueTimer() throws {
+    let loop = try EventLoop()
+    var fired = 0
+    let due = LoopTimer(on: loop) { fired += 1 }
+    let far = LoopTimer(on: loop) { Issue.record("slept until the other timer") }
+    far.start(afterNanoseconds: 5_000_000_000)
+    due.start(afterNanoseconds: 1_000_000)
+    let start = EventLoop.clock
+    while EventLoop.clock < start + 3_000_000 {}
+    loop.runOneTurn()
+    #expect(fired == 1)
+    far.stop()
+  }
+
   @Test("deadlines fire in order, and cleared ones never", arguments: [1, 2, 3] as [UInt64])
   func deadlines(seed: UInt64) throws {
     let loop = try EventLoop()
