@@ -3,7 +3,10 @@
 ///
 /// The step is wyhash's: a full 64 x 64 multiplication folded by exclusive or.
 struct Digest: BitwiseCopyable {
-  private(set) var value: UInt64 = 0x9E37_79B9_7F4A_7C15
+  private(set) var value: UInt64
+
+  /// From the beginning, or from where another one was.
+  init(value: UInt64 = 0x9E37_79B9_7F4A_7C15) { self.value = value }
 
   @inline(__always)
   mutating func add(_ a: UInt64, _ b: UInt64 = 0) {

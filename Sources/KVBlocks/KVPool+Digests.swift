@@ -6,92 +6,58 @@ extension KVPool {
   /// only what changed something has the same digest.
   package var historyDigest: UInt64 { history.value }
 
-  /// Of everything that decides how the pool answers from here on: records, queue order, sequences
-  /// and their tables, raw holds, copies under way, revision. Counters that only report are left out.
+  /// Of everything that decides how the pool answers from here on, and of what it has counted: a
+  /// digest of the bytes that `writeState` writes, streamed. The history digest and the counts of
+  /// refusals are no part of it.
   ///
-  /// O(blocks + table entries + raw holds).
+  /// O(blocks + table entries + hashes), with 16 KiB of memory.
   package func stateDigest() -> UInt64 {
-    var digest = Digest()
-    digest.add(revision)
-    digest.add(
-      configuration.blocks, configuration.blockSize, UInt32(configuration.copyAck.rawValue))
-    addBlocks(to: &digest)
-    if let index = blocks.index { addContents(of: index, to: &digest) }
-    addSessions(to: &digest)
-    addSequences(to: &digest)
-    addCopies(to: &digest)
-    return digest.value
+    let writer = StateWriter(keepsBytes: false)
+    Self.writeHead(to: writer)
+    writeState(to: writer)
+    return writer.value
   }
 
-  private func addBlocks(to digest: inout Digest) {
-    var holds: UInt64 = 0
-    for id in 0...Int(blocks.capacity) {
-      let record = blocks.records[id]
-      digest.add(record.refCount, record.previous, record.next, record.holder.bits)
-      digest.add(
-        record.twin, record.generation,
-        UInt32(record.pins) << 16 | UInt32(record.sizeClass) << 8 | UInt32(record.group),
-        record.lastTouch)
-    }
-    // The map has no order of its own, so its entries are summed up.
-    blocks.sharedHolds.forEach { entry in
-      var one = Digest()
-      one.add(entry.a, UInt64(entry.b) << 32 | UInt64(entry.value))
-      holds &+= one.value
-    }
-    digest.add(holds, UInt64(blocks.sharedHolds.count))
+  /// The whole state of a pool, part by part. **Who adds state adds it here, or in the part it
+  /// belongs to, and in `readState` at the same place**; digest and dump follow from that.
+  ///
+  /// A part has a file `Part+State.swift` with `write(to:)` and `read(from:)` one above the other: a
+  /// section name of four letters, then its values. A part that a configuration does not have writes
+  /// nothing, not even its section. Values that are only memory (capacities, stamps, the order of a
+  /// map, lists that the rest implies) are left out and made again; what has no order is sorted,
+  /// because equal states have equal bytes.
+  ///
+  /// Reading fills an empty pool of the same configuration. It must not crash on any bytes: each
+  /// number is checked where it is read against what indexes or counts by it, and
+  /// `checkInvariants`, which runs behind it, says whether the parts agree. `ModelTests` dumps, loads
+  /// and goes on with the loaded pool in the midst of every walk, so what is forgotten shows there.
+  func writeState(to writer: StateWriter) {
+    configuration.write(to: writer)
+    writer.section("POOL")
+    writer.u64(revision)
+    activity.write(to: writer)
+    sessions.write(to: writer)
+    sequences.write(to: writer)
+    blocks.write(to: writer)
+    chains?.write(to: writer, sequences)
+    copies.write(to: writer, sessions)
   }
 
-  private func addContents(of index: PrefixIndex, to digest: inout Digest) {
-    digest.add(UInt32(configuration.hashBytes), configuration.eagle ? 1 : 0)
-    digest.add(configuration.watermark.bitPattern, UInt64(configuration.maxModelTokens))
-    if let chains {
-      for slot in 0..<sequences.slotCount where sequences.slots[Int(slot)].isUsed {
-        let chain = chains.chains[Int(slot)]
-        digest.add(slot, chain.cachedBlocks, chain.skipsLookup ? 1 : 0)
-        digest.add(hashes: chains.bytes(of: slot))
-      }
-    }
-    for id in 1...blocks.capacity where blocks.records[Int(id)].twin != 0 {
-      digest.add(index.hash(of: id))
-      // The links of a ring do not tell where it begins.
-      digest.add(id, index.isFirst(id) ? 1 : 0)
-    }
-  }
-
-  private func addSessions(to digest: inout Digest) {
-    digest.add(sessions.spentCopyIDs)
-    for i in 0..<Int(sessions.count) {
-      let session = sessions.slots[i]
-      digest.add(session.id, session.lastCopyID)
-      digest.add(session.rawBlocks, session.sequences, session.firstRunning, session.lastRunning)
-      digest.add(session.firstCopy, session.lastCopy)
-    }
-  }
-
-  private func addSequences(to digest: inout Digest) {
-    for i in 0..<Int(sequences.slotCount) {
-      let sequence = sequences.slots[i]
-      digest.add(sequence.id, UInt64(sequence.stateBits) << 32 | UInt64(sequence.session))
-      digest.add(sequence.tokens, sequence.computed, sequence.preemptions, sequence.expectedTokens)
-      digest.add(
-        UInt32(bitPattern: sequence.priority), sequence.previousRunning, sequence.nextRunning)
-      digest.add(sequence.admittedRevision)
-      digest.add(sequence.labelBytes)
-      digest.add(sequence.blocks)
-    }
-  }
-
-  private func addCopies(to digest: inout Digest) {
-    for i in 0..<Int(copies.used) {
-      let copy = copies.copies[i]
-      digest.add(copy.id)
-      digest.add(copy.session, copy.source, copy.target, copy.tokens)
-      digest.add(copy.previousInSession, copy.nextInSession)
-      digest.add(
-        copy.sourceChain.previous, copy.sourceChain.next, copy.targetChain.previous,
-        copy.targetChain.next)
-    }
+  /// The other way round, into a pool as created from the configuration, which has been read.
+  func readState(from reader: inout StateReader) throws(StateFailure) {
+    try reader.section("POOL")
+    revision = try reader.counter("the revision")
+    activity = try Activity(from: &reader)
+    try sessions.read(from: &reader)
+    try sequences.read(
+      from: &reader, sessions: sessions.count, tokens: tokenLimit,
+      blocks: blocksFor(UInt64(tokenLimit)), capacity: blocks.capacity)
+    try sessions.checkLinks(reader, sequences: sequences.slotCount)
+    try blocks.read(
+      from: &reader, sessions: sessions.count, sequences: sequences.slotCount)
+    try chains?.read(from: &reader, sequences)
+    try copies.read(
+      from: &reader, sessions, capacity: blocks.capacity, blockSize: configuration.blockSize)
   }
 
   /// As created: everything free, nothing known, all counters 0. The revision goes on, by one, and
@@ -106,5 +72,31 @@ extension KVPool {
     refusalCounts.update(repeating: 0, count: Self.refusalReasons)
     revision += 1
     history.add(0, revision)
+  }
+}
+
+extension KVPool.Activity {
+  func write(to writer: StateWriter) {
+    writer.u64(allocateCalls)
+    writer.u64(freeCalls)
+    writer.u64(forks)
+    writer.u64(copies)
+    writer.u64(preemptions)
+    writer.u64(prefixQueryTokens)
+    writer.u64(prefixHitTokens)
+    writer.u64(preemptedQueryTokens)
+    writer.u64(preemptedHitTokens)
+  }
+
+  init(from reader: inout StateReader) throws(StateFailure) {
+    allocateCalls = try reader.counter("allocate calls")
+    freeCalls = try reader.counter("free calls")
+    forks = try reader.counter("forks")
+    copies = try reader.counter("copies")
+    preemptions = try reader.counter("preemptions")
+    prefixQueryTokens = try reader.counter("prefix query tokens")
+    prefixHitTokens = try reader.counter("prefix hit tokens")
+    preemptedQueryTokens = try reader.counter("preempted query tokens")
+    preemptedHitTokens = try reader.counter("preempted hit tokens")
   }
 }

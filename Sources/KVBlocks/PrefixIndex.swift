@@ -11,8 +11,8 @@ final class PrefixIndex {
   let hashBytes: Int
   /// Different contents that can be hit.
   private(set) var contents = 0
-  private let capacity: Int
-  private let records: UnsafeMutablePointer<BlockRecord>
+  let capacity: Int
+  let records: UnsafeMutablePointer<BlockRecord>
   private let wordsPerHash: Int
   private let hashes: UnsafeMutablePointer<UInt64>
   /// The block before each in its ring; of the first one it is the last.

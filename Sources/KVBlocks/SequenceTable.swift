@@ -8,7 +8,7 @@ final class SequenceTable {
   private(set) var slotCount: UInt32 = 0
   private var slotCapacity: Int
   /// Slots to use again, linked by `nextRunning`; the last one given back is the first used.
-  private var firstUnused = SequenceSlot.none
+  var firstUnused = SequenceSlot.none
   let index: WideMap
   private(set) var counts = Counts()
   private let undo: UndoLog
@@ -81,10 +81,7 @@ final class SequenceTable {
       firstUnused = slots[Int(slot)].nextRunning
     } else {
       slot = slotCount
-      precondition(slot < Holder.maximumSlots, "more sequences than slots")
-      if Int(slot) == slotCapacity { grow() }
-      slotCount += 1
-      (slots + Int(slot)).initialize(to: SequenceSlot())
+      addSlot()
     }
     var new = SequenceSlot()
     new.id = id
@@ -93,16 +90,34 @@ final class SequenceTable {
     new.tokens = tokens
     new.priority = priority
     new.expectedTokens = expectedTokens
-    if let source = label.baseAddress, label.count > 0 {
-      let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: label.count)
-      copy.initialize(from: source, count: label.count)
-      undo.created(copy)
-      new.label = copy
-      new.labelCount = UInt32(label.count)
-    }
     slots[Int(slot)] = new
+    setLabel(label, of: slot)
     count(state, by: 1)
     return slot
+  }
+
+  /// One more slot behind the others, unused and in no list.
+  func addSlot() {
+    precondition(slotCount < Holder.maximumSlots, "more sequences than slots")
+    if Int(slotCount) == slotCapacity { grow() }
+    (slots + Int(slotCount)).initialize(to: SequenceSlot())
+    slotCount += 1
+  }
+
+  func setLabel(_ label: UnsafeBufferPointer<UInt8>, of slot: UInt32) {
+    guard let source = label.baseAddress, label.count > 0 else { return }
+    let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: label.count)
+    copy.initialize(from: source, count: label.count)
+    undo.created(copy)
+    slots[Int(slot)].label = copy
+    slots[Int(slot)].labelCount = UInt32(label.count)
+  }
+
+  /// A slot that was filled by hand becomes a sequence that can be found.
+  func enter(_ slot: UInt32, as state: SequenceState) {
+    slots[Int(slot)].stateBits = state.rawValue
+    index.set(slots[Int(slot)].id, slots[Int(slot)].session, to: slot + 1)
+    count(state, by: 1)
   }
 
   /// Forgets a sequence whose blocks are given back and that is no longer among the running.

@@ -9,7 +9,7 @@ final class SessionTable {
   private let index: WideMap
   private let undo: UndoLog
   /// Copy ids up to here are spent in all sessions: those of a pool that went before.
-  private(set) var spentCopyIDs: UInt64
+  var spentCopyIDs: UInt64
 
   init(undo: UndoLog, spentCopyIDs: UInt64) {
     self.undo = undo

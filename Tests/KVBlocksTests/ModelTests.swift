@@ -62,7 +62,7 @@ struct ModelTests {
       blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack,
       cachesPrefixes: setup.caches, hashBytes: setup.hashBytes, eagle: setup.eagle,
       watermark: setup.watermark, maxModelTokens: setup.most)
-    let pool = KVPool(configuration)
+    var pool = KVPool(configuration)
     var model = Model(configuration)
     var walk = Walk(seed: setup.seed, blocks: setup.blocks, size: setup.size, caches: setup.caches)
     let outcome = Outcome()
@@ -87,6 +87,14 @@ struct ModelTests {
       if let difference {
         Issue.record("seed \(setup.seed), command \(step): \(command)\n\(difference)")
         return
+      }
+      // From here on the walk goes on with a pool out of a dump of this one.
+      if step % 61 == 17 {
+        guard let loaded = reloaded(pool) else {
+          Issue.record("seed \(setup.seed), after command \(step): \(command)")
+          return
+        }
+        pool = loaded
       }
       if history.count == 5_000 {
         replay(history, configuration, pool)

@@ -1,0 +1,257 @@
+/// Blocks in a dump: their records, the queue, the raw holds, the contents and the counts.
+///
+/// Adjacent blocks that look alike are one run, and so are adjacent ids in the queue: a new pool of
+/// any size takes a few dozen bytes.
+extension BlockPool {
+  func write(to writer: StateWriter) {
+    writer.section("BLKS")
+    writeRecords(to: writer)
+    writer.section("QUEU")
+    writeQueue(to: writer)
+    writer.section("HOLD")
+    writeHolds(to: writer)
+    counters.write(to: writer)
+    index?.write(to: writer)
+  }
+
+  /// Into a pool of the same configuration that nothing has happened to. Sessions and sequences have
+  /// `sessions` and `sequences` slots.
+  func read(
+    from reader: inout StateReader, sessions: UInt32, sequences: UInt32
+  ) throws(StateFailure) {
+    try reader.section("BLKS")
+    try readRecords(from: &reader, sessions: sessions, sequences: sequences)
+    try reader.section("QUEU")
+    try readQueue(from: &reader)
+    try reader.section("HOLD")
+    try readHolds(from: &reader, sessions: sessions)
+    counters = try BlockCounters(from: &reader, blocks: capacity)
+    try index?.read(from: &reader)
+  }
+
+  // MARK: Records, without their links
+
+  private func writeRecords(to writer: StateWriter) {
+    var id = 1
+    while id <= Int(capacity) {
+      let record = records[id]
+      var end = id + 1
+      while end <= Int(capacity) && Self.alike(records[end], record) { end += 1 }
+      writer.u32(UInt32(end - id))
+      writer.u32(record.refCount)
+      writer.u32(record.holder.bits)
+      writer.u32(record.generation)
+      writer.u32(record.lastTouch)
+      writer.u16(record.pins)
+      writer.u8(record.sizeClass)
+      writer.u8(record.group)
+      id = end
+    }
+  }
+
+  @inline(__always)
+  private static func alike(_ a: BlockRecord, _ b: BlockRecord) -> Bool {
+    a.refCount == b.refCount && a.holder.bits == b.holder.bits && a.generation == b.generation
+      && a.lastTouch == b.lastTouch && a.pins == b.pins && a.sizeClass == b.sizeClass
+      && a.group == b.group
+  }
+
+  private func readRecords(
+    from reader: inout StateReader, sessions: UInt32, sequences: UInt32
+  ) throws(StateFailure) {
+    var id: UInt32 = 1
+    while id <= capacity {
+      let count = try reader.u32("a run of blocks", 1, through: capacity - id + 1)
+      var record = BlockRecord()
+      record.refCount = try reader.u32()
+      record.holder = Holder(bits: try reader.u32())
+      let isHolder =
+        record.holder == .none || record.holder == .shared
+        || (record.holder.isRaw && record.holder.slot < sessions)
+        || (record.holder.isSequence && record.holder.slot < sequences)
+      if !isHolder { throw reader.failure("block \(id) has a holder that does not exist") }
+      record.generation = try reader.u32()
+      record.lastTouch = try reader.u32()
+      record.pins = try reader.u16()
+      if record.pins > Self.maximumPins {
+        throw reader.failure("block \(id) has \(record.pins) pins, at most \(Self.maximumPins)")
+      }
+      record.sizeClass = try reader.u8()
+      record.group = try reader.u8()
+      (records + Int(id)).update(repeating: record, count: Int(count))
+      id += count
+    }
+    records[0] = BlockRecord()
+  }
+
+  // MARK: The queue, from the head
+
+  /// Marks a run of descending ids in its length; a pool has fewer blocks.
+  private static let descends: UInt32 = 1 << 31
+
+  private func writeQueue(to writer: StateWriter) {
+    var id = records[0].next
+    while id != 0 {
+      var next = records[Int(id)].next
+      var length: UInt32 = 1
+      let step: UInt32 = next &+ 1 == id ? .max : 1
+      while next != 0 && next == id &+ length &* step {
+        length += 1
+        next = records[Int(next)].next
+      }
+      writer.u32(length | (length > 1 && step != 1 ? Self.descends : 0))
+      writer.u32(id)
+      id = next
+    }
+    writer.u32(0)
+  }
+
+  private func readQueue(from reader: inout StateReader) throws(StateFailure) {
+    var last: BlockID = 0
+    var total: UInt32 = 0
+    while true {
+      let word = try reader.u32()
+      if word == 0 { break }
+      let length = word & ~Self.descends
+      if length > capacity - total { throw reader.failure("the queue is longer than the pool") }
+      total += length
+      var id = try reader.u32("a block", 1, through: capacity)
+      let room = word == length ? capacity - id + 1 : id
+      if length > room { throw reader.failure("a run of the queue leaves the pool") }
+      for _ in 0..<length {
+        records[Int(last)].next = id
+        records[Int(id)].previous = last
+        last = id
+        id = word == length ? id &+ 1 : id &- 1
+      }
+    }
+    records[Int(last)].next = 0
+    records[0].previous = last
+  }
+
+  // MARK: Raw holds beyond the one that a record can name
+
+  /// The map has no order of its own: by block, then by session.
+  private func writeHolds(to writer: StateWriter) {
+    var entries: [WideMap.Entry] = []
+    entries.reserveCapacity(sharedHolds.count)
+    sharedHolds.forEach { entries.append($0) }
+    entries.sort { $0.a == $1.a ? $0.b < $1.b : $0.a < $1.a }
+    writer.u32(UInt32(entries.count))
+    for entry in entries {
+      writer.u32(UInt32(entry.a))
+      writer.u32(entry.b)
+      writer.u32(entry.value)
+    }
+  }
+
+  private func readHolds(
+    from reader: inout StateReader, sessions: UInt32
+  ) throws(StateFailure) {
+    var block: BlockID = 0
+    var references: UInt64 = 0
+    for _ in 0..<(try reader.count("holds", bytesEach: 12)) {
+      let id = try reader.u32("a block", 1, through: capacity)
+      let session = try reader.u32()
+      let count = try reader.u32("references", 1, through: Self.maximumReferences)
+      if session >= sessions { throw reader.failure("session \(session) holds and has no slot") }
+      if sharedHolds.value(UInt64(id), session) != 0 { throw reader.failure("a hold comes twice") }
+      references = UInt64(count) + (id == block ? references : 0)
+      block = id
+      if references > UInt64(Self.maximumReferences) {
+        throw reader.failure("block \(id) has too many references")
+      }
+      sharedHolds.set(UInt64(id), session, to: count)
+    }
+  }
+}
+
+extension BlockCounters {
+  func write(to writer: StateWriter) {
+    writer.section("BCNT")
+    writer.u32(free)
+    writer.u32(cached)
+    writer.u32(active)
+    writer.u32(shared)
+    writer.u32(pinned)
+    writer.u32(highWatermark)
+    writer.u64(allocatedBlocks)
+    writer.u64(freedBlocks)
+    writer.u64(releasedReferences)
+    writer.u64(evictions)
+  }
+
+  init(from reader: inout StateReader, blocks: UInt32) throws(StateFailure) {
+    try reader.section("BCNT")
+    free = try reader.u32("free blocks", through: blocks)
+    cached = try reader.u32("cached blocks", through: blocks)
+    active = try reader.u32("active blocks", through: blocks)
+    shared = try reader.u32("shared blocks", through: blocks)
+    pinned = try reader.u32("pinned blocks", through: blocks)
+    if UInt64(free) + UInt64(cached) + UInt64(active) + UInt64(shared) + UInt64(pinned)
+      != UInt64(blocks)
+    {
+      throw reader.failure("the parts of the pool do not add up to \(blocks) blocks")
+    }
+    highWatermark = try reader.u32("the high watermark", through: blocks)
+    allocatedBlocks = try reader.counter("allocated blocks")
+    freedBlocks = try reader.counter("freed blocks")
+    if freedBlocks > allocatedBlocks {
+      throw reader.failure("more blocks came back than were handed out")
+    }
+    releasedReferences = try reader.counter("released references")
+    evictions = try reader.counter("evictions")
+  }
+}
+
+extension PrefixIndex {
+  /// Each content once, by the id of the block that answers for it; then the others that have it, in
+  /// the order in which they will.
+  func write(to writer: StateWriter) {
+    writer.section("CONT")
+    writer.u32(UInt32(contents))
+    for id in 1...UInt32(capacity) where records[Int(id)].twin != 0 {
+      let isAlone = records[Int(id)].twin == id
+      if !isAlone && !isFirst(id) { continue }
+      var size: UInt32 = 0
+      var member = id
+      repeat {
+        size += 1
+        member = records[Int(member)].twin
+      } while member != id
+      writer.u32(size)
+      let hash = hash(of: id)
+      writer.u64(hash.words.0)
+      writer.u64(hash.words.1)
+      if hashBytes == 32 {
+        writer.u64(hash.words.2)
+        writer.u64(hash.words.3)
+      }
+      repeat {
+        writer.u32(member)
+        member = records[Int(member)].twin
+      } while member != id
+    }
+  }
+
+  func read(from reader: inout StateReader) throws(StateFailure) {
+    try reader.section("CONT")
+    for _ in 0..<(try reader.count("contents", bytesEach: 8 + hashBytes)) {
+      let size = try reader.u32("blocks of a content", 1, through: UInt32(capacity))
+      var hash = BlockHash(try reader.u64(), try reader.u64())
+      if hashBytes == 32 {
+        hash.words.2 = try reader.u64()
+        hash.words.3 = try reader.u64()
+      }
+      for i in 0..<size {
+        let id = try reader.u32("a block", 1, through: UInt32(capacity))
+        let record = records[Int(id)]
+        if record.twin != 0 { throw reader.failure("block \(id) has two contents") }
+        if (first(hash, group: record.group) == 0) != (i == 0) {
+          throw reader.failure("the content of block \(id) comes in two places")
+        }
+        insert(id, hash, group: record.group)
+      }
+    }
+  }
+}

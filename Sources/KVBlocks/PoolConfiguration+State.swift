@@ -1,0 +1,37 @@
+/// The configuration in a dump. Whatever is added to it is written and read here.
+extension PoolConfiguration {
+  func write(to writer: StateWriter) {
+    writer.section("CONF")
+    writer.u32(blocks)
+    writer.u32(blockSize)
+    writer.u8(copyAck.rawValue)
+    writer.flag(cachesPrefixes)
+    writer.u8(UInt8(hashBytes))
+    writer.flag(eagle)
+    writer.f64(watermark)
+    writer.u32(maxModelTokens)
+  }
+
+  init(from reader: inout StateReader) throws(StateFailure) {
+    try reader.section("CONF")
+    let blocks = try reader.u32("blocks", 1, through: Self.maximumBlocks)
+    let blockSize = try reader.u32("block_size", 1, through: Self.maximumBlockSize)
+    guard let copyAck = CopyAck(rawValue: try reader.u8()) else {
+      throw reader.failure("copy_ack is unknown")
+    }
+    let cachesPrefixes = try reader.flag("prefix caching")
+    let hashBytes = try reader.u8()
+    guard hashBytes == 16 || hashBytes == 32 else {
+      throw reader.failure("a hash has \(hashBytes) bytes, must be 16 or 32")
+    }
+    let eagle = try reader.flag("eagle")
+    let watermark = try reader.f64()
+    guard watermark >= 0 && watermark < 1 else {
+      throw reader.failure("the watermark is \(watermark), must be at least 0 and less than 1")
+    }
+    self.init(
+      blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: cachesPrefixes,
+      hashBytes: Int(hashBytes), eagle: eagle, watermark: watermark,
+      maxModelTokens: try reader.u32())
+  }
+}
