@@ -56,6 +56,22 @@ extension BlockPool {
     record.pointee.lastTouch = generation
   }
 
+  /// Keeps a block with content from eviction: one pin more, out of the queue if nobody holds it.
+  /// `dropPin` takes it back. Leaving the queue counts as being handed out, as by a hit.
+  func pinContent(_ id: BlockID) {
+    let record = records + Int(id)
+    precondition(record.pointee.twin != 0, "kept a block without content")
+    save(id)
+    if isEvictable(id) {
+      unlink(id)
+      counters.cached -= 1
+      counters.pinned += 1
+      counters.allocatedBlocks += 1
+      counters.highWatermark = max(counters.highWatermark, capacity - available)
+    }
+    record.pointee.pins += 1
+  }
+
   /// Takes a block out of the queue, wherever it is. The caller has saved it.
   private func unlink(_ id: BlockID) {
     let record = records + Int(id)

@@ -73,8 +73,8 @@ extension BlockPool {
       record.generation = try reader.u32()
       record.lastTouch = try reader.u32()
       record.pins = try reader.u16()
-      if record.pins > Self.maximumPins {
-        throw reader.failure("block \(id) has \(record.pins) pins, at most \(Self.maximumPins)")
+      if record.pins > Self.maximumPins + 1 {
+        throw reader.failure("block \(id) has \(record.pins) pins, at most \(Self.maximumPins + 1)")
       }
       record.sizeClass = try reader.u8()
       record.group = try reader.u8()

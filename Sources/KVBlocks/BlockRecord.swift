@@ -14,7 +14,7 @@ struct BlockRecord: BitwiseCopyable {
   var twin: UInt32 = 0
   /// Low 32 bits of the revision that handed the block out.
   var generation: UInt32 = 0
-  /// Ends of copies under way.
+  /// Ends of copies under way, and one more where sessions pin its content.
   var pins: UInt16 = 0
   var sizeClass: UInt8 = 0
   var group: UInt8 = 0
@@ -49,7 +49,7 @@ package struct BlockView: Equatable {
   package var state: BlockState
   package var refCount: UInt32
   package var generation: UInt32
-  /// Ends of copies under way.
+  /// Ends of copies under way, and one more where sessions pin its content.
   package var pins: UInt16
 
   package init(state: BlockState, refCount: UInt32, generation: UInt32, pins: UInt16) {

@@ -15,6 +15,8 @@ package struct Command {
   package var session: SessionID
   /// Refuse the whole command unless the pool is at this revision; 0 = whatever it is at.
   package var ifRevision: Revision
+  /// The caller's clock, milliseconds; `KVPool.readClock` says when it counts.
+  package var now: UInt64
   /// Answer as if, change nothing.
   package var isDryRun: Bool
   /// Marks a scheduler step: in a `CopyAck.nextStep` pool every copy the session was ordered to make
@@ -32,13 +34,14 @@ package struct Command {
 
   package init(
     session: SessionID, operations: UnsafeBufferPointer<Operation>, ifRevision: Revision = 0,
-    isDryRun: Bool = false, isStep: Bool = false, acknowledgedCopyID: UInt64 = 0,
+    now: UInt64 = 0, isDryRun: Bool = false, isStep: Bool = false, acknowledgedCopyID: UInt64 = 0,
     tokenBudget: UInt32 = 0, refusesAdmissionAfterPreemption: Bool = false,
     onRefusal: OnRefusal = .continue
   ) {
     self.session = session
     self.operations = operations
     self.ifRevision = ifRevision
+    self.now = now
     self.isDryRun = isDryRun
     self.isStep = isStep
     self.acknowledgedCopyID = acknowledgedCopyID
@@ -117,8 +120,9 @@ package struct Operation {
     /// Forgets the content of these blocks, whoever holds them; they keep their references and
     /// their place in the queue.
     case evictBlocks(UnsafeBufferPointer<BlockID>)
-    /// Forgets all content; refused with `.wrongState` while any block is held.
+    /// Forgets all content, pinned or not; refused with `.wrongState` while any block is held.
     case resetPrefixCache
+    case pin(PinPrefix)
   }
 }
 

@@ -157,6 +157,9 @@ extension Digest {
       add(18 | mode << 8)
       add(ids)
     case .resetPrefixCache: add(19 | mode << 8)
+    case .pin(let pin):
+      add(40 | mode << 8)
+      add(pin)
     }
   }
 
@@ -184,6 +187,7 @@ extension Digest {
       if result.pointee.cachedTokens > 0 || result.pointee.evictedBlocks > 0 {
         add(UInt64(result.pointee.cachedTokens), UInt64(result.pointee.evictedBlocks))
       }
+      if result.pointee.budgetBlocks > 0 { add(UInt64(result.pointee.budgetBlocks)) }
     }
     add(outcome.blocks.elements)
     if outcome.cached.count > 0 { add(outcome.cached.elements) }

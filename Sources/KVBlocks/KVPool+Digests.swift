@@ -35,18 +35,21 @@ extension KVPool {
     configuration.write(to: writer)
     writer.section("POOL")
     writer.u64(revision)
+    writer.u64(clock)
     activity.write(to: writer)
     sessions.write(to: writer)
     sequences.write(to: writer)
     blocks.write(to: writer)
     chains?.write(to: writer, sequences)
     copies.write(to: writer, sessions)
+    if configuration.cachesPrefixes { pins.write(to: writer, hashBytes: configuration.hashBytes) }
   }
 
   /// The other way round, into a pool as created from the configuration, which has been read.
   func readState(from reader: inout StateReader) throws(StateFailure) {
     try reader.section("POOL")
     revision = try reader.counter("the revision")
+    clock = try reader.u64()
     activity = try Activity(from: &reader)
     try sessions.read(from: &reader)
     try sequences.read(
@@ -58,6 +61,11 @@ extension KVPool {
     try chains?.read(from: &reader, sequences)
     try copies.read(
       from: &reader, sessions, capacity: blocks.capacity, blockSize: configuration.blockSize)
+    if configuration.cachesPrefixes {
+      try pins.read(
+        from: &reader, hashBytes: configuration.hashBytes, sessions: sessions.count,
+        capacity: blocks.capacity)
+    }
   }
 
   /// As created: everything free, nothing known, all counters 0. The revision goes on, by one, and
@@ -67,7 +75,9 @@ extension KVPool {
     sequences.removeAll()
     chains?.removeAll()
     copies.removeAll()
+    pins.removeAll()
     sessions.removeAll()
+    clock = 0
     activity = Activity()
     refusalCounts.update(repeating: 0, count: Self.refusalReasons)
     revision += 1

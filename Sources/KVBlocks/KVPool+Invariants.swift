@@ -13,6 +13,7 @@ extension KVPool {
       ?? checkBlocks(expected)
       ?? checkSessions()
       ?? blocks.index?.check()
+      ?? pins.check(sessions.count)
       ?? checkChains()
   }
 
@@ -164,8 +165,10 @@ extension KVPool {
       if record.refCount != expected[id].references {
         return "block \(id) has \(record.refCount) references, \(expected[id].references) holders"
       }
-      if UInt32(record.pins) != expected[id].pins {
-        return "block \(id) has \(record.pins) pins, \(expected[id].pins) copies"
+      let isPinned = pins.isPinned(UInt32(id))
+      if isPinned && record.twin == 0 { return "block \(id) is pinned and has no content" }
+      if UInt32(record.pins) != expected[id].pins + (isPinned ? 1 : 0) {
+        return "block \(id) has \(record.pins) pins, \(expected[id].pins) ends of copies"
       }
       if (record.holder == .none) != (record.refCount == 0) {
         return "block \(id) has \(record.refCount) references and a holder that says otherwise"
@@ -177,8 +180,8 @@ extension KVPool {
       if expected[id].isQueued != (state == .free || state == .cached) {
         return "block \(id) is \(state) and its place in the queue says otherwise"
       }
-      if (copies.chains.value(UInt64(id), 0) != 0) != (record.pins > 0) {
-        return "block \(id) has pins and no list of copies, or the reverse"
+      if (copies.chains.value(UInt64(id), 0) != 0) != (expected[id].pins > 0) {
+        return "block \(id) has copies and no list of copies, or the reverse"
       }
       switch state {
       case .free: parts.free += 1

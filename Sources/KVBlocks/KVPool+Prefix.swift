@@ -109,7 +109,7 @@ extension KVPool {
   // MARK: Forgetting
 
   /// After a rewind: hashes of tokens that are gone go, and blocks that were cached and are not full
-  /// any more lose their content, unless others hold them too.
+  /// any more lose their content, unless others hold or pin them too.
   func rewindChain(_ slot: UInt32) {
     guard let chains else { return }
     let sequence = sequences.slots[Int(slot)]
@@ -120,7 +120,7 @@ extension KVPool {
     chains.save(slot)
     for i in cached..<chain.pointee.cachedBlocks {
       let block = sequence.blocks[Int(i)]
-      if blocks.records[Int(block)].refCount == 1 { blocks.forget(block) }
+      if blocks.records[Int(block)].refCount == 1 && !pins.isPinned(block) { blocks.forget(block) }
     }
     chain.pointee.count = known
     chain.pointee.cachedBlocks = cached
@@ -133,16 +133,19 @@ extension KVPool {
     for id in ids { try checkBlock(id, .blockIDs) }
     for id in ids where blocks.forget(id) { result.affected += 1 }
     if result.affected > 0 { run.changed = true }
+    dropPins(of: ids)
   }
 
-  /// Forgets all content, if nobody holds a block (vLLM returns False otherwise). The queue keeps
-  /// its order.
+  /// Forgets all content, if nobody holds a block (vLLM returns False otherwise). Pins hold nothing
+  /// against it: they keep content from eviction, not from who says that it is worth nothing any
+  /// more. The queue keeps its order; blocks that were pinned go to its front, by their ids.
   func resetPrefixCache(_ result: inout OperationResult) throws(Refusal) {
-    if blocks.available != blocks.capacity {
+    if blocks.counters.active + blocks.counters.shared > 0 || copies.count > 0 {
       throw Refusal(.wrongState, needed: blocks.capacity, available: blocks.available)
     }
-    guard blocks.index != nil, blocks.counters.cached > 0 else { return }
+    guard blocks.index != nil, blocks.counters.cached + blocks.counters.pinned > 0 else { return }
     for id in 1...blocks.capacity where blocks.forget(id) { result.affected += 1 }
+    dropAllPins()
     run.changed = true
   }
 }

@@ -149,17 +149,18 @@ extension KVPool {
 
   // MARK: Copy on write, of both layers
 
-  /// Whether slots of `id` from `slot` on may be written in place: nobody else refers to it, and no
-  /// copy under way reads or writes there.
+  /// Whether slots of `id` from `slot` on may be written in place: nobody else refers to it, no
+  /// session pins its content, and no copy under way reads or writes there.
   @inline(__always)
   func isWritable(_ id: BlockID, from slot: UInt32) -> Bool {
     let record = blocks.records + Int(id)
     if record.pointee.refCount != 1 { return false }
-    return record.pointee.pins == 0 || !copies.conflicts(id, writingFrom: slot)
+    return record.pointee.pins == 0
+      || (!pins.isPinned(id) && !copies.conflicts(id, writingFrom: slot))
   }
 
   func checkPins(of id: BlockID) throws(Refusal) {
-    if blocks.records[Int(id)].pins == BlockPool.maximumPins {
+    if blocks.records[Int(id)].pins >= BlockPool.maximumPins {
       throw Refusal(.quota, limit: UInt64(BlockPool.maximumPins), subject: UInt64(id))
     }
   }

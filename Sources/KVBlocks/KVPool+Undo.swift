@@ -5,6 +5,7 @@ extension KVPool {
     fileprivate var blocks: BlockCounters
     fileprivate var sequences: SequenceTable.Mark
     fileprivate var copies: CopyTable.Mark
+    fileprivate var pins: PinTable.Scalars
     fileprivate var sessions: UInt32
     fileprivate var activity: Activity
   }
@@ -12,7 +13,7 @@ extension KVPool {
   func beginRecording() -> Mark {
     undo.begin()
     return Mark(
-      blocks: blocks.counters, sequences: sequences.mark, copies: copies.mark,
+      blocks: blocks.counters, sequences: sequences.mark, copies: copies.mark, pins: pins.mark,
       sessions: sessions.count, activity: activity)
   }
 
@@ -20,6 +21,7 @@ extension KVPool {
   func commit() {
     undo.stop()
     undo.clear(keepingNew: true)
+    pins.commit()
   }
 
   /// O(what was changed since the mark).
@@ -45,12 +47,16 @@ extension KVPool {
     for saved in undo.copies.elements.reversed() {
       copies.copies[Int(saved.index)] = saved.copy
     }
+    for saved in undo.words.elements.reversed() { saved.place.pointee = saved.value }
+    for saved in undo.pins.elements.reversed() { pins.restore(saved) }
+    for saved in undo.pinLinks.elements.reversed() { pins.restore(saved) }
     for saved in undo.mapEntries.elements.reversed() {
       map(saved.map).set(saved.a, saved.b, to: saved.value)
     }
     blocks.counters = mark.blocks
     sequences.restore(mark.sequences)
     copies.restore(mark.copies)
+    pins.restore(mark.pins)
     sessions.restore(count: mark.sessions)
     activity = mark.activity
     undo.clear(keepingNew: false)
@@ -63,6 +69,9 @@ extension KVPool {
     case .holds: blocks.sharedHolds
     case .copies: copies.index
     case .chains: copies.chains
+    case .pinNames: pins.names
+    case .pinHeads: pins.heads
+    case .pinHolds: pins.holds
     }
   }
 }

@@ -12,6 +12,7 @@ package final class KVPool {
   let sequences: SequenceTable
   let sessions: SessionTable
   let copies: CopyTable
+  let pins: PinTable
   /// nil in a pool that caches nothing.
   let chains: HashChains?
   /// Most tokens of a sequence, and most slots it is given.
@@ -19,6 +20,8 @@ package final class KVPool {
   let undo = UndoLog()
   var activity = Activity()
   var history = Digest()
+  /// Milliseconds: the last clock that counted.
+  var clock: UInt64 = 0
   /// By `Refusal.Reason`; refusals are counted, but they are no part of the state.
   let refusalCounts: UnsafeMutablePointer<UInt64>
   static let refusalReasons = 17
@@ -48,6 +51,9 @@ package final class KVPool {
     var session: SessionID = 0
     /// `SequenceSlot.none` until the session has a slot.
     var slot = SequenceSlot.none
+    /// The command's clock, and whether anything has asked for it.
+    var now: UInt64 = 0
+    var readsClock = false
     var changed = false
     var preempted = false
     var isBudgeted = false
@@ -84,6 +90,7 @@ package final class KVPool {
     sequences = SequenceTable(undo: undo, secret: secret)
     sessions = SessionTable(undo: undo, spentCopyIDs: other?.sessions.lastCopyID ?? 0)
     copies = CopyTable(sessions: sessions, undo: undo)
+    pins = PinTable(sessions: sessions, undo: undo, secret: secret)
     chains =
       configuration.cachesPrefixes
       ? HashChains(hashBytes: configuration.hashBytes, undo: undo) : nil
@@ -110,12 +117,14 @@ package final class KVPool {
     run = Run()
     run.session = command.session
     run.slot = sessions.find(command.session)
+    run.now = command.now
     run.isBudgeted = command.tokenBudget > 0
     run.budget = command.tokenBudget
     run.refusesAdmissionAfterPreemption = command.refusesAdmissionAfterPreemption
 
     let records = command.isDryRun || mayAbort(command)
     let mark = records ? beginRecording() : nil
+    expirePins()
     acknowledgeAtStart(of: command)
     if let aborted = performAll(command, outcome) {
       rollBack(to: mark)
@@ -135,6 +144,10 @@ package final class KVPool {
     if run.changed { revision += 1 }
     outcome.revision = revision
     if run.changed {
+      if run.readsClock {
+        clock = readClock()
+        history.add(clock)
+      }
       history.add(command)
       history.add(outcome)
     }
@@ -256,6 +269,7 @@ package final class KVPool {
     case .cacheBlocks(let ids, let hashes): try cacheBlocks(ids, hashes, &result)
     case .evictBlocks(let ids): try evictBlocks(ids, &result)
     case .resetPrefixCache: try resetPrefixCache(&result)
+    case .pin(let request): try pin(request, &result)
     }
   }
 

@@ -72,7 +72,7 @@ package struct OperationResult: BitwiseCopyable {
   /// Cached blocks that lost their content because this operation took them.
   package var evictedBlocks: UInt32 = 0
   /// add: the sequence's tokens. append, rewind: the sequence's tokens after it. commit: tokens
-  /// committed, from the first.
+  /// committed, from the first. pin: tokens of the prefix that are pinned now.
   package var tokens: UInt32 = 0
   /// add: blocks its tokens need.
   package var blocksNeeded: UInt32 = 0
@@ -80,7 +80,8 @@ package struct OperationResult: BitwiseCopyable {
   package var freedBlocks: UInt32 = 0
   /// freeSequences: sequences that went. preempt: sequences preempted. fork: children made.
   /// acknowledgeCopies: copies acknowledged. commit, cacheBlocks: blocks that became hit-able.
-  /// evictBlocks, resetPrefixCache: blocks that had content and lost it.
+  /// evictBlocks, resetPrefixCache: blocks that had content and lost it. pin: blocks that the session
+  /// pins after it.
   package var affected: UInt32 = 0
   /// copyOnWrite: the block to write.
   package var block: BlockID = 0
@@ -90,6 +91,8 @@ package struct OperationResult: BitwiseCopyable {
   package var sharedBlocks: UInt32 = 0
   /// acknowledgeCopies: copies of the session still to be acknowledged.
   package var pendingCopies: UInt32 = 0
+  /// pin: blocks that the session may still pin.
+  package var budgetBlocks: UInt32 = 0
   /// Available blocks after this operation.
   package var availableBlocks: UInt32 = 0
 

@@ -16,12 +16,16 @@ package struct PoolConfiguration: Equatable {
   /// Most tokens of a sequence, and most slots that it is ever given; 0 = no limit.
   package var maxModelTokens: UInt32
 
+  /// Blocks that one session may pin.
+  package var pinBudgetBlocks: UInt32
+
   package static let maximumBlocks: UInt32 = 1 << 28
   package static let maximumBlockSize: UInt32 = 1 << 16
 
   package init(
     blocks: UInt32, blockSize: UInt32, copyAck: CopyAck = .nextStep, cachesPrefixes: Bool = false,
-    hashBytes: Int = 32, eagle: Bool = false, watermark: Double = 0, maxModelTokens: UInt32 = 0
+    hashBytes: Int = 32, eagle: Bool = false, watermark: Double = 0, maxModelTokens: UInt32 = 0,
+    pinBudgetBlocks: UInt32 = 0
   ) {
     precondition(blocks >= 1 && blocks <= Self.maximumBlocks, "blocks out of range")
     precondition(blockSize >= 1 && blockSize <= Self.maximumBlockSize, "block size out of range")
@@ -35,6 +39,7 @@ package struct PoolConfiguration: Equatable {
     self.eagle = eagle
     self.watermark = watermark
     self.maxModelTokens = maxModelTokens
+    self.pinBudgetBlocks = pinBudgetBlocks == 0 ? blocks / 4 : pinBudgetBlocks
   }
 
   /// The watermark in blocks, as vLLM counts it: of N + 1, with the null block, and rounded down.

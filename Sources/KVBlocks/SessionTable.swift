@@ -120,6 +120,11 @@ struct SessionSlot: BitwiseCopyable {
   var lastCopy = PendingCopy.none
   /// Their number.
   var pendingCopies: UInt32 = 0
+  /// Pins in the order they were made, the distinct blocks they hold, and the blocks of each summed up.
+  var firstPin = PrefixPin.none
+  var lastPin = PrefixPin.none
+  var pinnedBlocks: UInt32 = 0
+  var pinLinks: UInt32 = 0
 
   init(id: SessionID, lastCopyID: UInt64) {
     self.id = id

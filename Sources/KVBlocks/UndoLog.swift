@@ -18,6 +18,19 @@ final class UndoLog {
     var place: UnsafeMutablePointer<BlockID>
     var value: BlockID
   }
+  /// A word of some column whose memory stays where it is.
+  struct SavedWord: BitwiseCopyable {
+    var place: UnsafeMutablePointer<UInt64>
+    var value: UInt64
+  }
+  struct SavedPin: BitwiseCopyable {
+    var index: UInt32
+    var pin: PrefixPin
+  }
+  struct SavedPinLink: BitwiseCopyable {
+    var index: UInt32
+    var link: PinLink
+  }
   struct SavedSession: BitwiseCopyable {
     var index: UInt32
     var session: SessionSlot
@@ -61,10 +74,24 @@ final class UndoLog {
   var chainHashes = FlatList<SavedHash>(minimumCapacity: 1)
   var slots = FlatList<SavedSlot>()
   var tableEntries = FlatList<SavedTableEntry>()
+  var words = FlatList<SavedWord>(minimumCapacity: 1)
+  var pins = FlatList<SavedPin>(minimumCapacity: 1)
+  var pinLinks = FlatList<SavedPinLink>(minimumCapacity: 1)
   var sessions = FlatList<SavedSession>()
   var copies = FlatList<SavedCopy>()
   var mapEntries = FlatList<SavedMapEntry>()
   var memory = FlatList<SavedMemory>()
+
+  /// To be called before a word of a column is changed whose memory stays where it is.
+  @inline(__always)
+  func note(_ place: UnsafeMutablePointer<UInt64>) {
+    if isRecording { words.append(.init(place: place, value: place.pointee)) }
+  }
+
+  @inline(__always)
+  func note(_ place: UnsafeMutablePointer<UInt32>) {
+    if isRecording { tableEntries.append(.init(place: place, value: place.pointee)) }
+  }
 
   func begin() {
     precondition(!isRecording, "recorded two commands at once")
@@ -83,6 +110,9 @@ final class UndoLog {
     chainHashes.removeAll()
     slots.removeAll()
     tableEntries.removeAll()
+    words.removeAll()
+    pins.removeAll()
+    pinLinks.removeAll()
     sessions.removeAll()
     copies.removeAll()
     mapEntries.removeAll()

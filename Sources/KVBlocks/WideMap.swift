@@ -19,7 +19,9 @@ package struct MapSecret: BitwiseCopyable, Sendable {
 /// a map except to count or to check.
 final class WideMap {
   /// Which of a pool's maps this is, for the undo log.
-  enum Identity: UInt8, BitwiseCopyable { case sessions, sequences, holds, copies, chains }
+  enum Identity: UInt8, BitwiseCopyable {
+    case sessions, sequences, holds, copies, chains, pinNames, pinHeads, pinHolds
+  }
 
   struct Entry: BitwiseCopyable {
     var a: UInt64

@@ -16,6 +16,7 @@ struct ModelTests {
     var eagle = false
     var watermark = 0.0
     var most: UInt32 = 0
+    var pinBudget: UInt32 = 0
     var testDescription: String {
       "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching" : "")
     }
@@ -51,20 +52,30 @@ struct ModelTests {
     .init(seed: 26, blocks: 48, size: 16, ack: .nextStep, caches: true, watermark: 0.05),
   ]
 
+  static let pinning: [Setup] = [
+    .init(seed: 31, blocks: 32, size: 4, ack: .explicit, caches: true, pinBudget: 20),
+    .init(seed: 32, blocks: 48, size: 8, ack: .nextStep, caches: true),
+  ]
+
   @Test("on every outcome and the whole state after it", arguments: setups)
   func agrees(setup: Setup) { walk(setup) }
 
   @Test("the same with prefix caching", arguments: caching)
   func agreesWithCaching(setup: Setup) { walk(setup) }
 
-  private func walk(_ setup: Setup) {
+  @Test("the same with pins and a clock", arguments: pinning)
+  func agreesWithPins(setup: Setup) { walk(setup, pins: true) }
+
+  private func walk(_ setup: Setup, pins: Bool = false) {
     let configuration = PoolConfiguration(
       blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack,
       cachesPrefixes: setup.caches, hashBytes: setup.hashBytes, eagle: setup.eagle,
-      watermark: setup.watermark, maxModelTokens: setup.most)
+      watermark: setup.watermark, maxModelTokens: setup.most,
+      pinBudgetBlocks: setup.pinBudget)
     var pool = KVPool(configuration)
     var model = Model(configuration)
     var walk = Walk(seed: setup.seed, blocks: setup.blocks, size: setup.size, caches: setup.caches)
+    walk.pins = pins
     let outcome = Outcome()
     var history: [TestCommand] = []
     let count = Self.commands / Self.setups.count
@@ -129,6 +140,7 @@ struct ModelTests {
     #expect(model.state.preemptions > 10)
     #expect(model.state.copiesOrdered > 10)
     #expect(model.state.forks > 10)
+    if setup.pinBudget > 0 { #expect(model.pinsMade > 100 && model.pinsEnded > 100) }
     if setup.caches {
       #expect(model.state.evictions > 10)
       #expect(model.state.found[0] > 10)
@@ -141,6 +153,7 @@ struct ModelTests {
       return "queue: \(pool.freeQueue()) instead of \(model.state.queue)"
     }
     var pins = Array(repeating: UInt16(0), count: model.blocks + 1)
+    for id in 1...UInt32(model.blocks) where model.isKept(id) { pins[Int(id)] += 1 }
     for copy in model.state.copies {
       pins[Int(copy.source)] += 1
       pins[Int(copy.target)] += 1
@@ -205,6 +218,14 @@ struct ModelTests {
       let holds = pool.holds(session: session)
       if Int(holds.rawBlocks) != raw.count || Int(holds.sequences) != sequences {
         return "session \(session) holds \(holds)"
+      }
+      let pins = pool.pinnedPrefixes(session: session)
+      let expected = model.state.pins.filter { $0.session == session }
+      if pins.map(\.blocks) != expected.map(\.blocks)
+        || pins.map(\.expires) != expected.map({ $0.expires ?? 0 })
+        || Int(pool.pinnedBlocks(session: session)) != model.keptBlocks(session).count
+      {
+        return "session \(session) pins \(pins) instead of \(expected)"
       }
       for (block, count) in raw
       where Int(pool.rawReferences(session: session, block: block)) != count {

@@ -4,6 +4,7 @@ import KVBlocks
 struct TestCommand {
   var session: SessionID = 0
   var ifRevision: Revision = 0
+  var now: UInt64 = 0
   var isDryRun = false
   var isStep = false
   var acknowledgedCopyID: UInt64 = 0
@@ -73,6 +74,7 @@ struct TestOperation {
     case cacheBlocks([BlockID], [UInt64])
     case evictBlocks([BlockID])
     case resetPrefixCache
+    case pin([UInt64], ttl: UInt64 = 0, unpins: Bool = false)
     case fork(SequenceID, [SequenceID])
     case rewind(Rewind)
     case preempt([SequenceID])
@@ -146,6 +148,8 @@ private final class Arena {
     case .cacheBlocks(let ids, let hashes): .cacheBlocks(copy(ids), blockHashes: bytes(hashes))
     case .evictBlocks(let ids): .evictBlocks(copy(ids))
     case .resetPrefixCache: .resetPrefixCache
+    case .pin(let hashes, let ttl, let unpins):
+      .pin(PinPrefix(blockHashes: bytes(hashes), timeToLive: ttl, unpins: unpins))
     case .fork(let parent, let children): .fork(parent: parent, children: copy(children))
     case .rewind(let rewind): .rewind(rewind)
     case .preempt(let ids): .preempt(copy(ids))
@@ -172,7 +176,7 @@ extension KVPool {
       apply(
         Command(
           session: command.session, operations: buffer, ifRevision: command.ifRevision,
-          isDryRun: command.isDryRun, isStep: command.isStep,
+          now: command.now, isDryRun: command.isDryRun, isStep: command.isStep,
           acknowledgedCopyID: command.acknowledgedCopyID, tokenBudget: command.tokenBudget,
           refusesAdmissionAfterPreemption: command.refusesAdmissionAfterPreemption,
           onRefusal: command.onRefusal),
@@ -204,6 +208,7 @@ struct Seen: Equatable {
     var computed: UInt32 = 0
     var shared: UInt32 = 0
     var pendingCopies: UInt32 = 0
+    var budget: UInt32 = 0
     var available: UInt32 = 0
   }
 
@@ -232,7 +237,7 @@ struct Seen: Equatable {
           scheduled: result.scheduledTokens, tokens: result.tokens,
           blocksNeeded: result.blocksNeeded, freed: result.freedBlocks, affected: result.affected,
           block: result.block, computed: result.computedTokens, shared: result.sharedBlocks,
-          pendingCopies: result.pendingCopies, available: result.availableBlocks))
+          pendingCopies: result.pendingCopies, budget: result.budgetBlocks, available: result.availableBlocks))
     }
   }
 }

@@ -148,10 +148,11 @@ extension Model {
     }
     for id in ids where forget(id) { result.affected += 1 }
     if result.affected > 0 { changed = true }
+    unpin(ids)
   }
 
   mutating func resetCache(_ result: inout Seen.Result) throws(Refusal) {
-    if state.queue.count < blocks {
+    if state.references.contains(where: { $0 > 0 }) || !state.copies.isEmpty {
       throw Refusal(
         .wrongState, needed: UInt32(blocks), available: UInt32(state.queue.count))
     }
@@ -159,5 +160,6 @@ extension Model {
     if !state.contents.isEmpty { changed = true }
     state.contents = [:]
     state.holders = [:]
+    unpin((1...BlockID(blocks)).map { $0 })
   }
 }

@@ -98,7 +98,7 @@ extension Model {
       while sequence.cached > sequence.computed / size {
         sequence.cached -= 1
         let block = sequence.table[sequence.cached]
-        if state.references[Int(block)] == 1 { _ = forget(block) }
+        if state.references[Int(block)] == 1 && !isKept(block) { _ = forget(block) }
       }
       sequence.hashes = Array(sequence.hashes.prefix(sequence.tokens / size))
     }

@@ -54,6 +54,8 @@ struct Model {
     var holders: [UInt64: [BlockID]] = [:]
     var evictions = 0
     /// Tokens asked for and found, of sequences that were never preempted and of the others.
+    var pins: [Pin] = []
+    var clock: UInt64 = 0
     var queries = [0, 0]
     var found = [0, 0]
   }
@@ -66,6 +68,7 @@ struct Model {
   let eagle: Bool
   let watermark: Int
   let most: Int
+  let pinBudget: Int
   var revision: Revision = 0
   var state: State
   var refusals = Array(repeating: 0, count: 17)
@@ -73,6 +76,11 @@ struct Model {
   // Of the command at hand.
   var session: SessionID = 0
   var changed = false
+  var now: UInt64 = 0
+  var readsClock = false
+  /// Not undone: they only say that a walk met something.
+  var pinsMade = 0
+  var pinsEnded = 0
   var preemptedSomething = false
   var budget: Int?
   var noAdmissions = false
@@ -88,6 +96,7 @@ struct Model {
     eagle = configuration.eagle
     watermark = Int(configuration.watermark * Double(configuration.blocks + 1))
     most = configuration.maxModelTokens == 0 ? 2_147_483_647 : Int(configuration.maxModelTokens)
+    pinBudget = Int(configuration.pinBudgetBlocks)
     state = State(
       queue: (1...configuration.blocks).map { $0 },
       references: Array(repeating: 0, count: blocks + 1),
@@ -117,6 +126,7 @@ struct Model {
     preemptedSomething = false
     budget = command.tokenBudget == 0 ? nil : Int(command.tokenBudget)
     noAdmissions = command.refusesAdmissionAfterPreemption
+    startClock(command.now)
     if command.isStep && ack == .nextStep {
       finish(state.copies.filter { $0.session == session })
     } else {
@@ -171,7 +181,10 @@ struct Model {
         refusals[Int(result.firstRefusal.reason.rawValue)] += 1
       }
     }
-    if changed { revision += 1 }
+    if changed {
+      revision += 1
+      if readsClock { state.clock = max(state.clock, now) }
+    }
     seen.revision = revision
     return seen
   }
@@ -198,6 +211,7 @@ struct Model {
     case .cacheBlocks(let ids, let hashes): try cacheBlocks(ids, hashes, &result)
     case .evictBlocks(let ids): try evictBlocks(ids, &result)
     case .resetPrefixCache: try resetCache(&result)
+    case .pin(let hashes, let ttl, let unpins): try pin(hashes, ttl, unpins, &result)
     case .fork(let parent, let children): try fork(parent, children, &result)
     case .rewind(let rewind): try self.rewind(rewind, &result)
     case .preempt(let ids): try preempt(ids, &result)
@@ -211,7 +225,7 @@ struct Model {
   func blocksFor(_ slots: Int) -> Int { slots / size + (slots % size == 0 ? 0 : 1) }
 
   func pins(_ block: BlockID) -> Int {
-    state.copies.reduce(0) {
+    state.copies.reduce(isKept(block) ? 1 : 0) {
       $0 + ($1.source == block ? 1 : 0) + ($1.target == block ? 1 : 0)
     }
   }
@@ -248,7 +262,7 @@ struct Model {
   }
 
   /// Blocks without content go to the front of the queue, the others to its end.
-  private mutating func line(up free: [BlockID]) {
+  mutating func line(up free: [BlockID]) {
     state.queue.insert(contentsOf: free.filter { state.contents[$0] == nil }, at: 0)
     state.queue += free.filter { state.contents[$0] != nil }
     state.cameBack += free.count
@@ -271,7 +285,7 @@ struct Model {
   }
 
   func mayWrite(_ block: BlockID, from slot: Int) -> Bool {
-    if state.references[Int(block)] > 1 { return false }
+    if state.references[Int(block)] > 1 || isKept(block) { return false }
     return !state.copies.contains {
       ($0.source == block || $0.target == block) && $0.tokens > slot
     }

@@ -8,6 +8,8 @@ struct Walk {
   let size: UInt32
   /// Nothing below is drawn for a pool without a cache, so that its walks stay what they were.
   let caches: Bool
+  /// The same for pins and clocks.
+  var pins = false
   static let sessions: [SessionID] = [0, 7, 1 << 40]
 
   init(seed: UInt64, blocks: UInt32, size: UInt32, caches: Bool = false) {
@@ -17,9 +19,9 @@ struct Walk {
     self.size = size
   }
 
-  private mutating func below(_ n: Int) -> Int { Int(random.next() % UInt64(n)) }
-  private mutating func one(in n: Int) -> Bool { below(n) == 0 }
-  private mutating func pick<T>(_ list: [T]) -> T { list[below(list.count)] }
+  mutating func below(_ n: Int) -> Int { Int(random.next() % UInt64(n)) }
+  mutating func one(in n: Int) -> Bool { below(n) == 0 }
+  mutating func pick<T>(_ list: [T]) -> T { list[below(list.count)] }
 
   mutating func command(_ model: Model) -> TestCommand {
     var command = TestCommand()
@@ -34,6 +36,7 @@ struct Walk {
     if one(in: 5) { command.tokenBudget = UInt32(1 + below(Int(size) * 8)) }
     command.refusesAdmissionAfterPreemption = one(in: 4)
     command.onRefusal = mode()
+    if pins { addClock(to: &command, model) }
     for _ in 0..<(one(in: 3) ? 1 + below(6) : 1) {
       var operation = TestOperation(kind(model, command.session))
       if one(in: 3) { operation.onRefusal = mode() }
@@ -48,9 +51,9 @@ struct Walk {
 
   // MARK: Names
 
-  private mutating func sequence() -> SequenceID { SequenceID(1 + below(14)) }
+  mutating func sequence() -> SequenceID { SequenceID(1 + below(14)) }
 
-  private mutating func sequences(_ model: Model, _ session: SessionID) -> [SequenceID] {
+  mutating func sequences(_ model: Model, _ session: SessionID) -> [SequenceID] {
     if one(in: 4) { return (0..<below(5)).map { _ in sequence() } }
     var ids = model.state.running.filter { $0.session == session }.map(\.id)
     if one(in: 2) { ids.shuffle(using: &random) }
@@ -59,7 +62,7 @@ struct Walk {
     return ids
   }
 
-  private mutating func block(_ model: Model, _ session: SessionID) -> BlockID {
+  mutating func block(_ model: Model, _ session: SessionID) -> BlockID {
     if one(in: 12) { return UInt32(below(Int(blocks) + 2)) }
     let raw = (model.state.raw[session] ?? [:]).keys.sorted()
     if raw.isEmpty || one(in: 5) {
@@ -145,6 +148,7 @@ struct Walk {
   // MARK: Operations
 
   private mutating func kind(_ model: Model, _ session: SessionID) -> TestOperation.Kind {
+    if pins && one(in: 9) { return pin(model, session) }
     if caches && one(in: 6) { return more(model, session) }
     switch below(40) {
     case 0...2:

@@ -1,0 +1,12 @@
+/// The clock that commands bring along. The domain never reads one.
+extension KVPool {
+  /// Milliseconds, for everything of the command at hand that has to do with time.
+  ///
+  /// Never goes back: a command whose clock is behind the last one that counted has that one. A
+  /// clock counts when a command asks for it here and changes something; it is then part of the
+  /// state and of the history. So pools that keep no time have the same digests whenever they run.
+  func readClock() -> UInt64 {
+    run.readsClock = true
+    return max(clock, run.now)
+  }
+}

@@ -1,0 +1,408 @@
+/// The prefixes that sessions keep from eviction: who pinned what, until when, which blocks.
+///
+/// Owns the pins, the links between pins and blocks, a list of pins per session in the order they
+/// were made, and the order in which those with a time-to-live end. Never pins or frees a block
+/// itself, and knows no budget.
+///
+/// A pin is named by its session and by the content that was asked for: the number of blocks and the
+/// hash of the last one. A block has one link for each pin that holds it.
+final class PinTable {
+  private(set) var pins: UnsafeMutablePointer<PrefixPin>
+  private var capacity = 8
+  private var scalars = Scalars()
+  private(set) var links: UnsafeMutablePointer<PinLink>
+  private var linkCapacity = 16
+  /// (fingerprint of the name, session slot) -> first pin of that fingerprint + 1.
+  let names: WideMap
+  /// (block, 0) -> its first link + 1.
+  let heads: WideMap
+  /// (block, session slot) -> links of the session's pins on the block.
+  let holds: WideMap
+  /// Pins with a time-to-live by (expiry, serial), each as its index + 1. Derived from the pins, so
+  /// that a rollback rebuilds it if it must.
+  private let expiring = RankedHeap(capacity: 8, undo: nil)
+  private var mustRebuild = false
+  private let sessions: SessionTable
+  private let undo: UndoLog
+
+  struct Scalars: BitwiseCopyable {
+    var used: UInt32 = 0
+    var count: UInt32 = 0
+    var timed: UInt32 = 0
+    var firstUnused = PrefixPin.none
+    var usedLinks: UInt32 = 0
+    var firstUnusedLink = PrefixPin.none
+    var lastSerial: UInt64 = 0
+  }
+
+  init(sessions: SessionTable, undo: UndoLog, secret: MapSecret) {
+    self.sessions = sessions
+    self.undo = undo
+    names = WideMap(.pinNames, undo: undo, secret: secret)
+    heads = WideMap(.pinHeads, undo: undo)
+    holds = WideMap(.pinHolds, undo: undo)
+    pins = .allocate(capacity: capacity)
+    links = .allocate(capacity: linkCapacity)
+  }
+
+  deinit {
+    pins.deallocate()
+    links.deallocate()
+  }
+
+  func removeAll() {
+    scalars = Scalars()
+    names.removeAll()
+    heads.removeAll()
+    holds.removeAll()
+    expiring.removeAll()
+  }
+
+  /// Pins of all sessions.
+  var count: UInt32 { scalars.count }
+  /// Of those, pins with a time-to-live.
+  var timed: UInt32 { scalars.timed }
+  var used: UInt32 { scalars.used }
+
+  // MARK: Finding
+
+  /// The session's pin of this name, or `PrefixPin.none`.
+  func find(_ content: BlockHash, asked: UInt32, session: UInt32) -> UInt32 {
+    var pin = names.value(Self.fingerprint(content, asked), session) &- 1
+    while pin != PrefixPin.none {
+      if pins[Int(pin)].asked == asked && pins[Int(pin)].content == content { return pin }
+      pin = pins[Int(pin)].nextAlike
+    }
+    return PrefixPin.none
+  }
+
+  private static func fingerprint(_ content: BlockHash, _ asked: UInt32) -> UInt64 {
+    var digest = Digest()
+    digest.add(content)
+    digest.add(UInt64(asked))
+    return digest.value
+  }
+
+  /// Whether any pin holds the block.
+  @inline(__always)
+  func isPinned(_ block: BlockID) -> Bool { scalars.count > 0 && heads.value(UInt64(block), 0) != 0 }
+
+  /// The pin that ends first, if one ends by `now`; `PrefixPin.none` otherwise.
+  func firstExpired(_ now: UInt64) -> UInt32 {
+    let first = expiring.first
+    return first == 0 || expiring.rank(of: first) > now ? PrefixPin.none : first - 1
+  }
+
+  /// The first of a block's pins, or `PrefixPin.none`.
+  func firstLink(of block: BlockID) -> UInt32 { heads.value(UInt64(block), 0) &- 1 }
+
+  // MARK: Changing
+
+  private func save(_ pin: UInt32) {
+    if undo.isRecording { undo.pins.append(.init(index: pin, pin: pins[Int(pin)])) }
+  }
+
+  private func saveLink(_ link: UInt32) {
+    if undo.isRecording { undo.pinLinks.append(.init(index: link, link: links[Int(link)])) }
+  }
+
+  /// A pin without blocks, the session's last.
+  func create(_ content: BlockHash, asked: UInt32, expires: UInt64, session: UInt32) -> UInt32 {
+    let pin: UInt32
+    if scalars.firstUnused != PrefixPin.none {
+      pin = scalars.firstUnused
+      save(pin)
+      scalars.firstUnused = pins[Int(pin)].nextAlike
+    } else {
+      pin = scalars.used
+      if Int(pin) == capacity { growPins() }
+      scalars.used += 1
+      (pins + Int(pin)).initialize(to: PrefixPin())
+    }
+    scalars.lastSerial += 1
+    scalars.count += 1
+    var new = PrefixPin()
+    new.serial = scalars.lastSerial
+    new.session = session
+    new.content = content
+    new.asked = asked
+    new.expires = expires
+    let name = Self.fingerprint(content, asked)
+    new.nextAlike = names.value(name, session) &- 1
+    names.set(name, session, to: pin + 1)
+    sessions.save(session)
+    let owner = sessions.slots + Int(session)
+    new.previousInSession = owner.pointee.lastPin
+    pins[Int(pin)] = new
+    if owner.pointee.lastPin == PrefixPin.none {
+      owner.pointee.firstPin = pin
+    } else {
+      save(owner.pointee.lastPin)
+      pins[Int(owner.pointee.lastPin)].nextInSession = pin
+    }
+    owner.pointee.lastPin = pin
+    if expires != 0 {
+      scalars.timed += 1
+      expiring.reserve(pin + 1)
+      expiring.insert(pin + 1, rank: expires, tie: new.serial)
+      if undo.isRecording { mustRebuild = true }
+    }
+    return pin
+  }
+
+  /// One more block of the pin's prefix. Returns true where no pin held the block before.
+  func append(_ block: BlockID, to pin: UInt32) -> Bool {
+    let link: UInt32
+    if scalars.firstUnusedLink != PrefixPin.none {
+      link = scalars.firstUnusedLink
+      saveLink(link)
+      scalars.firstUnusedLink = links[Int(link)].nextInPin
+    } else {
+      link = scalars.usedLinks
+      if Int(link) == linkCapacity { growLinks() }
+      scalars.usedLinks += 1
+      (links + Int(link)).initialize(to: PinLink())
+    }
+    save(pin)
+    let session = pins[Int(pin)].session
+    let next = firstLink(of: block)
+    var new = PinLink()
+    new.block = block
+    new.pin = pin
+    // From the last block of the prefix to its first: the order in which they are given back.
+    new.nextInPin = pins[Int(pin)].lastLink
+    new.nextOfBlock = next
+    links[Int(link)] = new
+    pins[Int(pin)].lastLink = link
+    pins[Int(pin)].blocks += 1
+    if next != PrefixPin.none {
+      saveLink(next)
+      links[Int(next)].previousOfBlock = link
+    }
+    heads.set(UInt64(block), 0, to: link + 1)
+    countHold(of: block, session, by: 1)
+    return next == PrefixPin.none
+  }
+
+  private func countHold(of block: BlockID, _ session: UInt32, by change: Int32) {
+    let held = holds.value(UInt64(block), session)
+    let now = UInt32(Int64(held) + Int64(change))
+    holds.set(UInt64(block), session, to: now)
+    sessions.save(session)
+    let owner = sessions.slots + Int(session)
+    owner.pointee.pinLinks = UInt32(Int64(owner.pointee.pinLinks) + Int64(change))
+    if held == 0 { owner.pointee.pinnedBlocks += 1 }
+    if now == 0 { owner.pointee.pinnedBlocks -= 1 }
+  }
+
+  /// Takes the link off its block; it stays with its pin, without a block. Returns true where no
+  /// other pin holds the block.
+  func release(_ link: UInt32) -> Bool {
+    let old = links[Int(link)]
+    precondition(old.block != 0, "released a pin's block twice")
+    saveLink(link)
+    if old.previousOfBlock == PrefixPin.none {
+      heads.set(UInt64(old.block), 0, to: old.nextOfBlock &+ 1)
+    } else {
+      saveLink(old.previousOfBlock)
+      links[Int(old.previousOfBlock)].nextOfBlock = old.nextOfBlock
+    }
+    if old.nextOfBlock != PrefixPin.none {
+      saveLink(old.nextOfBlock)
+      links[Int(old.nextOfBlock)].previousOfBlock = old.previousOfBlock
+    }
+    links[Int(link)].block = 0
+    save(old.pin)
+    pins[Int(old.pin)].blocks -= 1
+    countHold(of: old.block, pins[Int(old.pin)].session, by: -1)
+    return old.previousOfBlock == PrefixPin.none && old.nextOfBlock == PrefixPin.none
+  }
+
+  /// Forgets a pin whose links are all released.
+  func remove(_ pin: UInt32) {
+    save(pin)
+    let old = pins[Int(pin)]
+    precondition(old.blocks == 0, "forgot a pin that still holds blocks")
+    unname(pin, old)
+    unlink(old)
+    if old.expires != 0 {
+      scalars.timed -= 1
+      expiring.remove(pin + 1)
+      if undo.isRecording { mustRebuild = true }
+    }
+    var link = old.lastLink
+    while link != PrefixPin.none {
+      let next = links[Int(link)].nextInPin
+      saveLink(link)
+      links[Int(link)] = PinLink()
+      links[Int(link)].nextInPin = scalars.firstUnusedLink
+      scalars.firstUnusedLink = link
+      link = next
+    }
+    pins[Int(pin)] = PrefixPin()
+    pins[Int(pin)].nextAlike = scalars.firstUnused
+    scalars.firstUnused = pin
+    scalars.count -= 1
+  }
+
+  private func unname(_ pin: UInt32, _ old: PrefixPin) {
+    let name = Self.fingerprint(old.content, old.asked)
+    let first = names.value(name, old.session) &- 1
+    if first == pin {
+      names.set(name, old.session, to: old.nextAlike &+ 1)
+      return
+    }
+    var before = first
+    while pins[Int(before)].nextAlike != pin { before = pins[Int(before)].nextAlike }
+    save(before)
+    pins[Int(before)].nextAlike = old.nextAlike
+  }
+
+  private func unlink(_ old: PrefixPin) {
+    sessions.save(old.session)
+    let owner = sessions.slots + Int(old.session)
+    if old.previousInSession == PrefixPin.none {
+      owner.pointee.firstPin = old.nextInSession
+    } else {
+      save(old.previousInSession)
+      pins[Int(old.previousInSession)].nextInSession = old.nextInSession
+    }
+    if old.nextInSession == PrefixPin.none {
+      owner.pointee.lastPin = old.previousInSession
+    } else {
+      save(old.nextInSession)
+      pins[Int(old.nextInSession)].previousInSession = old.previousInSession
+    }
+  }
+
+  private func growPins() {
+    let larger = UnsafeMutablePointer<PrefixPin>.allocate(capacity: capacity * 2)
+    larger.moveInitialize(from: pins, count: capacity)
+    pins.deallocate()
+    pins = larger
+    capacity *= 2
+  }
+
+  private func growLinks() {
+    let larger = UnsafeMutablePointer<PinLink>.allocate(capacity: linkCapacity * 2)
+    larger.moveInitialize(from: links, count: linkCapacity)
+    links.deallocate()
+    links = larger
+    linkCapacity *= 2
+  }
+
+  // MARK: Undo
+
+  var mark: Scalars { scalars }
+
+  func restore(_ saved: UndoLog.SavedPin) { pins[Int(saved.index)] = saved.pin }
+  func restore(_ saved: UndoLog.SavedPinLink) { links[Int(saved.index)] = saved.link }
+
+  /// After the pins are restored.
+  func restore(_ mark: Scalars) {
+    scalars = mark
+    if !mustRebuild { return }
+    expiring.removeAll()
+    for pin in 0..<scalars.used where pins[Int(pin)].serial != 0 && pins[Int(pin)].expires != 0 {
+      expiring.insert(pin + 1, rank: pins[Int(pin)].expires, tie: pins[Int(pin)].serial)
+    }
+    mustRebuild = false
+  }
+
+  /// What was recorded stands.
+  func commit() { mustRebuild = false }
+
+  // MARK: Checking
+
+  /// What is wrong with the pins; nil when nothing is. O(pins + links).
+  func check(_ sessionCount: UInt32) -> String? {
+    var met: UInt32 = 0
+    var timed: UInt32 = 0
+    var linksMet = 0
+    for session in 0..<sessionCount {
+      var before = PrefixPin.none
+      var pin = sessions.slots[Int(session)].firstPin
+      var serial: UInt64 = 0
+      var links: UInt32 = 0
+      while pin != PrefixPin.none {
+        let one = pins[Int(pin)]
+        if one.session != session || one.previousInSession != before || one.serial <= serial {
+          return "the pins of a session are linked wrongly"
+        }
+        if find(one.content, asked: one.asked, session: session) != pin {
+          return "a pin is not found by its name"
+        }
+        if one.blocks == 0 { return "a pin holds no block" }
+        if one.expires != 0 {
+          timed += 1
+          if !expiring.contains(pin + 1) { return "a pin with a time-to-live never ends" }
+        }
+        if let wrong = checkLinks(of: pin, &links) { return wrong }
+        met += 1
+        serial = one.serial
+        before = pin
+        pin = one.nextInSession
+      }
+      if sessions.slots[Int(session)].lastPin != before { return "a session lost its last pin" }
+      if sessions.slots[Int(session)].pinLinks != links { return "a session's pins hold \(links)" }
+      linksMet += Int(links)
+    }
+    if met != scalars.count || timed != scalars.timed || Int(timed) != expiring.count {
+      return "the pins are counted wrongly"
+    }
+    var held = 0
+    holds.forEach { held += Int($0.value) }
+    if held != linksMet { return "the holds of the pins are counted wrongly" }
+    return expiring.count == 0 ? nil : expiring.check()
+  }
+
+  private func checkLinks(of pin: UInt32, _ count: inout UInt32) -> String? {
+    var link = pins[Int(pin)].lastLink
+    var blocks: UInt32 = 0
+    while link != PrefixPin.none {
+      let one = links[Int(link)]
+      if one.pin != pin { return "a pin has another's block" }
+      if one.block != 0 {
+        blocks += 1
+        let first = firstLink(of: one.block)
+        if (one.previousOfBlock == PrefixPin.none) != (first == link) {
+          return "the pins of block \(one.block) are linked wrongly"
+        }
+      }
+      link = one.nextInPin
+    }
+    count += blocks
+    return blocks == pins[Int(pin)].blocks ? nil : "a pin counts \(blocks) blocks wrongly"
+  }
+}
+
+/// One session's pin of one prefix.
+struct PrefixPin: BitwiseCopyable {
+  /// In the order pins are made, from 1; 0 for a place that nobody uses.
+  var serial: UInt64 = 0
+  /// The content asked for: so many blocks, and the hash of the last.
+  var content = BlockHash(0, 0)
+  var asked: UInt32 = 0
+  var session: UInt32 = 0
+  /// The clock at which it ends; 0 = never by itself.
+  var expires: UInt64 = 0
+  /// Blocks that it holds, and the link of the one furthest in the prefix.
+  var blocks: UInt32 = 0
+  var lastLink = PrefixPin.none
+  var previousInSession = PrefixPin.none
+  var nextInSession = PrefixPin.none
+  /// The next pin of the session with the same fingerprint; of an unused place, the next unused.
+  var nextAlike = PrefixPin.none
+
+  static let none = UInt32.max
+}
+
+/// That a pin holds a block.
+struct PinLink: BitwiseCopyable {
+  /// 0 when the block lost its content and with it the pin.
+  var block: BlockID = 0
+  var pin = PrefixPin.none
+  var nextInPin = PrefixPin.none
+  var previousOfBlock = PrefixPin.none
+  var nextOfBlock = PrefixPin.none
+}
