@@ -13,6 +13,8 @@ package struct CallMessage {
     return text(m.pointee.pool)
   }
   package var ifRevision: UInt64 { m?.pointee.if_revision ?? 0 }
+  /// Milliseconds; 0 = the server's clock.
+  package var nowMs: UInt64 { m?.pointee.now_ms ?? 0 }
   package var isDryRun: Bool { (m?.pointee.dry_run ?? 0) != 0 }
 }
 

@@ -124,6 +124,7 @@ package enum OperationReplyField: UInt32, Sendable {
   case freeSequences = 10
   case ackCopies = 11
   case add = 14
+  case pin = 16
   case allocate = 20
   case freeBlocks = 21
   case forkBlocks = 22

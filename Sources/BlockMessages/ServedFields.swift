@@ -5,7 +5,7 @@
 enum ServedFields {
   static let byMessage: [String: Set<String>] = [
     // Envelope.
-    "quire.v1.Call": ["pool", "if_revision", "dry_run"],
+    "quire.v1.Call": ["pool", "if_revision", "dry_run", "now_ms"],
 
     // Raw blocks.
     "quire.v1.AllocateRequest": ["call", "allocate"],

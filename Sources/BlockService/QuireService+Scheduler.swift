@@ -60,7 +60,7 @@ extension QuireService {
     }
     let command = Command(
       session: 0, operations: operations.elements, ifRevision: request.call.ifRevision,
-      isDryRun: request.call.isDryRun, isStep: true, acknowledgedCopyID: request.ackedCopyID,
+      now: now(request.call), isDryRun: request.call.isDryRun, isStep: true, acknowledgedCopyID: request.ackedCopyID,
       tokenBudget: request.tokenBudget,
       refusesAdmissionAfterPreemption: request.refusesAdmissionAfterPreemption,
       onRefusal: OperationReader.onRefusal(request.onRefusal) ?? .continue)
@@ -198,6 +198,9 @@ extension QuireService {
     case .allocate, .freeBlocks, .forkBlocks, .copyOnWrite, .acknowledgeCopies, .acquire,
       .cacheBlocks, .evictBlocks:
       preconditionFailure("raw blocks are packed by packReply")
+    case .pin:
+      packPinReply(result)
+      return .pin
     case .commit, .resetPrefixCache:
       preconditionFailure("no operation of a step is read as one of these")
     }

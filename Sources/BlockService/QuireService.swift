@@ -18,7 +18,16 @@ package final class QuireService {
   var packer = MessagePacker()
   var operations = OperationList(minimumCapacity: 256)
 
-  package init(pools registry: PoolRegistry) { self.registry = registry }
+  private let clock: () -> UInt64
+
+  /// `clock`: milliseconds, for callers that bring no clock of their own.
+  package init(pools registry: PoolRegistry, clock: @escaping () -> UInt64 = { 0 }) {
+    self.registry = registry
+    self.clock = clock
+  }
+
+  /// The clock of a command: the caller's, or this server's.
+  func now(_ call: CallMessage) -> UInt64 { call.nowMs == 0 ? clock() : call.nowMs }
 
   /// Puts every RPC of quire.v1 into `table`; those not served yet answer UNIMPLEMENTED.
   package func register(in table: ServiceTable) {
@@ -120,7 +129,7 @@ package final class QuireService {
     operations.append(Operation(kind))
     let command = Command(
       session: 0, operations: operations.elements, ifRevision: call.ifRevision,
-      isDryRun: call.isDryRun)
+      now: now(call), isDryRun: call.isDryRun)
     hosted.pool.apply(command, into: outcome)
     if outcome.refusal.reason != .none {
       throw CallFailure(RefusalStatus.make(outcome.refusal, of: operations[0], in: hosted.pool))

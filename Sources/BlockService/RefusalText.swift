@@ -107,6 +107,8 @@ enum RefusalText {
     case .sequenceIDs, .childIDs, .victimOrder: return "must name at least one sequence"
     case .sequenceID: return "must be the same as add.sequence_id"
     case .blockHashes where isAcquisition(operation): return hashRule(limit)
+    case .blockHashes where isPin(operation):
+      return limit == 0 ? hashRule(0) : "must be hashes of \(limit) bytes each, one at least"
     case .blockHashes where limit == 0: return hashRule(0)
     case .blockHashes: return "must have \(limit) bytes"
     case .hashCounts where refusal.sequence != 0:
@@ -135,6 +137,11 @@ enum RefusalText {
 
   private static func isAcquisition(_ operation: Operation?) -> Bool {
     if case .acquire = operation?.kind { return true }
+    return false
+  }
+
+  private static func isPin(_ operation: Operation?) -> Bool {
+    if case .pin = operation?.kind { return true }
     return false
   }
 
@@ -181,6 +188,7 @@ enum RefusalText {
     case .cacheBlocks: "cache_blocks"
     case .evictBlocks: "evict_blocks"
     case .resetPrefixCache: "reset_prefix_cache"
+    case .pin: "pin"
     }
   }
 
@@ -208,7 +216,7 @@ enum RefusalText {
     case .ifRevision: "if_revision"
     case .acknowledgedCopyID: "acked_copy_id"
     case .maxTokensNow: "max_tokens_now"
-    case .blockHashes: "block_hashes"
+    case .blockHashes: isPin(operation) ? "content.block_hashes" : "block_hashes"
     case .hashCounts: "hash_counts"
     }
   }

@@ -21,8 +21,16 @@ final class Daemon {
   init(_ registry: PoolRegistry, _ log: Log) throws(UVError) {
     self.log = log
     self.registry = registry
-    loop = try EventLoop()
-    QuireService(pools: registry).register(in: table)
+    let loop = try EventLoop()
+    self.loop = loop
+    // The time of day as the program began, and from then on the loop's clock: it never goes back,
+    // and is read once a turn.
+    var began = timespec()
+    clock_gettime(CLOCK_REALTIME, &began)
+    let offset =
+      UInt64(began.tv_sec) * 1_000 + UInt64(began.tv_nsec) / 1_000_000 &- loop.now / 1_000_000
+    QuireService(pools: registry) { [unowned loop] in offset &+ loop.now / 1_000_000 }
+      .register(in: table)
     health = HealthService(table)
     _ = ReflectionService(table, descriptorSet: QuireService.descriptorSet)
     server = GRPCServer(loop: loop, services: table)

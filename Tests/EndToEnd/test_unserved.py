@@ -67,7 +67,6 @@ FIELDS = {
     "call.session": lambda p: call_field(p, session=1),
     "call.op_id": lambda p: call_field(p, op_id=1),
     "call.acked_op_id": lambda p: call_field(p, acked_op_id=1),
-    "call.now_ms": lambda p: call_field(p, now_ms=1),
     "allocate.contiguous": lambda p: allocate(p, contiguous=True),
     "allocate.preferred_block_ids": lambda p: allocate(p, preferred_block_ids=[3]),
     "allocate.size_class": lambda p: allocate(p, size_class=1),
