@@ -60,7 +60,8 @@ extension QuireService {
     }
     let command = Command(
       session: 0, operations: operations.elements, ifRevision: request.call.ifRevision,
-      now: now(request.call), isDryRun: request.call.isDryRun, isStep: true, acknowledgedCopyID: request.ackedCopyID,
+      now: now(request.call), isDryRun: request.call.isDryRun, isStep: true,
+      acknowledgedCopyID: request.ackedCopyID,
       tokenBudget: request.tokenBudget,
       refusesAdmissionAfterPreemption: request.refusesAdmissionAfterPreemption,
       onRefusal: OperationReader.onRefusal(request.onRefusal) ?? .continue)

@@ -85,7 +85,9 @@ final class PinTable {
 
   /// Whether any pin holds the block.
   @inline(__always)
-  func isPinned(_ block: BlockID) -> Bool { scalars.count > 0 && heads.value(UInt64(block), 0) != 0 }
+  func isPinned(_ block: BlockID) -> Bool {
+    scalars.count > 0 && heads.value(UInt64(block), 0) != 0
+  }
 
   /// The pin that ends first, if one ends by `now`; `PrefixPin.none` otherwise.
   func firstExpired(_ now: UInt64) -> UInt32 {

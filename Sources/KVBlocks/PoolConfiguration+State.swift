@@ -10,7 +10,7 @@ extension PoolConfiguration {
     writer.flag(eagle)
     writer.f64(watermark)
     writer.u32(maxModelTokens)
-    writer.u32(pinBudgetBlocks)
+    if cachesPrefixes { writer.u32(pinBudgetBlocks) }
   }
 
   init(from reader: inout StateReader) throws(StateFailure) {
@@ -33,6 +33,6 @@ extension PoolConfiguration {
     self.init(
       blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: cachesPrefixes,
       hashBytes: Int(hashBytes), eagle: eagle, watermark: watermark,
-      maxModelTokens: try reader.u32(), pinBudgetBlocks: try reader.u32())
+      maxModelTokens: try reader.u32(), pinBudgetBlocks: cachesPrefixes ? try reader.u32() : 0)
   }
 }

@@ -35,7 +35,6 @@ struct ServedFieldsTests {
     Row("call.session", .allocateRequest, nested(1, session)),
     Row("call.op_id", .allocateRequest, nested(1, number(3))),
     Row("call.acked_op_id", .allocateRequest, nested(1, number(4))),
-    Row("call.now_ms", .allocateRequest, nested(1, number(7))),
     Row("call.op_id", .stepRequest, nested(1, number(3))),
     Row("call.op_id", .getStatsRequest, nested(1, number(3))),
     Row("allocate.contiguous", .allocateRequest, nested(2, number(2))),

@@ -207,7 +207,9 @@ struct PinTests {
   func clocks() {
     func history(_ now: UInt64, _ kinds: [TestOperation.Kind]) -> (UInt64, UInt64) {
       let bench = chain()
-      for kind in kinds { _ = bench.apply(TestCommand(now: now, operations: [TestOperation(kind)])) }
+      for kind in kinds {
+        _ = bench.apply(TestCommand(now: now, operations: [TestOperation(kind)]))
+      }
       return (bench.pool.historyDigest, bench.pool.stateDigest())
     }
     #expect(history(5, [.pin([1]), .allocate(2)]) == history(6, [.pin([1]), .allocate(2)]))

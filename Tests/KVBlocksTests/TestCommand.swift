@@ -237,7 +237,8 @@ struct Seen: Equatable {
           scheduled: result.scheduledTokens, tokens: result.tokens,
           blocksNeeded: result.blocksNeeded, freed: result.freedBlocks, affected: result.affected,
           block: result.block, computed: result.computedTokens, shared: result.sharedBlocks,
-          pendingCopies: result.pendingCopies, budget: result.budgetBlocks, available: result.availableBlocks))
+          pendingCopies: result.pendingCopies, budget: result.budgetBlocks,
+          available: result.availableBlocks))
     }
   }
 }
