@@ -79,11 +79,11 @@ extension KVPool {
         .later, needed: charge(whole), available: available, evictable: evictable,
         watermark: watermark, sequence: id)
     }
-    let unreserved = available - min(available, request.reservedBlocks)
-    if charge(wanted) + watermark > unreserved {
+    let reserved = request.reservedBlocks
+    if UInt64(charge(wanted) + watermark) + UInt64(reserved) > UInt64(available) {
       throw Refusal(
-        .later, needed: charge(wanted), available: unreserved, evictable: evictable,
-        watermark: watermark, sequence: id)
+        .later, needed: charge(wanted), available: available - min(available, reserved),
+        evictable: evictable, watermark: watermark, sequence: id)
     }
     return Admission(present: present, now: now, newBlocks: max(wanted, found) - found)
   }
@@ -235,12 +235,14 @@ extension KVPool {
     if new + copied > 0 {
       try checkBlocks(UInt64(new) + UInt64(copied), .none, sequence.pointee.id)
     }
-    let unreserved = blocks.available - min(blocks.available, reserved)
-    if new + copied > unreserved {
+    // Also where nothing is needed: reserved blocks are to stay, or the answer is no.
+    let available = blocks.available
+    if UInt64(new) + UInt64(copied) + UInt64(reserved) > UInt64(available) {
       run.preemptingHelps =
-        new == 0 || UInt64(whole) + UInt64(reserved) <= UInt64(blocks.capacity)
+        UInt64(max(whole, held)) + UInt64(reserved) <= UInt64(blocks.capacity)
       throw Refusal(
-        .later, needed: new + copied, available: unreserved, sequence: sequence.pointee.id)
+        .later, needed: new + copied, available: available - min(available, reserved),
+        sequence: sequence.pointee.id)
     }
     if overwrites { forgetWritten(slot, from: firstWritten, to: min(held, whole), filled) }
     if copied > 0 { copyShared(slot, from: firstWritten, to: min(held, whole), filled, outcome) }

@@ -66,6 +66,18 @@ struct SequenceTests {
       bench.run(.admit(.init(id: 1, add: new, maxTokensNow: 32, reserved: 2))).scheduled == 32)
   }
 
+  @Test("blocks to be left alone are left, or the answer is no, even where none is needed")
+  func reservedBeyondAvailable() {
+    let bench = Bench(blocks: 4)
+    bench.admit(1, 17)
+    bench.run(.allocate(2))
+    // Token 18 has its slot in block 2 already; no block is available, and one is to stay.
+    #expect(
+      bench.run(.extend(Extend(sequence: 1, appendTokens: 1, reservedBlocks: 1))).refusal
+        == Refusal(.later, needed: 0, available: 0, sequence: 1))
+    #expect(bench.run(.extend(Extend(sequence: 1))).scheduled == 1)
+  }
+
   @Test("lookahead gives slots that the next tokens use: 16 tokens and 3 ahead take 2 blocks")
   func lookahead() {
     let bench = Bench(blocks: 10)

@@ -217,13 +217,14 @@ extension Model {
     // A hit that nobody holds leaves the queue too.
     let queued = inQueue(found)
     let kept = state.running.isEmpty || request.ignoresWatermark ? 0 : watermark
-    let unreserved = max(0, available - Int(request.reserved))
+    let unreserved = available - Int(request.reserved)
     let gates = request.partial ? [(need, unreserved)] : [(gate, available), (need, unreserved)]
     for (table, room) in gates {
       let charge = max(0, table - found.count) + queued
       if charge + kept > room {
         throw Refusal(
-          .later, needed: UInt32(charge), available: UInt32(room), evictable: UInt32(queued),
+          .later, needed: UInt32(charge), available: UInt32(max(0, room)),
+          evictable: UInt32(queued),
           watermark: UInt32(kept), sequence: id)
       }
     }
@@ -318,13 +319,14 @@ extension Model {
       }
     }
     let new = max(0, whole - sequence.table.count)
-    let unreserved = max(0, state.queue.count - reserved)
+    let unreserved = state.queue.count - reserved
     if new + toCopy.count > unreserved {
       // Were all others gone, these would be left.
       let most = blocks - sequence.table.count - reserved
-      isHopeless = new > most && new > 0
+      isHopeless = new > most
       throw Refusal(
-        .later, needed: UInt32(new + toCopy.count), available: UInt32(unreserved), sequence: id)
+        .later, needed: UInt32(new + toCopy.count), available: UInt32(max(0, unreserved)),
+        sequence: id)
     }
     for block in written where forget(block) { changed = true }
     for (index, filled) in toCopy {
