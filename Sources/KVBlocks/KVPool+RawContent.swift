@@ -8,7 +8,7 @@ extension KVPool {
     list.removeAll()
     findPrefix(hashes, limit: .max, into: &list)
     return PrefixLookup(
-      cachedTokens: UInt32(list.count) * configuration.blockSize,
+      cachedTokens: tokensOfHits(list.count),
       evictableBlocks: evictable(list.elements),
       blocksNeeded: UInt32(hashes.count / configuration.hashBytes - list.count))
   }
@@ -51,7 +51,7 @@ extension KVPool {
       blocks.touch(id, for: .raw(session), generation: generation)
     }
     result.cachedBlocks = listHits(outcome)
-    result.cachedTokens = UInt32(hits.count) * configuration.blockSize
+    result.cachedTokens = tokensOfHits(hits.count)
     run.changed = true
     if count == 0 { return }
     let start = outcome.blocks.count
@@ -60,6 +60,11 @@ extension KVPool {
       into: outcome.blocks.extend(by: Int(count)))
     sessions.slots[Int(session)].rawBlocks += count
     result.newBlocks = Slice32(start: UInt32(start), count: count)
+  }
+
+  /// Their number is the client's choice, equal hashes included, so it can pass 32 bits.
+  private func tokensOfHits(_ count: Int) -> UInt32 {
+    UInt32(clamping: UInt64(count) * UInt64(configuration.blockSize))
   }
 
   /// The hits at hand, into the outcome's list.

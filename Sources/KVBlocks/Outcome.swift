@@ -67,7 +67,7 @@ package struct OperationResult: BitwiseCopyable {
   package var copies = Slice32()
   /// admit, extend: tokens that now have slots thanks to this operation.
   package var scheduledTokens: UInt32 = 0
-  /// admit, acquire: tokens found in the prefix cache.
+  /// admit, acquire: tokens found in the prefix cache, at most the largest number.
   package var cachedTokens: UInt32 = 0
   /// Cached blocks that lost their content because this operation took them.
   package var evictedBlocks: UInt32 = 0

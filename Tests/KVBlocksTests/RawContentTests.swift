@@ -70,6 +70,26 @@ struct RawContentTests {
     }
   }
 
+  @Test("more cached tokens than 32 bits can count are found and acquired all the same")
+  func manyTokens() throws {
+    let bench = Bench(
+      PoolConfiguration(
+        blocks: 2, blockSize: 65_536, copyAck: .explicit, cachesPrefixes: true, hashBytes: 16))
+    bench.run(.allocate(1))
+    bench.run(.cacheBlocks([1], [1]))
+    // Hashes are the client's: 65,536 equal ones are 2^32 tokens.
+    let acquired = bench.run(.acquire(Array(repeating: 1, count: 65_536), 0))
+    #expect(acquired.cached.count == 65_536)
+    #expect(acquired.cachedTokens == .max)
+    var list = FlatList<BlockID>()
+    let bytes = (0..<65_536 * 16).map { UInt8($0 % 16 == 0 ? 1 : 0) }
+    let found = try bytes.withUnsafeBufferPointer {
+      try bench.pool.lookupBlocks($0, into: &list)
+    }
+    #expect(list.count == 65_536)
+    #expect(found.cachedTokens == .max)
+  }
+
   @Test("only held blocks are cached, one hash each, and never as something else")
   func cacheBlocks() {
     let bench = bench(4)
