@@ -90,7 +90,9 @@ let package = Package(
     tests(
       "QuireLoadTests",
       ["quire-load", "quired", "Workloads", "BlockMessages", "BlockService", "GRPCWire"]),
-    program("BlockPoolBenchmark", ["KVBlocks"], path: "Tests/Benchmarks/BlockPoolBenchmark"),
+    program(
+      "BlockPoolBenchmark", ["KVBlocks", "BlockHashing"],
+      path: "Tests/Benchmarks/BlockPoolBenchmark"),
     program(
       "BlockHashBenchmark", ["BlockHashing"], path: "Tests/Benchmarks/BlockHashBenchmark"),
   ]

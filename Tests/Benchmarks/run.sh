@@ -7,4 +7,5 @@ swift build -c release --product BlockPoolBenchmark 2>&1 | tail -n 1
 .build/release/BlockPoolBenchmark
 swift build -c release --product BlockHashBenchmark 2>&1 | tail -n 1
 .build/release/BlockHashBenchmark
+python3 Tests/Benchmarks/peers/vllm_block_manager.py
 python3 Tests/Benchmarks/unary_allocate.py

@@ -13,6 +13,7 @@ enum BlockPoolBenchmark {
   static let repeats = 9
 
   static func main() {
+    if CommandLine.arguments.contains("--rows") { return printRows() }
     print("pool of \(blocks) blocks, median of \(repeats) repeats")
     print("pair of calls          queue      BlockPool      command        naive   naive/BlockPool")
     for count in [1, 64] as [UInt32] {
