@@ -14,7 +14,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case preemptRequest, freeSequencesRequest, getSequenceRequest, listSequencesRequest
   case stepRequest
   case createPoolRequest, getPoolRequest, listPoolsRequest, deletePoolRequest, resetPoolRequest
-  case resetPrefixCacheRequest, getDigestRequest
+  case resetPrefixCacheRequest, getDigestRequest, dumpPoolRequest, loadPoolRequest
   case getStatsRequest
   // Replies, for clients.
   case allocateReply, freeReply, stepReply, poolInfo, stats, sequence, digest
@@ -52,6 +52,8 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .resetPoolRequest: address(quire__v1__reset_pool_request__init)
     case .resetPrefixCacheRequest: address(quire__v1__reset_prefix_cache_request__init)
     case .getDigestRequest: address(quire__v1__get_digest_request__init)
+    case .dumpPoolRequest: address(quire__v1__dump_pool_request__init)
+    case .loadPoolRequest: address(quire__v1__load_pool_request__init)
     case .getStatsRequest: address(quire__v1__get_stats_request__init)
     case .allocateReply: address(quire__v1__allocate_reply__init)
     case .freeReply: address(quire__v1__free_reply__init)

@@ -14,12 +14,14 @@ package struct CreatePoolRequest: WireMessage {
   package var name: UnsafeBufferPointer<UInt8> { text(m.pointee.name) }
   package var config: PoolConfigFields? { m.pointee.config.map { .init($0) } }
 
-  package enum IfExists: UInt32 {
-    case error = 1
-    case `return` = 2
-    case reset = 3
-  }
   package var ifExists: IfExists { IfExists(rawValue: m.pointee.if_exists.rawValue) ?? .error }
+}
+
+/// What to do with a pool that is there already.
+package enum IfExists: UInt32 {
+  case error = 1
+  case `return` = 2
+  case reset = 3
 }
 
 /// The values of a `PoolConfig` that are served.

@@ -208,7 +208,7 @@ extension MessagePacker {
   }
 
   package mutating func createPoolRequest(
-    name: String, config: PoolConfigFields, ifExists: CreatePoolRequest.IfExists = .error
+    name: String, config: PoolConfigFields, ifExists: IfExists = .error
   ) {
     uint32(4, ifExists.rawValue)
     poolConfig(3, config)

@@ -82,6 +82,8 @@ enum ServedFields {
     "quire.v1.ResetPoolRequest": ["call", "force"],
     "quire.v1.ResetPrefixCacheRequest": ["call"],
     "quire.v1.GetDigestRequest": ["call", "history_only"],
+    "quire.v1.DumpPoolRequest": ["call"],
+    "quire.v1.LoadPoolRequest": ["call", "name", "if_exists", "data"],
 
     // Analyzer.
     "quire.v1.GetStatsRequest": ["call", "include"],
@@ -94,6 +96,7 @@ enum ServedFields {
     "quire.v1.SequenceOptions.label": 256,
     "quire.v1.ListSequencesRequest.page_token": 128,
     "quire.v1.CreatePoolRequest.name": 128,
+    "quire.v1.LoadPoolRequest.name": 128,
     "quire.v1.ListPoolsRequest.page_token": 128,
   ]
 }

@@ -12,7 +12,13 @@ package final class HostedPool {
     pool = KVPool(configuration, secret: Self.drawSecret())
   }
 
-  private static func drawSecret() -> MapSecret {
+  init(name: String, pool: KVPool) {
+    self.name = name
+    nameBytes = Array(name.utf8)
+    self.pool = pool
+  }
+
+  static func drawSecret() -> MapSecret {
     MapSecret(.random(in: .min ... .max), .random(in: .min ... .max))
   }
 
@@ -54,10 +60,13 @@ package final class PoolRegistry {
     /// A block takes 32 bytes, and up to 58 more in a pool that caches prefixes, which one short
     /// request can ask for at once.
     package var blocksInAll: UInt64
+    /// Bytes of the dumps that are being sent or received, all together: they lie in memory.
+    package var dumpBytes: Int
 
-    package init(pools: Int = 64, blocksInAll: UInt64 = 1 << 24) {
+    package init(pools: Int = 64, blocksInAll: UInt64 = 1 << 24, dumpBytes: Int = 1 << 30) {
       self.pools = pools
       self.blocksInAll = blocksInAll
+      self.dumpBytes = dumpBytes
     }
   }
 

@@ -6,25 +6,25 @@ internal import KVBlocks
 extension QuireService {
   func createPool(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
     let request = try decode(CreatePoolRequest.self, bytes)
-    if request.call.isDryRun { throw CallFailure(.unserved(field: "call.dry_run")) }
-    if request.call.ifRevision != 0 { throw CallFailure(.unserved(field: "call.if_revision")) }
-    let name = try poolName(request)
+    let name = try poolName(request.name, request.call)
     guard let config = request.config else { throw .missing("config") }
     let configuration = try PoolConfiguration(config)
-    let hosted: HostedPool
-    if let existing = registry.pools.first(where: { $0.name == name }) {
-      try meet(existing, configuration, request.ifExists)
-      hosted = existing
+    let existing = registry.pools.first { $0.name == name }
+    try checkRevision(request.call.ifRevision, of: existing, name)
+    let isDryRun = request.call.isDryRun
+    var info = PoolInfoFields(name, PoolInfoFields.fields(of: configuration))
+    if let existing {
+      try meet(existing, configuration, request.ifExists, isDryRun: isDryRun)
+      let isReset = request.ifExists == .reset
+      if isReset && isDryRun { info.revision = existing.pool.revision }
+      if !isReset || !isDryRun { info = PoolInfoFields(existing) }
     } else {
-      guard registry.pools.count < registry.limits.pools else {
-        throw .limit("name", "would be one pool more than \(registry.limits.pools)")
-      }
+      try checkOneMorePool()
       try checkRoom(for: configuration, insteadOf: nil)
-      hosted = HostedPool(name: name, configuration: configuration)
-      registry.insert(hosted)
+      if !isDryRun { registry.insert(HostedPool(name: name, configuration: configuration)) }
     }
     packer.reset()
-    packer.poolInfo(PoolInfoFields(hosted))
+    packer.poolInfo(info)
     send(reply)
   }
 
@@ -65,8 +65,11 @@ extension QuireService {
     let hosted = try readPool(request.call)
     try checkNothingHeld(hosted, isForced: request.isForced)
     if !request.call.isDryRun { hosted.pool.reset() }
+    var info = PoolInfoFields(hosted)
+    // As if, but for the revision, which is the current one.
+    info.availableBlocks = info.config.blocks
     packer.reset()
-    packer.poolInfo(PoolInfoFields(hosted))
+    packer.poolInfo(info)
     send(reply)
   }
 
@@ -93,9 +96,12 @@ extension QuireService {
 
   // MARK: Rules
 
-  private func poolName(_ request: CreatePoolRequest) throws(CallFailure) -> String {
-    let named = request.name.isEmpty ? request.call.pool : request.name
-    if !request.call.pool.isEmpty && !request.call.pool.elementsEqual(named) {
+  /// The name of a pool to be made.
+  func poolName(
+    _ name: UnsafeBufferPointer<UInt8>, _ call: CallMessage
+  ) throws(CallFailure) -> String {
+    let named = name.isEmpty ? call.pool : name
+    if !call.pool.isEmpty && !call.pool.elementsEqual(named) {
       throw .invalid("call.pool", "must be empty or the same as name")
     }
     if named.isEmpty { return PoolRegistry.defaultName }
@@ -108,12 +114,10 @@ extension QuireService {
   /// What to do with a pool that is there already.
   private func meet(
     _ existing: HostedPool, _ configuration: PoolConfiguration,
-    _ ifExists: CreatePoolRequest.IfExists
+    _ ifExists: IfExists, isDryRun: Bool
   ) throws(CallFailure) {
     switch ifExists {
-    case .error:
-      throw .pool(
-        .alreadyExists, .invalid, "name", "there is a pool \"\(existing.name)\" already")
+    case .error: throw .poolExists(existing.name)
     case .return:
       guard existing.pool.configuration == configuration else {
         throw .pool(
@@ -122,11 +126,28 @@ extension QuireService {
       }
     case .reset:
       try checkRoom(for: configuration, insteadOf: existing)
-      existing.reset(to: configuration)
+      if !isDryRun { existing.reset(to: configuration) }
     }
   }
 
-  private func checkRoom(
+  /// `if_revision` of a call that may make its pool.
+  func checkRevision(
+    _ ifRevision: UInt64, of existing: HostedPool?, _ name: String
+  ) throws(CallFailure) {
+    guard ifRevision != 0 else { return }
+    if let existing { return try check(ifRevision, existing) }
+    throw .pool(
+      .aborted, .revisionMoved, "call.if_revision",
+      "call.if_revision is \(ifRevision), and there is no pool \"\(name)\"")
+  }
+
+  func checkOneMorePool() throws(CallFailure) {
+    guard registry.pools.count < registry.limits.pools else {
+      throw .limit("name", "would be one pool more than \(registry.limits.pools)")
+    }
+  }
+
+  func checkRoom(
     for configuration: PoolConfiguration, insteadOf existing: HostedPool?
   ) throws(CallFailure) {
     let inAll = registry.blocksInAll(except: existing) + UInt64(configuration.blocks)
@@ -147,6 +168,10 @@ extension QuireService {
 }
 
 extension CallFailure {
+  static func poolExists(_ name: String) -> CallFailure {
+    pool(.alreadyExists, .invalid, "name", "there is a pool \"\(name)\" already")
+  }
+
   /// A limit of the server, which deleting other pools may make room under.
   static func limit(_ field: String, _ problem: String) -> CallFailure {
     pool(.failedPrecondition, .quota, field, "\(field) \(problem)")
@@ -194,16 +219,24 @@ extension PoolConfiguration {
 extension PoolInfoFields {
   /// The configuration as created, with the defaults filled in.
   init(_ hosted: HostedPool) {
-    let configuration = hosted.pool.configuration
     let stats = hosted.pool.stats()
+    self.init(hosted.name, Self.fields(of: hosted.pool.configuration))
+    revision = hosted.pool.revision
+    availableBlocks = stats.free + stats.cached
+  }
+
+  /// A pool as it is when it is made.
+  init(_ name: String, _ config: PoolConfigFields) {
     self.init(
-      name: hosted.name,
-      config: PoolConfigFields(
-        blocks: configuration.blocks, blockSize: configuration.blockSize, strategy: 1, eviction: 1,
-        disablesPrefixCaching: !configuration.cachesPrefixes,
-        hash: configuration.hashBytes == 16 ? 2 : 1, watermark: configuration.watermark,
-        maxModelTokens: configuration.maxModelTokens, eagle: configuration.eagle,
-        copyAck: configuration.copyAck == .explicit ? 2 : 1),
-      revision: hosted.pool.revision, availableBlocks: stats.free + stats.cached, epoch: 0)
+      name: name, config: config, revision: 0, availableBlocks: config.blocks, epoch: 0)
+  }
+
+  static func fields(of configuration: PoolConfiguration) -> PoolConfigFields {
+    PoolConfigFields(
+      blocks: configuration.blocks, blockSize: configuration.blockSize, strategy: 1, eviction: 1,
+      disablesPrefixCaching: !configuration.cachesPrefixes,
+      hash: configuration.hashBytes == 16 ? 2 : 1, watermark: configuration.watermark,
+      maxModelTokens: configuration.maxModelTokens, eagle: configuration.eagle,
+      copyAck: configuration.copyAck == .explicit ? 2 : 1)
   }
 }

@@ -17,6 +17,7 @@ package final class QuireService {
   let outcome = Outcome()
   var packer = MessagePacker()
   var operations = OperationList(minimumCapacity: 256)
+  let transfers: DumpTransfers
 
   private let clock: () -> UInt64
 
@@ -24,6 +25,7 @@ package final class QuireService {
   package init(pools registry: PoolRegistry, clock: @escaping () -> UInt64 = { 0 }) {
     self.registry = registry
     self.clock = clock
+    transfers = DumpTransfers(limit: registry.limits.dumpBytes)
   }
 
   /// The clock of a command: the caller's, or this server's.
@@ -64,6 +66,12 @@ package final class QuireService {
     unary(table, "Pools/ResetPool", resetPool)
     unary(table, "Pools/ResetPrefixCache", resetPrefixCache)
     unary(table, "Pools/GetDigest", getDigest)
+    table.streaming("/quire.v1.Pools/DumpPool", isClientStreaming: false) { responses, _ in
+      DumpStream(self, responses)
+    }
+    table.streaming("/quire.v1.Pools/LoadPool", isClientStreaming: true) { responses, _ in
+      LoadStream(self, responses)
+    }
 
     unary(table, "Analyzer/GetStats", getStats)
     UnservedMethods.register(in: table)
@@ -114,12 +122,14 @@ package final class QuireService {
   /// The pool of a call that changes nothing: `if_revision` holds for it too.
   func readPool(_ call: CallMessage) throws(CallFailure) -> HostedPool {
     let hosted = try pool(call)
-    if call.ifRevision != 0 && call.ifRevision != hosted.pool.revision {
-      let refusal = Refusal(
-        .revisionMoved, field: .ifRevision, subject: hosted.pool.revision)
-      throw CallFailure(RefusalStatus.make(refusal, of: nil, in: hosted.pool))
-    }
+    try check(call.ifRevision, hosted)
     return hosted
+  }
+
+  func check(_ ifRevision: UInt64, _ hosted: HostedPool) throws(CallFailure) {
+    if ifRevision == 0 || ifRevision == hosted.pool.revision { return }
+    let refusal = Refusal(.revisionMoved, field: .ifRevision, subject: hosted.pool.revision)
+    throw CallFailure(RefusalStatus.make(refusal, of: nil, in: hosted.pool))
   }
 
   /// Applies one operation as a command of its own; its result is then in `outcome`.

@@ -10,11 +10,16 @@ extension KVPool {
   /// Length and checksum.
   private static let trailerBytes = 16
 
-  /// Replaces what is in `bytes` by a dump of the pool as it is. O(blocks + table entries + hashes).
-  package func dump(into bytes: inout FlatList<UInt8>) {
+  /// Replaces what is in `bytes` by a dump of the pool as it is.
+  ///
+  /// - Returns: The state digest.
+  /// - Complexity: O(blocks + table entries + hashes).
+  @discardableResult
+  package func dump(into bytes: inout FlatList<UInt8>) -> UInt64 {
     let writer = StateWriter(keepsBytes: true)
     Self.writeHead(to: writer)
     writeState(to: writer)
+    let digest = writer.value
     writer.section("PAST")
     writer.u64(history.value)
     for i in 0..<Self.refusalReasons { writer.u64(refusalCounts[i]) }
@@ -25,6 +30,17 @@ extension KVPool {
     bytes.removeAll()
     bytes.extend(by: writer.bytes.count).update(
       from: writer.bytes.base, count: writer.bytes.count)
+    return digest
+  }
+
+  /// This pool, out of a dump, takes the place of another. Where the other was at a revision that
+  /// this one has not reached yet, the revision goes on from there, and copy ids do: who knew the
+  /// other must not mistake a new block or copy for an old one.
+  package func goOn(after other: KVPool) {
+    sessions.spendCopyIDs(through: other.sessions.lastCopyID)
+    if other.revision == 0 || other.revision < revision { return }
+    revision = other.revision + 1
+    history.add(0, revision)
   }
 
   /// Writes the right checksum behind bytes that somebody changed. For tests.

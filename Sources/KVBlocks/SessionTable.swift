@@ -65,6 +65,12 @@ final class SessionTable {
     index.removeAll()
   }
 
+  /// Copies that are ordered from here on have ids above `id`, in all sessions.
+  func spendCopyIDs(through id: UInt64) {
+    spentCopyIDs = max(spentCopyIDs, id)
+    for i in 0..<Int(count) { slots[i].lastCopyID = max(slots[i].lastCopyID, id) }
+  }
+
   func restore(count: UInt32) { self.count = count }
 
   // MARK: Running sequences, in the order of their admission

@@ -204,7 +204,7 @@ struct BlockPoolTests {
 
   @Test("every RPC of the contract is registered, those not served yet say so")
   func registered() {
-    #expect(harness.table.methods.count == 55)
+    #expect(harness.table.methods.count == 57)
     let (status, _) = harness.call("Sequences/Pin", [])
     #expect(status.code == .unimplemented)
     #expect(status.message == "quire.v1.Sequences/Pin is not served yet")

@@ -10,7 +10,7 @@ struct PoolsTests {
 
   private func create(
     _ name: String, _ config: PoolConfigFields,
-    _ ifExists: CreatePoolRequest.IfExists = .error
+    _ ifExists: IfExists = .error
   ) -> (status: Status, reply: [UInt8]) {
     harness.call(
       "Pools/CreatePool",

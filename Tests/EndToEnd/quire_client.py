@@ -188,6 +188,24 @@ class Client:
         request = q.GetDigestRequest(call=self.call(), **more)
         return self.Pools.GetDigest(request, timeout=PATIENCE)
 
+    def dump_chunks(self):
+        request = q.DumpPoolRequest(call=self.call())
+        return self.Pools.DumpPool(request, timeout=PATIENCE)
+
+    def dump(self):
+        return b"".join(chunk.data for chunk in self.dump_chunks())
+
+    def load_pool(self, name, data, if_exists=0, call=None, piece=1 << 20):
+        """Sends `data` in pieces; what there is to say goes with the first."""
+
+        def messages():
+            yield q.LoadPoolRequest(
+                call=call, name=name, if_exists=if_exists, data=data[:piece])
+            for start in range(piece, len(data), piece):
+                yield q.LoadPoolRequest(data=data[start : start + piece])
+
+        return self.Pools.LoadPool(messages(), timeout=PATIENCE)
+
     def stats(self, *include):
         request = q.GetStatsRequest(call=self.call(), include=include)
         return self.Analyzer.GetStats(request, timeout=PATIENCE)

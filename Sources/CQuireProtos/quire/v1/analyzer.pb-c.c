@@ -1273,7 +1273,7 @@ const ProtobufCMessageDescriptor quire__v1__get_stats_request__descriptor =
   (ProtobufCMessageInit) quire__v1__get_stats_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[40] =
+static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[48] =
 {
   {
     "pool",
@@ -1755,31 +1755,134 @@ static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[40] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "capacity_bytes",
+    60,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, capacity_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "free_bytes",
+    61,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, free_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cached_bytes",
+    62,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, cached_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "active_bytes",
+    63,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, active_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "shared_bytes",
+    64,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, shared_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pinned_bytes",
+    65,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, pinned_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "available_bytes",
+    66,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, available_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "manager_bytes_per_block",
+    67,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, manager_bytes_per_block),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__stats__field_indices_by_name[] = {
   5,   /* field[5] = active_blocks */
+  43,   /* field[43] = active_bytes */
   21,   /* field[21] = allocate_calls */
   22,   /* field[22] = allocated_blocks */
   8,   /* field[8] = available_blocks */
+  46,   /* field[46] = available_bytes */
   35,   /* field[35] = available_runs */
   11,   /* field[11] = block_size */
   12,   /* field[12] = bytes_per_block */
   4,   /* field[4] = cached_blocks */
+  42,   /* field[42] = cached_bytes */
   2,   /* field[2] = capacity_blocks */
+  40,   /* field[40] = capacity_bytes */
   27,   /* field[27] = copies */
   39,   /* field[39] = defragment_advised */
   29,   /* field[29] = evictions */
   36,   /* field[36] = external_fragmentation */
   26,   /* field[26] = forks */
   3,   /* field[3] = free_blocks */
+  41,   /* field[41] = free_bytes */
   23,   /* field[23] = free_calls */
   34,   /* field[34] = free_runs */
   24,   /* field[24] = freed_blocks */
   33,   /* field[33] = high_watermark_blocks */
   37,   /* field[37] = internal_fragmentation */
   10,   /* field[10] = lazy_pending_blocks */
+  47,   /* field[47] = manager_bytes_per_block */
   28,   /* field[28] = pending_copies */
   7,   /* field[7] = pinned_blocks */
+  45,   /* field[45] = pinned_bytes */
   0,   /* field[0] = pool */
   19,   /* field[19] = preempted_sequences */
   30,   /* field[30] = preemptions */
@@ -1794,14 +1897,16 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   14,   /* field[14] = sequence_slots_held */
   15,   /* field[15] = sequence_slots_used */
   6,   /* field[6] = shared_blocks */
+  44,   /* field[44] = shared_bytes */
   20,   /* field[20] = swapped_sequences */
   13,   /* field[13] = used_bytes */
   17,   /* field[17] = waiting_sequences */
 };
-static const ProtobufCIntRange quire__v1__stats__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__stats__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 40 }
+  { 60, 40 },
+  { 0, 48 }
 };
 const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
 {
@@ -1811,10 +1916,10 @@ const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
   "Quire__V1__Stats",
   "quire.v1",
   sizeof(Quire__V1__Stats),
-  40,
+  48,
   quire__v1__stats__field_descriptors,
   quire__v1__stats__field_indices_by_name,
-  1,  quire__v1__stats__number_ranges,
+  2,  quire__v1__stats__number_ranges,
   (ProtobufCMessageInit) quire__v1__stats__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

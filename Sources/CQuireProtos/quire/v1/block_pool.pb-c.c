@@ -1350,7 +1350,7 @@ const ProtobufCMessageDescriptor quire__v1__allocate__descriptor =
   (ProtobufCMessageInit) quire__v1__allocate__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__allocate_reply__field_descriptors[4] =
+static const ProtobufCFieldDescriptor quire__v1__allocate_reply__field_descriptors[5] =
 {
   {
     "revision",
@@ -1400,17 +1400,31 @@ static const ProtobufCFieldDescriptor quire__v1__allocate_reply__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "must_zero_block_ids",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__AllocateReply, n_must_zero_block_ids),
+    offsetof(Quire__V1__AllocateReply, must_zero_block_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__allocate_reply__field_indices_by_name[] = {
   2,   /* field[2] = available_blocks */
   1,   /* field[1] = block_ids */
   3,   /* field[3] = evicted_blocks */
+  4,   /* field[4] = must_zero_block_ids */
   0,   /* field[0] = revision */
 };
-static const ProtobufCIntRange quire__v1__allocate_reply__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__allocate_reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 14, 4 },
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor quire__v1__allocate_reply__descriptor =
 {
@@ -1420,10 +1434,10 @@ const ProtobufCMessageDescriptor quire__v1__allocate_reply__descriptor =
   "Quire__V1__AllocateReply",
   "quire.v1",
   sizeof(Quire__V1__AllocateReply),
-  4,
+  5,
   quire__v1__allocate_reply__field_descriptors,
   quire__v1__allocate_reply__field_indices_by_name,
-  1,  quire__v1__allocate_reply__number_ranges,
+  2,  quire__v1__allocate_reply__number_ranges,
   (ProtobufCMessageInit) quire__v1__allocate_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1848,7 +1862,7 @@ const ProtobufCMessageDescriptor quire__v1__copy_on_write__descriptor =
   (ProtobufCMessageInit) quire__v1__copy_on_write__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__copy_on_write_reply__field_descriptors[4] =
+static const ProtobufCFieldDescriptor quire__v1__copy_on_write_reply__field_descriptors[5] =
 {
   {
     "revision",
@@ -1898,17 +1912,31 @@ static const ProtobufCFieldDescriptor quire__v1__copy_on_write_reply__field_desc
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "must_zero_block_ids",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__CopyOnWriteReply, n_must_zero_block_ids),
+    offsetof(Quire__V1__CopyOnWriteReply, must_zero_block_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__copy_on_write_reply__field_indices_by_name[] = {
   3,   /* field[3] = available_blocks */
   1,   /* field[1] = block_id */
   2,   /* field[2] = copy */
+  4,   /* field[4] = must_zero_block_ids */
   0,   /* field[0] = revision */
 };
-static const ProtobufCIntRange quire__v1__copy_on_write_reply__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__copy_on_write_reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 14, 4 },
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor quire__v1__copy_on_write_reply__descriptor =
 {
@@ -1918,10 +1946,10 @@ const ProtobufCMessageDescriptor quire__v1__copy_on_write_reply__descriptor =
   "Quire__V1__CopyOnWriteReply",
   "quire.v1",
   sizeof(Quire__V1__CopyOnWriteReply),
-  4,
+  5,
   quire__v1__copy_on_write_reply__field_descriptors,
   quire__v1__copy_on_write_reply__field_indices_by_name,
-  1,  quire__v1__copy_on_write_reply__number_ranges,
+  2,  quire__v1__copy_on_write_reply__number_ranges,
   (ProtobufCMessageInit) quire__v1__copy_on_write_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -2359,7 +2387,7 @@ const ProtobufCMessageDescriptor quire__v1__acquire__descriptor =
   (ProtobufCMessageInit) quire__v1__acquire__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__acquire_reply__field_descriptors[5] =
+static const ProtobufCFieldDescriptor quire__v1__acquire_reply__field_descriptors[6] =
 {
   {
     "revision",
@@ -2421,18 +2449,32 @@ static const ProtobufCFieldDescriptor quire__v1__acquire_reply__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "must_zero_block_ids",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__AcquireReply, n_must_zero_block_ids),
+    offsetof(Quire__V1__AcquireReply, must_zero_block_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__acquire_reply__field_indices_by_name[] = {
   3,   /* field[3] = available_blocks */
   1,   /* field[1] = cached_block_ids */
   4,   /* field[4] = evicted_blocks */
+  5,   /* field[5] = must_zero_block_ids */
   2,   /* field[2] = new_block_ids */
   0,   /* field[0] = revision */
 };
-static const ProtobufCIntRange quire__v1__acquire_reply__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__acquire_reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 14, 5 },
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor quire__v1__acquire_reply__descriptor =
 {
@@ -2442,10 +2484,10 @@ const ProtobufCMessageDescriptor quire__v1__acquire_reply__descriptor =
   "Quire__V1__AcquireReply",
   "quire.v1",
   sizeof(Quire__V1__AcquireReply),
-  5,
+  6,
   quire__v1__acquire_reply__field_descriptors,
   quire__v1__acquire_reply__field_indices_by_name,
-  1,  quire__v1__acquire_reply__number_ranges,
+  2,  quire__v1__acquire_reply__number_ranges,
   (ProtobufCMessageInit) quire__v1__acquire_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

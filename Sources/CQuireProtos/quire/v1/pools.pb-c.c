@@ -997,6 +997,141 @@ void   quire__v1__get_digest_request__free_unpacked
   assert(message->base.descriptor == &quire__v1__get_digest_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   quire__v1__dump_pool_request__init
+                     (Quire__V1__DumpPoolRequest         *message)
+{
+  static const Quire__V1__DumpPoolRequest init_value = QUIRE__V1__DUMP_POOL_REQUEST__INIT;
+  *message = init_value;
+}
+size_t quire__v1__dump_pool_request__get_packed_size
+                     (const Quire__V1__DumpPoolRequest *message)
+{
+  assert(message->base.descriptor == &quire__v1__dump_pool_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__dump_pool_request__pack
+                     (const Quire__V1__DumpPoolRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__dump_pool_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__dump_pool_request__pack_to_buffer
+                     (const Quire__V1__DumpPoolRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__dump_pool_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__DumpPoolRequest *
+       quire__v1__dump_pool_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__DumpPoolRequest *)
+     protobuf_c_message_unpack (&quire__v1__dump_pool_request__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__dump_pool_request__free_unpacked
+                     (Quire__V1__DumpPoolRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__dump_pool_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   quire__v1__pool_dump_chunk__init
+                     (Quire__V1__PoolDumpChunk         *message)
+{
+  static const Quire__V1__PoolDumpChunk init_value = QUIRE__V1__POOL_DUMP_CHUNK__INIT;
+  *message = init_value;
+}
+size_t quire__v1__pool_dump_chunk__get_packed_size
+                     (const Quire__V1__PoolDumpChunk *message)
+{
+  assert(message->base.descriptor == &quire__v1__pool_dump_chunk__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__pool_dump_chunk__pack
+                     (const Quire__V1__PoolDumpChunk *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__pool_dump_chunk__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__pool_dump_chunk__pack_to_buffer
+                     (const Quire__V1__PoolDumpChunk *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__pool_dump_chunk__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__PoolDumpChunk *
+       quire__v1__pool_dump_chunk__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__PoolDumpChunk *)
+     protobuf_c_message_unpack (&quire__v1__pool_dump_chunk__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__pool_dump_chunk__free_unpacked
+                     (Quire__V1__PoolDumpChunk *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__pool_dump_chunk__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   quire__v1__load_pool_request__init
+                     (Quire__V1__LoadPoolRequest         *message)
+{
+  static const Quire__V1__LoadPoolRequest init_value = QUIRE__V1__LOAD_POOL_REQUEST__INIT;
+  *message = init_value;
+}
+size_t quire__v1__load_pool_request__get_packed_size
+                     (const Quire__V1__LoadPoolRequest *message)
+{
+  assert(message->base.descriptor == &quire__v1__load_pool_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__load_pool_request__pack
+                     (const Quire__V1__LoadPoolRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__load_pool_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__load_pool_request__pack_to_buffer
+                     (const Quire__V1__LoadPoolRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__load_pool_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__LoadPoolRequest *
+       quire__v1__load_pool_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__LoadPoolRequest *)
+     protobuf_c_message_unpack (&quire__v1__load_pool_request__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__load_pool_request__free_unpacked
+                     (Quire__V1__LoadPoolRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__load_pool_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   quire__v1__digest__init
                      (Quire__V1__Digest         *message)
 {
@@ -1119,7 +1254,7 @@ const ProtobufCMessageDescriptor quire__v1__create_pool_request__descriptor =
   (ProtobufCMessageInit) quire__v1__create_pool_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__pool_info__field_descriptors[8] =
+static const ProtobufCFieldDescriptor quire__v1__pool_info__field_descriptors[10] =
 {
   {
     "name",
@@ -1217,11 +1352,37 @@ static const ProtobufCFieldDescriptor quire__v1__pool_info__field_descriptors[8]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "capacity_bytes",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__PoolInfo, capacity_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "buffer_bytes",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__PoolInfo, buffer_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__pool_info__field_indices_by_name[] = {
   5,   /* field[5] = available_blocks */
   4,   /* field[4] = blocks */
+  9,   /* field[9] = buffer_bytes */
   3,   /* field[3] = bytes_per_block */
+  8,   /* field[8] = capacity_bytes */
   6,   /* field[6] = capacity_tokens */
   1,   /* field[1] = config */
   7,   /* field[7] = epoch */
@@ -1231,7 +1392,7 @@ static const unsigned quire__v1__pool_info__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__pool_info__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor quire__v1__pool_info__descriptor =
 {
@@ -1241,7 +1402,7 @@ const ProtobufCMessageDescriptor quire__v1__pool_info__descriptor =
   "Quire__V1__PoolInfo",
   "quire.v1",
   sizeof(Quire__V1__PoolInfo),
-  8,
+  10,
   quire__v1__pool_info__field_descriptors,
   quire__v1__pool_info__field_indices_by_name,
   1,  quire__v1__pool_info__number_ranges,
@@ -2734,6 +2895,211 @@ const ProtobufCMessageDescriptor quire__v1__get_digest_request__descriptor =
   quire__v1__get_digest_request__field_indices_by_name,
   1,  quire__v1__get_digest_request__number_ranges,
   (ProtobufCMessageInit) quire__v1__get_digest_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__dump_pool_request__field_descriptors[1] =
+{
+  {
+    "call",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__DumpPoolRequest, call),
+    &quire__v1__call__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__dump_pool_request__field_indices_by_name[] = {
+  0,   /* field[0] = call */
+};
+static const ProtobufCIntRange quire__v1__dump_pool_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor quire__v1__dump_pool_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.DumpPoolRequest",
+  "DumpPoolRequest",
+  "Quire__V1__DumpPoolRequest",
+  "quire.v1",
+  sizeof(Quire__V1__DumpPoolRequest),
+  1,
+  quire__v1__dump_pool_request__field_descriptors,
+  quire__v1__dump_pool_request__field_indices_by_name,
+  1,  quire__v1__dump_pool_request__number_ranges,
+  (ProtobufCMessageInit) quire__v1__dump_pool_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__pool_dump_chunk__field_descriptors[5] =
+{
+  {
+    "revision",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__PoolDumpChunk, revision),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "state_digest",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__PoolDumpChunk, state_digest),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "total_bytes",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__PoolDumpChunk, total_bytes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "offset",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__PoolDumpChunk, offset),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "data",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__PoolDumpChunk, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__pool_dump_chunk__field_indices_by_name[] = {
+  4,   /* field[4] = data */
+  3,   /* field[3] = offset */
+  0,   /* field[0] = revision */
+  1,   /* field[1] = state_digest */
+  2,   /* field[2] = total_bytes */
+};
+static const ProtobufCIntRange quire__v1__pool_dump_chunk__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 5 }
+};
+const ProtobufCMessageDescriptor quire__v1__pool_dump_chunk__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.PoolDumpChunk",
+  "PoolDumpChunk",
+  "Quire__V1__PoolDumpChunk",
+  "quire.v1",
+  sizeof(Quire__V1__PoolDumpChunk),
+  5,
+  quire__v1__pool_dump_chunk__field_descriptors,
+  quire__v1__pool_dump_chunk__field_indices_by_name,
+  1,  quire__v1__pool_dump_chunk__number_ranges,
+  (ProtobufCMessageInit) quire__v1__pool_dump_chunk__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__load_pool_request__field_descriptors[4] =
+{
+  {
+    "call",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__LoadPoolRequest, call),
+    &quire__v1__call__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__LoadPoolRequest, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "if_exists",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__LoadPoolRequest, if_exists),
+    &quire__v1__if_exists__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "data",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__LoadPoolRequest, data),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__load_pool_request__field_indices_by_name[] = {
+  0,   /* field[0] = call */
+  3,   /* field[3] = data */
+  2,   /* field[2] = if_exists */
+  1,   /* field[1] = name */
+};
+static const ProtobufCIntRange quire__v1__load_pool_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor quire__v1__load_pool_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.LoadPoolRequest",
+  "LoadPoolRequest",
+  "Quire__V1__LoadPoolRequest",
+  "quire.v1",
+  sizeof(Quire__V1__LoadPoolRequest),
+  4,
+  quire__v1__load_pool_request__field_descriptors,
+  quire__v1__load_pool_request__field_indices_by_name,
+  1,  quire__v1__load_pool_request__number_ranges,
+  (ProtobufCMessageInit) quire__v1__load_pool_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor quire__v1__digest__field_descriptors[4] =

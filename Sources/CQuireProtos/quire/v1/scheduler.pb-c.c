@@ -995,7 +995,7 @@ const ProtobufCMessageDescriptor quire__v1__decode__descriptor =
   (ProtobufCMessageInit) quire__v1__decode__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__decode_result__field_descriptors[7] =
+static const ProtobufCFieldDescriptor quire__v1__decode_result__field_descriptors[8] =
 {
   {
     "new_block_counts",
@@ -1081,20 +1081,34 @@ static const ProtobufCFieldDescriptor quire__v1__decode_result__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "must_zero_block_ids",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__DecodeResult, n_must_zero_block_ids),
+    offsetof(Quire__V1__DecodeResult, must_zero_block_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__decode_result__field_indices_by_name[] = {
   5,   /* field[5] = copies */
   6,   /* field[6] = evicted_blocks */
   3,   /* field[3] = first_refusal */
+  7,   /* field[7] = must_zero_block_ids */
   0,   /* field[0] = new_block_counts */
   1,   /* field[1] = new_block_ids */
   4,   /* field[4] = preempted_sequence_ids */
   2,   /* field[2] = refused */
 };
-static const ProtobufCIntRange quire__v1__decode_result__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__decode_result__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 14, 7 },
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor quire__v1__decode_result__descriptor =
 {
@@ -1104,10 +1118,10 @@ const ProtobufCMessageDescriptor quire__v1__decode_result__descriptor =
   "Quire__V1__DecodeResult",
   "quire.v1",
   sizeof(Quire__V1__DecodeResult),
-  7,
+  8,
   quire__v1__decode_result__field_descriptors,
   quire__v1__decode_result__field_indices_by_name,
-  1,  quire__v1__decode_result__number_ranges,
+  2,  quire__v1__decode_result__number_ranges,
   (ProtobufCMessageInit) quire__v1__decode_result__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

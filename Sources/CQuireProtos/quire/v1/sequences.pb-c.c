@@ -3265,7 +3265,7 @@ const ProtobufCMessageDescriptor quire__v1__admit__descriptor =
   (ProtobufCMessageInit) quire__v1__admit__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__admit_reply__field_descriptors[10] =
+static const ProtobufCFieldDescriptor quire__v1__admit_reply__field_descriptors[11] =
 {
   {
     "revision",
@@ -3376,6 +3376,18 @@ static const ProtobufCFieldDescriptor quire__v1__admit_reply__field_descriptors[
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "must_zero_block_ids",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__AdmitReply, n_must_zero_block_ids),
+    offsetof(Quire__V1__AdmitReply, must_zero_block_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "other_groups",
     15,
     PROTOBUF_C_LABEL_REPEATED,
@@ -3394,17 +3406,18 @@ static const unsigned quire__v1__admit_reply__field_indices_by_name[] = {
   1,   /* field[1] = cached_tokens */
   5,   /* field[5] = copies */
   6,   /* field[6] = evicted_blocks */
+  9,   /* field[9] = must_zero_block_ids */
   4,   /* field[4] = new_block_ids */
   8,   /* field[8] = null_prefix_blocks */
-  9,   /* field[9] = other_groups */
+  10,   /* field[10] = other_groups */
   0,   /* field[0] = revision */
   2,   /* field[2] = scheduled_tokens */
 };
 static const ProtobufCIntRange quire__v1__admit_reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 15, 9 },
-  { 0, 10 }
+  { 14, 9 },
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor quire__v1__admit_reply__descriptor =
 {
@@ -3414,7 +3427,7 @@ const ProtobufCMessageDescriptor quire__v1__admit_reply__descriptor =
   "Quire__V1__AdmitReply",
   "quire.v1",
   sizeof(Quire__V1__AdmitReply),
-  10,
+  11,
   quire__v1__admit_reply__field_descriptors,
   quire__v1__admit_reply__field_indices_by_name,
   2,  quire__v1__admit_reply__number_ranges,
@@ -3652,7 +3665,7 @@ const ProtobufCMessageDescriptor quire__v1__extend__descriptor =
   (ProtobufCMessageInit) quire__v1__extend__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__extend_reply__field_descriptors[9] =
+static const ProtobufCFieldDescriptor quire__v1__extend_reply__field_descriptors[10] =
 {
   {
     "revision",
@@ -3751,6 +3764,18 @@ static const ProtobufCFieldDescriptor quire__v1__extend_reply__field_descriptors
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "must_zero_block_ids",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__ExtendReply, n_must_zero_block_ids),
+    offsetof(Quire__V1__ExtendReply, must_zero_block_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "other_groups",
     15,
     PROTOBUF_C_LABEL_REPEATED,
@@ -3767,9 +3792,10 @@ static const unsigned quire__v1__extend_reply__field_indices_by_name[] = {
   5,   /* field[5] = available_blocks */
   3,   /* field[3] = copies */
   4,   /* field[4] = evicted_blocks */
+  8,   /* field[8] = must_zero_block_ids */
   2,   /* field[2] = new_block_ids */
   6,   /* field[6] = null_prefix_blocks */
-  8,   /* field[8] = other_groups */
+  9,   /* field[9] = other_groups */
   7,   /* field[7] = preempted_sequence_ids */
   0,   /* field[0] = revision */
   1,   /* field[1] = scheduled_tokens */
@@ -3777,8 +3803,8 @@ static const unsigned quire__v1__extend_reply__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__extend_reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 15, 8 },
-  { 0, 9 }
+  { 14, 8 },
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor quire__v1__extend_reply__descriptor =
 {
@@ -3788,7 +3814,7 @@ const ProtobufCMessageDescriptor quire__v1__extend_reply__descriptor =
   "Quire__V1__ExtendReply",
   "quire.v1",
   sizeof(Quire__V1__ExtendReply),
-  9,
+  10,
   quire__v1__extend_reply__field_descriptors,
   quire__v1__extend_reply__field_indices_by_name,
   2,  quire__v1__extend_reply__number_ranges,

@@ -168,9 +168,24 @@ struct  Quire__V1__Stats
    */
   uint64_t bytes_per_block;
   /*
-   * Bytes of all blocks that are not available.
+   * Bytes of all blocks that are not available. This and the other bytes are 0 without a geometry.
    */
   uint64_t used_bytes;
+  /*
+   * Bytes of the blocks counted above.
+   */
+  uint64_t capacity_bytes;
+  uint64_t free_bytes;
+  uint64_t cached_bytes;
+  uint64_t active_bytes;
+  uint64_t shared_bytes;
+  uint64_t pinned_bytes;
+  uint64_t available_bytes;
+  /*
+   * Bytes of the server's own memory for each block, tables and tokens apart: its record and, where
+   * prefixes are cached, its hash and its share of the index.
+   */
+  double manager_bytes_per_block;
   /*
    * Slots of the distinct blocks that sequences hold. STATS_INCLUDE_SLOTS.
    */
@@ -264,7 +279,7 @@ struct  Quire__V1__Stats
 };
 #define QUIRE__V1__STATS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__stats__descriptor) \
-    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
+    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__RefusalCount

@@ -104,10 +104,16 @@ struct  Quire__V1__AllocateReply
    * Cached blocks that lost their content for it.
    */
   uint32_t evicted_blocks;
+  /*
+   * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
+   * out before: see PoolConfig.zero_on_free. In the order they are handed out.
+   */
+  size_t n_must_zero_block_ids;
+  uint32_t *must_zero_block_ids;
 };
 #define QUIRE__V1__ALLOCATE_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__allocate_reply__descriptor) \
-    , 0, 0,NULL, 0, 0 }
+    , 0, 0,NULL, 0, 0, 0,NULL }
 
 
 struct  Quire__V1__FreeRequest
@@ -246,10 +252,16 @@ struct  Quire__V1__CopyOnWriteReply
    * Blocks, after the command.
    */
   uint32_t available_blocks;
+  /*
+   * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
+   * out before: see PoolConfig.zero_on_free. In the order they are handed out.
+   */
+  size_t n_must_zero_block_ids;
+  uint32_t *must_zero_block_ids;
 };
 #define QUIRE__V1__COPY_ON_WRITE_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__copy_on_write_reply__descriptor) \
-    , 0, 0, NULL, 0 }
+    , 0, 0, NULL, 0, 0,NULL }
 
 
 struct  Quire__V1__AckCopiesRequest
@@ -391,10 +403,16 @@ struct  Quire__V1__AcquireReply
    * Cached blocks that lost their content for it.
    */
   uint32_t evicted_blocks;
+  /*
+   * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
+   * out before: see PoolConfig.zero_on_free. In the order they are handed out.
+   */
+  size_t n_must_zero_block_ids;
+  uint32_t *must_zero_block_ids;
 };
 #define QUIRE__V1__ACQUIRE_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__acquire_reply__descriptor) \
-    , 0, 0,NULL, 0,NULL, 0, 0 }
+    , 0, 0,NULL, 0,NULL, 0, 0, 0,NULL }
 
 
 struct  Quire__V1__CacheBlocksRequest

@@ -38,6 +38,9 @@ typedef struct Quire__V1__BlockMove Quire__V1__BlockMove;
 typedef struct Quire__V1__ApplyDefragmentRequest Quire__V1__ApplyDefragmentRequest;
 typedef struct Quire__V1__ApplyDefragmentReply Quire__V1__ApplyDefragmentReply;
 typedef struct Quire__V1__GetDigestRequest Quire__V1__GetDigestRequest;
+typedef struct Quire__V1__DumpPoolRequest Quire__V1__DumpPoolRequest;
+typedef struct Quire__V1__PoolDumpChunk Quire__V1__PoolDumpChunk;
+typedef struct Quire__V1__LoadPoolRequest Quire__V1__LoadPoolRequest;
 typedef struct Quire__V1__Digest Quire__V1__Digest;
 
 
@@ -179,7 +182,8 @@ struct  Quire__V1__PoolInfo
   Quire__V1__PoolConfig *config;
   uint64_t revision;
   /*
-   * 2 x layers x block_size x kv_heads x head_size x dtype_bytes; 0 without a geometry.
+   * 2 x layers x block_size x kv_heads x head_size x dtype_bytes; 0 without a geometry. Block `id`
+   * lies id x bytes_per_block behind the beginning of the KV memory; the null block is at 0.
    */
   uint64_t bytes_per_block;
   /*
@@ -198,21 +202,29 @@ struct  Quire__V1__PoolInfo
    * Which ownership of the pool this is, across servers; 0 on a server alone.
    */
   uint64_t epoch;
+  /*
+   * Bytes of the usable blocks: blocks x bytes_per_block; 0 without a geometry.
+   */
+  uint64_t capacity_bytes;
+  /*
+   * Bytes of the KV memory that block ids lead into: one block more, the null block.
+   */
+  uint64_t buffer_bytes;
 };
 #define QUIRE__V1__POOL_INFO__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__pool_info__descriptor) \
-    , {0,NULL}, NULL, 0, 0, 0, 0, 0, 0 }
+    , {0,NULL}, NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__PoolConfig
 {
   ProtobufCMessage base;
   /*
-   * Usable blocks; or 0 with kv_bytes.
+   * Usable blocks; or 0 with kv_bytes. With both, they must agree.
    */
   uint32_t blocks;
   /*
-   * Tokens per block.
+   * Tokens per block; 0 with kv_bytes: 16.
    */
   uint32_t block_size;
   /*
@@ -221,13 +233,17 @@ struct  Quire__V1__PoolConfig
   size_t n_size_classes;
   Quire__V1__SizeClass **size_classes;
   /*
-   * Bytes: blocks = floor(kv_bytes x memory_utilization / bytes a block).
+   * Bytes of KV memory, at most 2^53: blocks = floor(kv_bytes x memory_utilization / bytes a block).
+   * Needs a geometry.
    */
   uint64_t kv_bytes;
   /*
-   * 0 to 1; 0 = 0.9.
+   * Over 0 to 1; 0 = 0.9. Only with kv_bytes.
    */
   double memory_utilization;
+  /*
+   * Makes bytes of blocks: in PoolInfo and in Stats.
+   */
   Quire__V1__KvGeometry *geometry;
   Quire__V1__Strategy strategy;
   Quire__V1__EvictionPolicy eviction;
@@ -270,7 +286,12 @@ struct  Quire__V1__PoolConfig
    */
   uint32_t proactive_free_blocks;
   /*
-   * Blocks are zeroed before another tenant gets them.
+   * Nobody reads what another left in a block. The server has no KV memory to zero, so it marks: a
+   * block that was handed out before is in the must_zero_block_ids of the reply that hands it out
+   * again. The client fills it with zeros before it makes a copy of that reply or writes to it.
+   * Marked whoever held it before, for a session may keep several tenants apart by itself. Not
+   * marked: hits, whose content is wanted, and targets that a copy fills to the last slot. Resetting
+   * a pool cleans nothing. The memory of a new pool counts as clean.
    */
   protobuf_c_boolean zero_on_free;
   Quire__V1__CopyAck copy_ack;
@@ -662,6 +683,82 @@ struct  Quire__V1__GetDigestRequest
 #define QUIRE__V1__GET_DIGEST_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__get_digest_request__descriptor) \
     , NULL, 0 }
+
+
+struct  Quire__V1__DumpPoolRequest
+{
+  ProtobufCMessage base;
+  Quire__V1__Call *call;
+};
+#define QUIRE__V1__DUMP_POOL_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__dump_pool_request__descriptor) \
+    , NULL }
+
+
+/*
+ * The dump is the data of all chunks, one behind the other. Its format is in the server's
+ * documentation ("Dumps"); it is the same on every machine.
+ */
+struct  Quire__V1__PoolDumpChunk
+{
+  ProtobufCMessage base;
+  /*
+   * Of the pool that was dumped; this and the next two are the same in every chunk.
+   */
+  uint64_t revision;
+  /*
+   * As GetDigest gave it at that revision.
+   */
+  uint64_t state_digest;
+  /*
+   * Bytes of the whole dump.
+   */
+  uint64_t total_bytes;
+  /*
+   * Bytes before this chunk.
+   */
+  uint64_t offset;
+  /*
+   * At most 256 KiB.
+   */
+  ProtobufCBinaryData data;
+};
+#define QUIRE__V1__POOL_DUMP_CHUNK__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__pool_dump_chunk__descriptor) \
+    , 0, 0, 0, 0, {0,NULL} }
+
+
+/*
+ * The first message says what to do and may bring data; those behind it bring data alone.
+ */
+struct  Quire__V1__LoadPoolRequest
+{
+  ProtobufCMessage base;
+  /*
+   * pool: empty, or the same name. if_revision is about the pool of that name. With dry_run the dump
+   * is checked and nothing is changed.
+   */
+  Quire__V1__Call *call;
+  /*
+   * As in CreatePoolRequest.
+   */
+  ProtobufCBinaryData name;
+  /*
+   * RETURN: the pool as it is; FAILED_PRECONDITION where its state is not the dump's. RESET: it gives
+   * way to the dump's, blocks held or not. Where it was at a revision that the dump had not reached
+   * yet, the revision goes on from there, and copy ids do: a block or copy of before is not taken
+   * for a new one.
+   */
+  Quire__V1__IfExists if_exists;
+  /*
+   * The bytes of the dump behind those of the message before. Any size that a message may have; 1 MiB
+   * is a good one.
+   */
+  ProtobufCBinaryData data;
+};
+#define QUIRE__V1__LOAD_POOL_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__load_pool_request__descriptor) \
+    , NULL, {0,NULL}, QUIRE__V1__IF_EXISTS__IF_EXISTS_UNSPECIFIED, {0,NULL} }
 
 
 struct  Quire__V1__Digest
@@ -1101,6 +1198,63 @@ Quire__V1__GetDigestRequest *
 void   quire__v1__get_digest_request__free_unpacked
                      (Quire__V1__GetDigestRequest *message,
                       ProtobufCAllocator *allocator);
+/* Quire__V1__DumpPoolRequest methods */
+void   quire__v1__dump_pool_request__init
+                     (Quire__V1__DumpPoolRequest         *message);
+size_t quire__v1__dump_pool_request__get_packed_size
+                     (const Quire__V1__DumpPoolRequest   *message);
+size_t quire__v1__dump_pool_request__pack
+                     (const Quire__V1__DumpPoolRequest   *message,
+                      uint8_t             *out);
+size_t quire__v1__dump_pool_request__pack_to_buffer
+                     (const Quire__V1__DumpPoolRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__DumpPoolRequest *
+       quire__v1__dump_pool_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__dump_pool_request__free_unpacked
+                     (Quire__V1__DumpPoolRequest *message,
+                      ProtobufCAllocator *allocator);
+/* Quire__V1__PoolDumpChunk methods */
+void   quire__v1__pool_dump_chunk__init
+                     (Quire__V1__PoolDumpChunk         *message);
+size_t quire__v1__pool_dump_chunk__get_packed_size
+                     (const Quire__V1__PoolDumpChunk   *message);
+size_t quire__v1__pool_dump_chunk__pack
+                     (const Quire__V1__PoolDumpChunk   *message,
+                      uint8_t             *out);
+size_t quire__v1__pool_dump_chunk__pack_to_buffer
+                     (const Quire__V1__PoolDumpChunk   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__PoolDumpChunk *
+       quire__v1__pool_dump_chunk__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__pool_dump_chunk__free_unpacked
+                     (Quire__V1__PoolDumpChunk *message,
+                      ProtobufCAllocator *allocator);
+/* Quire__V1__LoadPoolRequest methods */
+void   quire__v1__load_pool_request__init
+                     (Quire__V1__LoadPoolRequest         *message);
+size_t quire__v1__load_pool_request__get_packed_size
+                     (const Quire__V1__LoadPoolRequest   *message);
+size_t quire__v1__load_pool_request__pack
+                     (const Quire__V1__LoadPoolRequest   *message,
+                      uint8_t             *out);
+size_t quire__v1__load_pool_request__pack_to_buffer
+                     (const Quire__V1__LoadPoolRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__LoadPoolRequest *
+       quire__v1__load_pool_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__load_pool_request__free_unpacked
+                     (Quire__V1__LoadPoolRequest *message,
+                      ProtobufCAllocator *allocator);
 /* Quire__V1__Digest methods */
 void   quire__v1__digest__init
                      (Quire__V1__Digest         *message);
@@ -1188,6 +1342,15 @@ typedef void (*Quire__V1__ApplyDefragmentReply_Closure)
 typedef void (*Quire__V1__GetDigestRequest_Closure)
                  (const Quire__V1__GetDigestRequest *message,
                   void *closure_data);
+typedef void (*Quire__V1__DumpPoolRequest_Closure)
+                 (const Quire__V1__DumpPoolRequest *message,
+                  void *closure_data);
+typedef void (*Quire__V1__PoolDumpChunk_Closure)
+                 (const Quire__V1__PoolDumpChunk *message,
+                  void *closure_data);
+typedef void (*Quire__V1__LoadPoolRequest_Closure)
+                 (const Quire__V1__LoadPoolRequest *message,
+                  void *closure_data);
 typedef void (*Quire__V1__Digest_Closure)
                  (const Quire__V1__Digest *message,
                   void *closure_data);
@@ -1224,6 +1387,9 @@ extern const ProtobufCMessageDescriptor quire__v1__block_move__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__apply_defragment_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__apply_defragment_reply__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__get_digest_request__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__dump_pool_request__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__pool_dump_chunk__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__load_pool_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__digest__descriptor;
 
 PROTOBUF_C__END_DECLS

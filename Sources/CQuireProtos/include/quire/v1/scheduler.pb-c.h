@@ -253,10 +253,16 @@ struct  Quire__V1__DecodeResult
    * Cached blocks that lost their content for it.
    */
   uint32_t evicted_blocks;
+  /*
+   * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
+   * out before: see PoolConfig.zero_on_free. In the order they are handed out.
+   */
+  size_t n_must_zero_block_ids;
+  uint32_t *must_zero_block_ids;
 };
 #define QUIRE__V1__DECODE_RESULT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__decode_result__descriptor) \
-    , 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0 }
+    , 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, 0,NULL }
 
 
 /*

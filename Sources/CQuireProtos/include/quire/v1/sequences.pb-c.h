@@ -419,6 +419,12 @@ struct  Quire__V1__AdmitReply
    */
   uint32_t null_prefix_blocks;
   /*
+   * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
+   * out before: see PoolConfig.zero_on_free. In the order they are handed out.
+   */
+  size_t n_must_zero_block_ids;
+  uint32_t *must_zero_block_ids;
+  /*
    * The fields above are group 0.
    */
   size_t n_other_groups;
@@ -426,7 +432,7 @@ struct  Quire__V1__AdmitReply
 };
 #define QUIRE__V1__ADMIT_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__admit_reply__descriptor) \
-    , 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL }
+    , 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0,NULL }
 
 
 /*
@@ -528,6 +534,12 @@ struct  Quire__V1__ExtendReply
   size_t n_preempted_sequence_ids;
   uint64_t *preempted_sequence_ids;
   /*
+   * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
+   * out before: see PoolConfig.zero_on_free. In the order they are handed out.
+   */
+  size_t n_must_zero_block_ids;
+  uint32_t *must_zero_block_ids;
+  /*
    * The fields above are group 0.
    */
   size_t n_other_groups;
@@ -535,7 +547,7 @@ struct  Quire__V1__ExtendReply
 };
 #define QUIRE__V1__EXTEND_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__extend_reply__descriptor) \
-    , 0, 0, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0,NULL }
+    , 0, 0, 0,NULL, 0,NULL, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL }
 
 
 struct  Quire__V1__AppendRequest
