@@ -74,7 +74,7 @@ let package = Package(
 
     // Tests and benchmarks.
     .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
-    tests("KVBlocksTests", ["KVBlocks", "TestSupport"], exclude: ["Vectors"]),
+    tests("KVBlocksTests", ["KVBlocks", "TestSupport"], exclude: ["Vectors", "RULES.md"]),
     tests("BlockHashingTests", ["BlockHashing"], exclude: ["Vectors"]),
     tests("UVLoopTests", ["UVLoop", "TestSupport"]),
     tests("HTTP2Tests", ["HTTP2", "TestSupport"]),
