@@ -14,6 +14,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case preemptRequest, freeSequencesRequest, getSequenceRequest, listSequencesRequest
   case stepRequest
   case createPoolRequest, getPoolRequest, listPoolsRequest, deletePoolRequest, resetPoolRequest
+  case updatePoolRequest
   case resetPrefixCacheRequest, getDigestRequest, dumpPoolRequest, loadPoolRequest
   case getStatsRequest
   // Replies, for clients.
@@ -46,6 +47,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .listSequencesRequest: address(quire__v1__list_sequences_request__init)
     case .stepRequest: address(quire__v1__step_request__init)
     case .createPoolRequest: address(quire__v1__create_pool_request__init)
+    case .updatePoolRequest: address(quire__v1__update_pool_request__init)
     case .getPoolRequest: address(quire__v1__get_pool_request__init)
     case .listPoolsRequest: address(quire__v1__list_pools_request__init)
     case .deletePoolRequest: address(quire__v1__delete_pool_request__init)

@@ -39,12 +39,16 @@ package struct PoolConfigFields: Equatable {
   package var maxModelTokens: UInt32
   package var eagle: Bool
   package var copyAck: UInt32
+  /// 0 = a quarter of the pool.
+  package var pinBudgetBlocks: UInt32
 
   package init(
     blocks: UInt32, blockSize: UInt32, strategy: UInt32 = 0, eviction: UInt32 = 0,
     disablesPrefixCaching: Bool = false, hash: UInt32 = 0, watermark: Double = 0,
-    maxModelTokens: UInt32 = 0, eagle: Bool = false, copyAck: UInt32 = 0
+    maxModelTokens: UInt32 = 0, eagle: Bool = false, copyAck: UInt32 = 0,
+    pinBudgetBlocks: UInt32 = 0
   ) {
+    self.pinBudgetBlocks = pinBudgetBlocks
     self.blocks = blocks
     self.blockSize = blockSize
     self.strategy = strategy
@@ -68,6 +72,7 @@ package struct PoolConfigFields: Equatable {
     maxModelTokens = m.pointee.max_model_tokens
     eagle = m.pointee.eagle != 0
     copyAck = m.pointee.copy_ack.rawValue
+    pinBudgetBlocks = m.pointee.pin_budget_blocks
   }
 
   /// The name of an enum's value, as the contract spells it.
@@ -170,6 +175,7 @@ package struct PoolInfoFields: Equatable {
 extension MessagePacker {
   package mutating func poolConfig(_ field: UInt32, _ config: PoolConfigFields) {
     let mark = mark
+    uint32(23, config.pinBudgetBlocks)
     uint32(21, config.copyAck)
     bool(15, config.eagle)
     uint32(13, config.maxModelTokens)

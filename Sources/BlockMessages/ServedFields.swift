@@ -74,8 +74,9 @@ enum ServedFields {
     "quire.v1.CreatePoolRequest": ["call", "name", "config", "if_exists"],
     "quire.v1.PoolConfig": [
       "blocks", "block_size", "strategy", "eviction", "disable_prefix_caching", "hash", "watermark",
-      "max_model_tokens", "eagle", "copy_ack",
+      "max_model_tokens", "eagle", "copy_ack", "pin_budget_blocks",
     ],
+    "quire.v1.UpdatePoolRequest": ["call", "eviction", "watermark"],
     "quire.v1.GetPoolRequest": ["call"],
     "quire.v1.ListPoolsRequest": ["page_size", "page_token"],
     "quire.v1.DeletePoolRequest": ["call", "force"],

@@ -208,11 +208,15 @@ extension PoolConfiguration {
     guard config.watermark >= 0 && config.watermark < 1 else {
       throw .invalid("config.watermark", "must be at least 0 and less than 1")
     }
+    guard config.pinBudgetBlocks <= config.blocks else {
+      throw .invalid("config.pin_budget_blocks", "must be at most config.blocks, \(config.blocks)")
+    }
     self.init(
       blocks: config.blocks, blockSize: config.blockSize,
       copyAck: config.copyAck == 2 ? .explicit : .nextStep,
       cachesPrefixes: !config.disablesPrefixCaching, hashBytes: config.hash == 2 ? 16 : 32,
-      eagle: config.eagle, watermark: config.watermark, maxModelTokens: config.maxModelTokens)
+      eagle: config.eagle, watermark: config.watermark, maxModelTokens: config.maxModelTokens,
+      pinBudgetBlocks: config.pinBudgetBlocks)
   }
 }
 
@@ -237,6 +241,7 @@ extension PoolInfoFields {
       disablesPrefixCaching: !configuration.cachesPrefixes,
       hash: configuration.hashBytes == 16 ? 2 : 1, watermark: configuration.watermark,
       maxModelTokens: configuration.maxModelTokens, eagle: configuration.eagle,
-      copyAck: configuration.copyAck == .explicit ? 2 : 1)
+      copyAck: configuration.copyAck == .explicit ? 2 : 1,
+      pinBudgetBlocks: configuration.pinBudgetBlocks)
   }
 }

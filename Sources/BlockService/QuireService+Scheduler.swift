@@ -202,7 +202,7 @@ extension QuireService {
     case .pin:
       packPinReply(result)
       return .pin
-    case .commit, .resetPrefixCache:
+    case .commit, .resetPrefixCache, .updatePool:
       preconditionFailure("no operation of a step is read as one of these")
     }
   }

@@ -60,6 +60,7 @@ package final class QuireService {
     }
 
     unary(table, "Pools/CreatePool", createPool)
+    unary(table, "Pools/UpdatePool", updatePool)
     unary(table, "Pools/GetPool", getPool)
     unary(table, "Pools/ListPools", listPools)
     unary(table, "Pools/DeletePool", deletePool)

@@ -116,6 +116,7 @@ enum RefusalText {
     case .hashCounts: return "must be empty or one for each of \(limit) sequences"
     case .tokenCount where limit == 1 && namesNoTokens(operation): return "must be at least 1"
     case .tokenCount: return "takes the sequence past the limit of \(limit) tokens"
+    case .watermark: return "must be at least 0 and less than 1"
     case .ifRevision, .maxTokensNow, .none: return "is out of its limits (\(limit))"
     }
   }
@@ -163,6 +164,8 @@ enum RefusalText {
     default: break
     }
     guard let operation else { return leaf(field, operation) }
+    // The request itself holds these; it is no operation of a step.
+    if case .updatePool = operation.kind { return leaf(field, operation) }
     return "\(name(of: operation)).\(leaf(field, operation))"
   }
 
@@ -188,6 +191,7 @@ enum RefusalText {
     case .cacheBlocks: "cache_blocks"
     case .evictBlocks: "evict_blocks"
     case .resetPrefixCache: "reset_prefix_cache"
+    case .updatePool: "update_pool"
     case .pin: "pin"
     }
   }
@@ -218,6 +222,7 @@ enum RefusalText {
     case .maxTokensNow: "max_tokens_now"
     case .blockHashes: isPin(operation) ? "content.block_hashes" : "block_hashes"
     case .hashCounts: "hash_counts"
+    case .watermark: "watermark"
     }
   }
 

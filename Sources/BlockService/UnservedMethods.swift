@@ -6,7 +6,7 @@ enum UnservedMethods {
   static let unary = [
     "Sequences/Lookup", "Sequences/Commit", "Sequences/SwapOut", "Sequences/SwapIn",
     "Sequences/Reserve", "Sequences/Pin", "Sequences/AdviseVictims",
-    "Pools/UpdatePool", "Pools/Flush", "Pools/PlanDefragment", "Pools/ApplyDefragment",
+    "Pools/Flush", "Pools/PlanDefragment", "Pools/ApplyDefragment",
     "Sessions/Open", "Sessions/Close", "Sessions/Reclaim",
     "Analyzer/GetBlockMap", "Analyzer/GetSnapshot", "Analyzer/GetHistory", "Analyzer/GetReport",
     "Analyzer/ResetPeaks", "Analyzer/ExplainLookup", "Analyzer/ExplainBlock", "Analyzer/WhatIf",

@@ -122,6 +122,7 @@ package struct Operation {
     case evictBlocks(UnsafeBufferPointer<BlockID>)
     /// Forgets all content, pinned or not; refused with `.wrongState` while any block is held.
     case resetPrefixCache
+    case updatePool(PoolUpdate)
     case pin(PinPrefix)
   }
 }

@@ -157,6 +157,9 @@ extension Digest {
       add(18 | mode << 8)
       add(ids)
     case .resetPrefixCache: add(19 | mode << 8)
+    case .updatePool(let update):
+      add(41 | mode << 8)
+      add(update)
     case .pin(let pin):
       add(40 | mode << 8)
       add(pin)

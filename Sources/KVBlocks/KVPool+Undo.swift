@@ -2,6 +2,7 @@
 extension KVPool {
   /// The scalars that a rollback puts back; the rest is in the undo log.
   struct Mark {
+    fileprivate var configuration: PoolConfiguration
     fileprivate var blocks: BlockCounters
     fileprivate var sequences: SequenceTable.Mark
     fileprivate var copies: CopyTable.Mark
@@ -13,7 +14,8 @@ extension KVPool {
   func beginRecording() -> Mark {
     undo.begin()
     return Mark(
-      blocks: blocks.counters, sequences: sequences.mark, copies: copies.mark, pins: pins.mark,
+      configuration: configuration, blocks: blocks.counters, sequences: sequences.mark,
+      copies: copies.mark, pins: pins.mark,
       sessions: sessions.count, activity: activity)
   }
 
@@ -53,6 +55,7 @@ extension KVPool {
     for saved in undo.mapEntries.elements.reversed() {
       map(saved.map).set(saved.a, saved.b, to: saved.value)
     }
+    configuration = mark.configuration
     blocks.counters = mark.blocks
     sequences.restore(mark.sequences)
     copies.restore(mark.copies)

@@ -5,7 +5,8 @@
 /// blocks: what comes in from outside is checked here and refused as a value, and a refused
 /// operation changes nothing. It never formats, logs or sends anything.
 package final class KVPool {
-  package let configuration: PoolConfiguration
+  /// As it is by now; `updatePool` changes some of it.
+  package internal(set) var configuration: PoolConfiguration
   package internal(set) var revision: Revision = 0
 
   let blocks: BlockPool
@@ -269,6 +270,7 @@ package final class KVPool {
     case .cacheBlocks(let ids, let hashes): try cacheBlocks(ids, hashes, &result)
     case .evictBlocks(let ids): try evictBlocks(ids, &result)
     case .resetPrefixCache: try resetPrefixCache(&result)
+    case .updatePool(let update): try updatePool(update)
     case .pin(let request): try pin(request, &result)
     }
   }

@@ -66,6 +66,6 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     case none, blockIDs, blockID, generations, count, filledTokens, copyIDs, upTo
     case sequenceID, sequenceIDs, childIDs, tokenCount, appendCounts, scheduleCounts
     case lookaheadTokens, uncomputeTokens, dropTokens, victimOrder, label, ifRevision
-    case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts
+    case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts, watermark
   }
 }

@@ -215,7 +215,7 @@ struct BlockCacheTests {
   func configuration() throws {
     let config = PoolConfigFields(
       blocks: 9, blockSize: 2, strategy: 1, eviction: 1, hash: 2, watermark: 0.25,
-      maxModelTokens: 300, eagle: true, copyAck: 1)
+      maxModelTokens: 300, eagle: true, copyAck: 1, pinBudgetBlocks: 5)
     let (status, reply) = create(config)
     #expect(status == .ok)
     #expect(try harness.decode(PoolInfoMessage.self, reply).fields.config == config)

@@ -37,7 +37,7 @@ struct PoolsTests {
       info.config
         == PoolConfigFields(
           blocks: 10, blockSize: 2, strategy: 1, eviction: 1, disablesPrefixCaching: true,
-          hash: 1, copyAck: 2))
+          hash: 1, copyAck: 2, pinBudgetBlocks: 2))
     #expect(info.availableBlocks == 10)
     harness.succeed("BlockPool/Allocate", .allocate(count: 10), call: CallFields(pool: "a.b-C_9"))
 

@@ -172,6 +172,10 @@ class Client:
     def get_pool(self):
         return self.Pools.GetPool(q.GetPoolRequest(call=self.call()), timeout=PATIENCE)
 
+    def update_pool(self, call=None, **changes):
+        request = q.UpdatePoolRequest(call=call or self.call(), **changes)
+        return self.Pools.UpdatePool(request, timeout=PATIENCE)
+
     def delete_pool(self, force=False):
         request = q.DeletePoolRequest(call=self.call(), force=force)
         return self.Pools.DeletePool(request, timeout=PATIENCE)

@@ -9,7 +9,7 @@ import pytest
 from quire_client import MODULES, PATIENCE, q, refused, untouched
 
 SERVED = {
-    "Pools": "CreatePool GetPool ListPools DeletePool ResetPool ResetPrefixCache GetDigest DumpPool LoadPool",
+    "Pools": "CreatePool UpdatePool GetPool ListPools DeletePool ResetPool ResetPrefixCache GetDigest DumpPool LoadPool",
     "BlockPool": "Allocate Free Fork CopyOnWrite AckCopies LookupBlocks Acquire CacheBlocks EvictBlocks",
     "Sequences": "Add Admit Extend Append Fork Rewind Preempt Free Get List",
     "Scheduler": "Step Run",

@@ -74,6 +74,7 @@ struct TestOperation {
     case cacheBlocks([BlockID], [UInt64])
     case evictBlocks([BlockID])
     case resetPrefixCache
+    case updatePool(PoolUpdate)
     case pin([UInt64], ttl: UInt64 = 0, unpins: Bool = false)
     case fork(SequenceID, [SequenceID])
     case rewind(Rewind)
@@ -148,6 +149,7 @@ private final class Arena {
     case .cacheBlocks(let ids, let hashes): .cacheBlocks(copy(ids), blockHashes: bytes(hashes))
     case .evictBlocks(let ids): .evictBlocks(copy(ids))
     case .resetPrefixCache: .resetPrefixCache
+    case .updatePool(let update): .updatePool(update)
     case .pin(let hashes, let ttl, let unpins):
       .pin(PinPrefix(blockHashes: bytes(hashes), timeToLive: ttl, unpins: unpins))
     case .fork(let parent, let children): .fork(parent: parent, children: copy(children))

@@ -54,6 +54,7 @@ struct Model {
     var holders: [UInt64: [BlockID]] = [:]
     var evictions = 0
     /// Tokens asked for and found, of sequences that were never preempted and of the others.
+    var watermark = 0.0
     var pins: [Pin] = []
     var clock: UInt64 = 0
     var queries = [0, 0]
@@ -66,7 +67,6 @@ struct Model {
   let caches: Bool
   let hashBytes: Int
   let eagle: Bool
-  let watermark: Int
   let most: Int
   let pinBudget: Int
   var revision: Revision = 0
@@ -94,13 +94,12 @@ struct Model {
     caches = configuration.cachesPrefixes
     hashBytes = configuration.hashBytes
     eagle = configuration.eagle
-    watermark = Int(configuration.watermark * Double(configuration.blocks + 1))
     most = configuration.maxModelTokens == 0 ? 2_147_483_647 : Int(configuration.maxModelTokens)
     pinBudget = Int(configuration.pinBudgetBlocks)
     state = State(
       queue: (1...configuration.blocks).map { $0 },
       references: Array(repeating: 0, count: blocks + 1),
-      generation: Array(repeating: 0, count: blocks + 1))
+      generation: Array(repeating: 0, count: blocks + 1), watermark: configuration.watermark)
   }
 
   // MARK: The command
@@ -211,6 +210,7 @@ struct Model {
     case .cacheBlocks(let ids, let hashes): try cacheBlocks(ids, hashes, &result)
     case .evictBlocks(let ids): try evictBlocks(ids, &result)
     case .resetPrefixCache: try resetCache(&result)
+    case .updatePool(let update): try self.update(update)
     case .pin(let hashes, let ttl, let unpins): try pin(hashes, ttl, unpins, &result)
     case .fork(let parent, let children): try fork(parent, children, &result)
     case .rewind(let rewind): try self.rewind(rewind, &result)

@@ -149,6 +149,7 @@ struct Walk {
 
   private mutating func kind(_ model: Model, _ session: SessionID) -> TestOperation.Kind {
     if pins && one(in: 9) { return pin(model, session) }
+    if pins && one(in: 60) { return update() }
     if caches && one(in: 6) { return more(model, session) }
     switch below(40) {
     case 0...2:

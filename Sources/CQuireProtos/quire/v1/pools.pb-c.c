@@ -1409,7 +1409,7 @@ const ProtobufCMessageDescriptor quire__v1__pool_info__descriptor =
   (ProtobufCMessageInit) quire__v1__pool_info__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__pool_config__field_descriptors[22] =
+static const ProtobufCFieldDescriptor quire__v1__pool_config__field_descriptors[23] =
 {
   {
     "blocks",
@@ -1675,6 +1675,18 @@ static const ProtobufCFieldDescriptor quire__v1__pool_config__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "pin_budget_blocks",
+    23,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__PoolConfig, pin_budget_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__pool_config__field_indices_by_name[] = {
   1,   /* field[1] = block_size */
@@ -1693,6 +1705,7 @@ static const unsigned quire__v1__pool_config__field_indices_by_name[] = {
   17,   /* field[17] = lazy_free_batch */
   12,   /* field[12] = max_model_tokens */
   4,   /* field[4] = memory_utilization */
+  22,   /* field[22] = pin_budget_blocks */
   18,   /* field[18] = proactive_free_blocks */
   2,   /* field[2] = size_classes */
   13,   /* field[13] = sliding_window */
@@ -1703,7 +1716,7 @@ static const unsigned quire__v1__pool_config__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__pool_config__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 22 }
+  { 0, 23 }
 };
 const ProtobufCMessageDescriptor quire__v1__pool_config__descriptor =
 {
@@ -1713,7 +1726,7 @@ const ProtobufCMessageDescriptor quire__v1__pool_config__descriptor =
   "Quire__V1__PoolConfig",
   "quire.v1",
   sizeof(Quire__V1__PoolConfig),
-  22,
+  23,
   quire__v1__pool_config__field_descriptors,
   quire__v1__pool_config__field_indices_by_name,
   1,  quire__v1__pool_config__number_ranges,

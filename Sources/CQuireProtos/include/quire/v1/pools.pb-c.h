@@ -177,7 +177,7 @@ struct  Quire__V1__PoolInfo
   ProtobufCMessage base;
   ProtobufCBinaryData name;
   /*
-   * As created, with defaults filled in.
+   * As created and updated since, with defaults filled in.
    */
   Quire__V1__PoolConfig *config;
   uint64_t revision;
@@ -299,10 +299,14 @@ struct  Quire__V1__PoolConfig
    * Keep token ids for events and dumps, 4 bytes a token.
    */
   protobuf_c_boolean keep_tokens;
+  /*
+   * Blocks that one session may pin (Sequences.Pin), at most `blocks`; 0 = a quarter of the pool.
+   */
+  uint32_t pin_budget_blocks;
 };
 #define QUIRE__V1__POOL_CONFIG__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__pool_config__descriptor) \
-    , 0, 0, 0,NULL, 0, 0, NULL, QUIRE__V1__STRATEGY__STRATEGY_UNSPECIFIED, QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_UNSPECIFIED, 0, QUIRE__V1__HASH_ALGORITHM__HASH_ALGORITHM_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, QUIRE__V1__COPY_ACK__COPY_ACK_UNSPECIFIED, 0 }
+    , 0, 0, 0,NULL, 0, 0, NULL, QUIRE__V1__STRATEGY__STRATEGY_UNSPECIFIED, QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_UNSPECIFIED, 0, QUIRE__V1__HASH_ALGORITHM__HASH_ALGORITHM_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, QUIRE__V1__COPY_ACK__COPY_ACK_UNSPECIFIED, 0, 0 }
 
 
 /*

@@ -1,0 +1,31 @@
+/// What may change about a pool while it is used; nil = as it is.
+package struct PoolUpdate: BitwiseCopyable {
+  /// Share of the pool, at least 0 and less than 1.
+  package var watermark: Double?
+
+  package init(watermark: Double? = nil) {
+    self.watermark = watermark
+  }
+}
+
+extension Digest {
+  mutating func add(_ update: PoolUpdate) {
+    add(update.watermark == nil ? 0 : 1, update.watermark?.bitPattern ?? 0)
+  }
+}
+
+extension KVPool {
+  /// Changes the pool's options, all or none. What is as asked for already is no change.
+  func updatePool(_ update: PoolUpdate) throws(Refusal) {
+    var new = configuration
+    if let watermark = update.watermark {
+      // Also refuses what is no number.
+      guard watermark >= 0 && watermark < 1 else { throw Refusal(.invalid, field: .watermark) }
+      // 0 and -0 are the same share; a pool has one of them.
+      new.watermark = watermark == 0 ? 0 : watermark
+    }
+    if new == configuration { return }
+    configuration = new
+    run.changed = true
+  }
+}

@@ -1,0 +1,43 @@
+"""Pools.UpdatePool: options that change while a pool is used."""
+
+from grpc import StatusCode
+import pytest
+
+from quire_client import q, refused, refused_for, untouched
+
+
+def test_a_watermark_is_changed_and_shown(pool):
+    before = pool.get_pool()
+    after = pool.update_pool(watermark=0.25)
+    assert after.config.watermark == 0.25
+    assert after.revision == before.revision + 1
+    assert pool.get_pool() == after
+    # What is so already is no change; 0 is a value, not an absence.
+    assert pool.update_pool(watermark=0.25).revision == after.revision
+    assert pool.update_pool().revision == after.revision
+    assert pool.update_pool(watermark=0).config.watermark == 0
+
+
+def test_a_dry_run_answers_as_if(pool):
+    with untouched(pool):
+        assert pool.update_pool(pool.call(dry_run=True), watermark=0.5).config.watermark == 0.5
+    assert pool.get_pool().config.watermark == 0
+
+
+def test_another_revision_is_refused(pool):
+    pool.allocate(1)
+    with untouched(pool), refused_for(StatusCode.ABORTED, "REVISION_MOVED"):
+        pool.update_pool(pool.call(if_revision=7), watermark=0.5)
+
+
+@pytest.mark.parametrize("share", [1, -0.5, float("nan")])
+def test_a_share_outside_its_limits_is_refused_and_named(pool, share):
+    with untouched(pool), refused_for(StatusCode.INVALID_ARGUMENT, "INVALID", "watermark"):
+        pool.update_pool(watermark=share)
+
+
+@pytest.mark.parametrize("field", ["lazy_free_batch", "proactive_free_blocks"])
+def test_an_option_that_is_not_served_is_refused_and_named(pool, field):
+    with untouched(pool), refused(StatusCode.UNIMPLEMENTED) as told:
+        pool.update_pool(**{field: 4})
+    assert field in told.message
