@@ -36,6 +36,14 @@ package struct StatsFields: Equatable {
   package var waitingSequences: UInt32 = 0
   package var runningSequences: UInt32 = 0
   package var preemptedSequences: UInt32 = 0
+  package var swappedSequences: UInt32 = 0
+  package var hostCapacityBlocks: UInt32 = 0
+  package var hostFreeBlocks: UInt32 = 0
+  package var hostActiveBlocks: UInt32 = 0
+  package var hostSharedBlocks: UInt32 = 0
+  package var hostPinnedBlocks: UInt32 = 0
+  package var swappedOutBlocks: UInt64 = 0
+  package var swappedInBlocks: UInt64 = 0
   package var allocateCalls: UInt64 = 0
   package var allocatedBlocks: UInt64 = 0
   package var freeCalls: UInt64 = 0
@@ -72,6 +80,7 @@ package struct FreeRunsFields: Equatable {
 
 extension MessagePacker {
   package mutating func stats(_ stats: StatsFields) {
+    hostTier(stats)
     double(38, stats.internalFragmentation)
     double(37, stats.externalFragmentation)
     if let runs = stats.availableRuns { freeRuns(36, runs) }
@@ -94,6 +103,7 @@ extension MessagePacker {
     uint64(24, stats.freeCalls)
     uint64(23, stats.allocatedBlocks)
     uint64(22, stats.allocateCalls)
+    uint32(21, stats.swappedSequences)
     uint32(20, stats.preemptedSequences)
     uint32(19, stats.runningSequences)
     uint32(18, stats.waitingSequences)
@@ -110,6 +120,16 @@ extension MessagePacker {
     uint32(3, stats.capacityBlocks)
     uint64(2, stats.revision)
     text(1, stats.pool)
+  }
+
+  private mutating func hostTier(_ stats: StatsFields) {
+    uint64(86, stats.swappedInBlocks)
+    uint64(85, stats.swappedOutBlocks)
+    uint32(84, stats.hostPinnedBlocks)
+    uint32(83, stats.hostSharedBlocks)
+    uint32(82, stats.hostActiveBlocks)
+    uint32(81, stats.hostFreeBlocks)
+    uint32(80, stats.hostCapacityBlocks)
   }
 
   private mutating func freeRuns(_ field: UInt32, _ runs: FreeRunsFields) {

@@ -11,7 +11,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case allocateRequest, freeRequest, forkBlocksRequest, copyOnWriteRequest, ackCopiesRequest
   case lookupBlocksRequest, acquireRequest, cacheBlocksRequest, evictBlocksRequest
   case addRequest, admitRequest, extendRequest, appendRequest, forkRequest, rewindRequest
-  case preemptRequest, freeSequencesRequest, getSequenceRequest, listSequencesRequest
+  case preemptRequest, swapRequest, freeSequencesRequest, getSequenceRequest, listSequencesRequest
   case stepRequest
   case createPoolRequest, getPoolRequest, listPoolsRequest, deletePoolRequest, resetPoolRequest
   case updatePoolRequest
@@ -42,6 +42,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .forkRequest: address(quire__v1__fork_request__init)
     case .rewindRequest: address(quire__v1__rewind_request__init)
     case .preemptRequest: address(quire__v1__preempt_request__init)
+    case .swapRequest: address(quire__v1__swap_request__init)
     case .freeSequencesRequest: address(quire__v1__free_sequences_request__init)
     case .getSequenceRequest: address(quire__v1__get_sequence_request__init)
     case .listSequencesRequest: address(quire__v1__list_sequences_request__init)

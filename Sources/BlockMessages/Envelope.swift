@@ -26,10 +26,13 @@ package struct CopyOrderFields: Equatable, BitwiseCopyable {
   package var tokens: UInt32
   package var sequenceID: UInt64
   package var tableIndex: UInt32
+  /// Raw values of `Tier`; 0 = the device.
+  package var sourceTier: UInt32
+  package var targetTier: UInt32
 
   package init(
     copyID: UInt64, sourceBlock: UInt32, targetBlock: UInt32, tokens: UInt32, sequenceID: UInt64,
-    tableIndex: UInt32
+    tableIndex: UInt32, sourceTier: UInt32 = 0, targetTier: UInt32 = 0
   ) {
     self.copyID = copyID
     self.sourceBlock = sourceBlock
@@ -37,6 +40,8 @@ package struct CopyOrderFields: Equatable, BitwiseCopyable {
     self.tokens = tokens
     self.sequenceID = sequenceID
     self.tableIndex = tableIndex
+    self.sourceTier = sourceTier
+    self.targetTier = targetTier
   }
 }
 
@@ -83,6 +88,8 @@ package struct RefusalFields: Equatable {
 extension MessagePacker {
   package mutating func copyOrder(_ field: UInt32, _ order: CopyOrderFields) {
     let mark = mark
+    uint32(9, order.targetTier)
+    uint32(8, order.sourceTier)
     uint32(6, order.tableIndex)
     uint64(5, order.sequenceID)
     uint32(4, order.tokens)

@@ -41,12 +41,14 @@ package struct PoolConfigFields: Equatable {
   package var copyAck: UInt32
   /// 0 = a quarter of the pool.
   package var pinBudgetBlocks: UInt32
+  /// 0 = no host tier.
+  package var hostBlocks: UInt32
 
   package init(
     blocks: UInt32, blockSize: UInt32, strategy: UInt32 = 0, eviction: UInt32 = 0,
     disablesPrefixCaching: Bool = false, hash: UInt32 = 0, watermark: Double = 0,
     maxModelTokens: UInt32 = 0, eagle: Bool = false, copyAck: UInt32 = 0,
-    pinBudgetBlocks: UInt32 = 0
+    pinBudgetBlocks: UInt32 = 0, hostBlocks: UInt32 = 0
   ) {
     self.pinBudgetBlocks = pinBudgetBlocks
     self.blocks = blocks
@@ -59,6 +61,7 @@ package struct PoolConfigFields: Equatable {
     self.maxModelTokens = maxModelTokens
     self.eagle = eagle
     self.copyAck = copyAck
+    self.hostBlocks = hostBlocks
   }
 
   init(_ m: UnsafePointer<Quire__V1__PoolConfig>) {
@@ -73,6 +76,7 @@ package struct PoolConfigFields: Equatable {
     eagle = m.pointee.eagle != 0
     copyAck = m.pointee.copy_ack.rawValue
     pinBudgetBlocks = m.pointee.pin_budget_blocks
+    hostBlocks = m.pointee.host_blocks
   }
 
   /// The name of an enum's value, as the contract spells it.
@@ -177,6 +181,7 @@ extension MessagePacker {
     let mark = mark
     uint32(23, config.pinBudgetBlocks)
     uint32(21, config.copyAck)
+    uint32(17, config.hostBlocks)
     bool(15, config.eagle)
     uint32(13, config.maxModelTokens)
     double(12, config.watermark)

@@ -270,7 +270,8 @@ extension CopyOrderFields {
   init(_ m: Quire__V1__CopyOrder) {
     self.init(
       copyID: m.copy_id, sourceBlock: m.source_block, targetBlock: m.target_block,
-      tokens: m.tokens, sequenceID: m.sequence_id, tableIndex: m.table_index)
+      tokens: m.tokens, sequenceID: m.sequence_id, tableIndex: m.table_index,
+      sourceTier: m.source_tier.rawValue, targetTier: m.target_tier.rawValue)
   }
 }
 
@@ -302,6 +303,14 @@ extension StatsFields {
     waitingSequences = m.waiting_sequences
     runningSequences = m.running_sequences
     preemptedSequences = m.preempted_sequences
+    swappedSequences = m.swapped_sequences
+    hostCapacityBlocks = m.host_capacity_blocks
+    hostFreeBlocks = m.host_free_blocks
+    hostActiveBlocks = m.host_active_blocks
+    hostSharedBlocks = m.host_shared_blocks
+    hostPinnedBlocks = m.host_pinned_blocks
+    swappedOutBlocks = m.swapped_out_blocks
+    swappedInBlocks = m.swapped_in_blocks
     allocateCalls = m.allocate_calls
     allocatedBlocks = m.allocated_blocks
     freeCalls = m.free_calls

@@ -53,6 +53,8 @@ package struct OperationMessage {
     case fork(ForkMessage)
     case rewind(RewindMessage)
     case preempt(PreemptMessage)
+    case swapOut(SwapMessage)
+    case swapIn(SwapMessage)
     case freeSequences(FreeSequencesMessage)
     case ackCopies(AckCopiesMessage)
     case add(AddMessage)
@@ -75,6 +77,8 @@ package struct OperationMessage {
     case QUIRE__V1__OP__OP_FORK: .fork(.init(m.pointee.fork))
     case QUIRE__V1__OP__OP_REWIND: .rewind(.init(m.pointee.rewind))
     case QUIRE__V1__OP__OP_PREEMPT: .preempt(.init(m.pointee.preempt))
+    case QUIRE__V1__OP__OP_SWAP_OUT: .swapOut(.init(m.pointee.swap_out))
+    case QUIRE__V1__OP__OP_SWAP_IN: .swapIn(.init(m.pointee.swap_in))
     case QUIRE__V1__OP__OP_FREE_SEQUENCES: .freeSequences(.init(m.pointee.free_sequences))
     case QUIRE__V1__OP__OP_ACK_COPIES: .ackCopies(.init(m.pointee.ack_copies))
     case QUIRE__V1__OP__OP_ADD: .add(.init(m.pointee.add))
@@ -123,6 +127,8 @@ package enum OperationReplyField: UInt32, Sendable {
   case preempt = 9
   case freeSequences = 10
   case ackCopies = 11
+  case swapOut = 12
+  case swapIn = 13
   case add = 14
   case pin = 16
   case allocate = 20

@@ -49,6 +49,8 @@ enum ServedFields {
     "quire.v1.Rewind": ["sequence_id", "uncompute_tokens", "drop_tokens", "release_blocks"],
     "quire.v1.PreemptRequest": ["call", "preempt"],
     "quire.v1.Preempt": ["sequence_ids"],
+    "quire.v1.SwapRequest": ["call", "swap"],
+    "quire.v1.SwapSequences": ["sequence_ids"],
     "quire.v1.FreeSequencesRequest": ["call", "free_sequences"],
     "quire.v1.FreeSequences": ["sequence_ids", "ignore_missing"],
     "quire.v1.GetSequenceRequest": ["call", "sequence_id"],
@@ -62,8 +64,8 @@ enum ServedFields {
       "with_stats",
     ],
     "quire.v1.Op": [
-      "on_refusal", "decode", "admit", "extend", "append", "fork", "rewind", "preempt",
-      "free_sequences", "ack_copies", "add", "allocate", "free_blocks", "fork_blocks",
+      "on_refusal", "decode", "admit", "extend", "append", "fork", "rewind", "preempt", "swap_out",
+      "swap_in", "free_sequences", "ack_copies", "add", "allocate", "free_blocks", "fork_blocks",
       "copy_on_write", "acquire", "cache_blocks", "evict_blocks",
     ],
     "quire.v1.Decode": [
@@ -74,7 +76,7 @@ enum ServedFields {
     "quire.v1.CreatePoolRequest": ["call", "name", "config", "if_exists"],
     "quire.v1.PoolConfig": [
       "blocks", "block_size", "strategy", "eviction", "disable_prefix_caching", "hash", "watermark",
-      "max_model_tokens", "eagle", "copy_ack", "pin_budget_blocks",
+      "max_model_tokens", "eagle", "copy_ack", "pin_budget_blocks", "host_blocks",
     ],
     "quire.v1.UpdatePoolRequest": ["call", "eviction", "watermark"],
     "quire.v1.GetPoolRequest": ["call"],

@@ -75,6 +75,10 @@ enum OperationReader {
 
   static func preempt(_ m: PreemptMessage) -> Operation.Kind { .preempt(m.sequenceIDs) }
 
+  static func swapOut(_ m: SwapMessage) -> Operation.Kind { .swapOut(m.sequenceIDs) }
+
+  static func swapIn(_ m: SwapMessage) -> Operation.Kind { .swapIn(m.sequenceIDs) }
+
   static func freeSequences(_ m: FreeSequencesMessage) -> Operation.Kind {
     .freeSequences(m.sequenceIDs, ignoresMissing: m.ignoresMissing)
   }
@@ -98,6 +102,8 @@ enum OperationReader {
       case .fork(let m): fork(m)
       case .rewind(let m): rewind(m)
       case .preempt(let m): preempt(m)
+      case .swapOut(let m): swapOut(m)
+      case .swapIn(let m): swapIn(m)
       case .freeSequences(let m): freeSequences(m)
       case .ackCopies(let m): ackCopies(m)
       case .add(let m): add(m)

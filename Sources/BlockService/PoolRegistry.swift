@@ -22,10 +22,10 @@ package final class HostedPool {
     MapSecret(.random(in: .min ... .max), .random(in: .min ... .max))
   }
 
-  /// Blocks that are not available: held, or the ends of copies under way.
+  /// Blocks of both tiers that are not available: held, or the ends of copies under way.
   var heldBlocks: UInt32 {
     let stats = pool.stats()
-    return stats.active + stats.shared + stats.pinned
+    return stats.active + stats.shared + stats.pinned + stats.hostBlocks - stats.hostFree
   }
 
   /// What an operator wants to know of a pool when its server ends, as a log's fields.
@@ -119,21 +119,28 @@ package final class PoolRegistry {
 
   /// Blocks of all pools, without those of `except`.
   func blocksInAll(except: HostedPool? = nil) -> UInt64 {
-    pools.reduce(0) { $1 === except ? $0 : $0 + UInt64($1.pool.configuration.blocks) }
+    pools.reduce(0) { $1 === except ? $0 : $0 + $1.pool.configuration.blocksInAll }
   }
 
   /// Adds a pool that caches prefixes at start-up, from numbers that a person wrote.
   ///
   /// - Returns: Why it cannot be added; nil when it was.
-  package func add(name: String, blocks: UInt32, blockSize: UInt32) -> String? {
+  package func add(
+    name: String, blocks: UInt32, blockSize: UInt32, hostBlocks: UInt32 = 0
+  ) -> String? {
     guard (1...PoolConfiguration.maximumBlocks).contains(blocks) else {
       return "blocks must be 1...\(PoolConfiguration.maximumBlocks)"
     }
     guard (1...PoolConfiguration.maximumBlockSize).contains(blockSize) else {
       return "block-size must be 1...\(PoolConfiguration.maximumBlockSize)"
     }
+    guard hostBlocks <= PoolConfiguration.maximumBlocks else {
+      return "host-blocks must be at most \(PoolConfiguration.maximumBlocks)"
+    }
     return add(
-      name: name, PoolConfiguration(blocks: blocks, blockSize: blockSize, cachesPrefixes: true))
+      name: name,
+      PoolConfiguration(
+        blocks: blocks, blockSize: blockSize, cachesPrefixes: true, hostBlocks: hostBlocks))
   }
 
   /// Adds a pool at start-up.
@@ -147,7 +154,7 @@ package final class PoolRegistry {
     }
     if pools.contains(where: { $0.name == name }) { return "there is a pool \"\(name)\" already" }
     if pools.count == limits.pools { return "there are at most \(limits.pools) pools" }
-    if blocksInAll() + UInt64(configuration.blocks) > limits.blocksInAll {
+    if blocksInAll() + configuration.blocksInAll > limits.blocksInAll {
       return "there are at most \(limits.blocksInAll) blocks in all pools"
     }
     insert(HostedPool(name: name, configuration: configuration))
@@ -163,4 +170,9 @@ package final class PoolRegistry {
     pools.removeAll { $0 === hosted }
     if last === hosted { last = nil }
   }
+}
+
+extension PoolConfiguration {
+  /// Blocks of both tiers.
+  var blocksInAll: UInt64 { UInt64(blocks) + UInt64(hostBlocks) }
 }

@@ -38,6 +38,14 @@ extension StatsFields {
     waitingSequences = stats.waitingSequences
     runningSequences = stats.runningSequences
     preemptedSequences = stats.preemptedSequences
+    swappedSequences = stats.swappedSequences
+    hostCapacityBlocks = stats.hostBlocks
+    hostFreeBlocks = stats.hostFree
+    hostActiveBlocks = stats.hostActive
+    hostSharedBlocks = stats.hostShared
+    hostPinnedBlocks = stats.hostPinned
+    swappedOutBlocks = stats.swappedOutBlocks
+    swappedInBlocks = stats.swappedInBlocks
     allocateCalls = stats.allocateCalls
     allocatedBlocks = stats.allocatedBlocks
     freeCalls = stats.freeCalls

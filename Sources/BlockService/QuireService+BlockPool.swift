@@ -76,8 +76,11 @@ extension QuireService {
 
 extension CopyOrderFields {
   init(_ order: CopyOrder) {
+    let isBetweenTiers = order.kind.sourceTier != order.kind.targetTier
     self.init(
       copyID: order.id, sourceBlock: order.source, targetBlock: order.target, tokens: order.tokens,
-      sequenceID: order.isRaw ? 0 : order.sequence, tableIndex: order.tableIndex)
+      sequenceID: order.isRaw ? 0 : order.sequence, tableIndex: order.tableIndex,
+      sourceTier: isBetweenTiers ? UInt32(order.kind.sourceTier.rawValue) : 0,
+      targetTier: isBetweenTiers ? UInt32(order.kind.targetTier.rawValue) : 0)
   }
 }

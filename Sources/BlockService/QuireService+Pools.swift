@@ -150,7 +150,7 @@ extension QuireService {
   func checkRoom(
     for configuration: PoolConfiguration, insteadOf existing: HostedPool?
   ) throws(CallFailure) {
-    let inAll = registry.blocksInAll(except: existing) + UInt64(configuration.blocks)
+    let inAll = registry.blocksInAll(except: existing) + configuration.blocksInAll
     guard inAll <= registry.limits.blocksInAll else {
       throw .limit(
         "config.blocks", "would make \(inAll) blocks in all, over \(registry.limits.blocksInAll)")
@@ -205,6 +205,9 @@ extension PoolConfiguration {
       let name = PoolConfigFields.evictionName(config.eviction)
       throw CallFailure(Status(.unimplemented, "config.eviction \(name) is not served yet"))
     }
+    guard config.hostBlocks <= Self.maximumBlocks else {
+      throw .invalid("config.host_blocks", "must be at most \(Self.maximumBlocks)")
+    }
     guard config.watermark >= 0 && config.watermark < 1 else {
       throw .invalid("config.watermark", "must be at least 0 and less than 1")
     }
@@ -216,7 +219,7 @@ extension PoolConfiguration {
       copyAck: config.copyAck == 2 ? .explicit : .nextStep,
       cachesPrefixes: !config.disablesPrefixCaching, hashBytes: config.hash == 2 ? 16 : 32,
       eagle: config.eagle, watermark: config.watermark, maxModelTokens: config.maxModelTokens,
-      pinBudgetBlocks: config.pinBudgetBlocks)
+      hostBlocks: config.hostBlocks, pinBudgetBlocks: config.pinBudgetBlocks)
   }
 }
 
@@ -242,6 +245,6 @@ extension PoolInfoFields {
       hash: configuration.hashBytes == 16 ? 2 : 1, watermark: configuration.watermark,
       maxModelTokens: configuration.maxModelTokens, eagle: configuration.eagle,
       copyAck: configuration.copyAck == .explicit ? 2 : 1,
-      pinBudgetBlocks: configuration.pinBudgetBlocks)
+      pinBudgetBlocks: configuration.pinBudgetBlocks, hostBlocks: configuration.hostBlocks)
   }
 }

@@ -187,6 +187,12 @@ extension QuireService {
         revision: revision, freedBlocks: result.freedBlocks, availableBlocks: available,
         preemptedSequences: result.affected)
       return .preempt
+    case .swapOut:
+      packSwapReply(result)
+      return .swapOut
+    case .swapIn:
+      packSwapReply(result)
+      return .swapIn
     case .freeSequences:
       packer.freeSequencesReply(
         revision: revision, freedBlocks: result.freedBlocks, freedSequences: result.affected,

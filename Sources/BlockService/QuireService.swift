@@ -50,6 +50,8 @@ package final class QuireService {
     unary(table, "Sequences/Fork", fork)
     unary(table, "Sequences/Rewind", rewind)
     unary(table, "Sequences/Preempt", preempt)
+    unary(table, "Sequences/SwapOut", swapOut)
+    unary(table, "Sequences/SwapIn", swapIn)
     unary(table, "Sequences/Free", freeSequences)
     unary(table, "Sequences/Get", getSequence)
     unary(table, "Sequences/List", listSequences)

@@ -28,6 +28,7 @@ enum RefusalText {
     _ refusal: Refusal, _ operation: Operation?, _ pool: KVPool
   ) -> String {
     let blocks = pool.configuration.blocks
+    if let words = hostDetail(refusal, operation, pool) { return words }
     switch refusal.reason {
     case .none: return ""
     case .later where refusal.watermark > 0:
@@ -46,7 +47,7 @@ enum RefusalText {
       return "block \(refusal.subject) was handed out again since that generation"
     case .unknownSequence: return "there is no sequence \(refusal.sequence)"
     case .sequenceExists: return "there is a sequence \(refusal.sequence) already"
-    case .wrongState: return wrongState(refusal, operation)
+    case .wrongState: return wrongState(refusal, operation, pool)
     case .unknownCopy: return "there is no copy \(refusal.subject) to acknowledge"
     case .operationIDReused: return "the operation id was used for another command"
     case .operationIDTooOld: return "the operation id is too old to be remembered"
@@ -54,6 +55,24 @@ enum RefusalText {
     case .invalid: return rule(refusal, operation)
     case .notAttempted:
       return "was not attempted: an earlier refusal or preemption, or the token budget is used up"
+    }
+  }
+
+  /// Of a swap that the host tier stands in the way of; nil for all other refusals.
+  private static func hostDetail(
+    _ refusal: Refusal, _ operation: Operation?, _ pool: KVPool
+  ) -> String? {
+    if refusal.field == .hostBlocks { return "config.host_blocks is 0: the pool has no host tier" }
+    guard case .swapOut = operation?.kind else { return nil }
+    switch refusal.reason {
+    case .later:
+      return
+        "needs \(refusal.needed) host blocks, \(refusal.available) are available now"
+    case .never:
+      return
+        "needs \(refusal.needed) host blocks, more than the host tier's "
+        + "\(pool.configuration.hostBlocks)"
+    default: return nil
     }
   }
 
@@ -69,11 +88,15 @@ enum RefusalText {
     return "would be more than the limit of \(refusal.limit) sequences in a pool"
   }
 
-  private static func wrongState(_ refusal: Refusal, _ operation: Operation?) -> String {
+  private static func wrongState(
+    _ refusal: Refusal, _ operation: Operation?, _ pool: KVPool
+  ) -> String {
     let sequence = refusal.sequence
     return switch operation?.kind {
+    case .admit where pool.state(of: sequence) == .swapped: "sequence \(sequence) is swapped out"
     case .admit: "sequence \(sequence) is running already"
-    case .extend, .decode, .preempt: "sequence \(sequence) is not running"
+    case .extend, .decode, .preempt, .swapOut: "sequence \(sequence) is not running"
+    case .swapIn: "sequence \(sequence) is not swapped out"
     case .cacheBlocks: "block \(refusal.subject) has other content already"
     case .resetPrefixCache:
       "\(refusal.needed - refusal.available) blocks are held; free them first"
@@ -117,7 +140,7 @@ enum RefusalText {
     case .tokenCount where limit == 1 && namesNoTokens(operation): return "must be at least 1"
     case .tokenCount: return "takes the sequence past the limit of \(limit) tokens"
     case .watermark: return "must be at least 0 and less than 1"
-    case .ifRevision, .maxTokensNow, .none: return "is out of its limits (\(limit))"
+    case .ifRevision, .maxTokensNow, .hostBlocks, .none: return "is out of its limits (\(limit))"
     }
   }
 
@@ -161,6 +184,7 @@ enum RefusalText {
     case .none: return ""
     case .ifRevision: return "call.if_revision"
     case .acknowledgedCopyID: return "acked_copy_id"
+    case .hostBlocks: return "config.host_blocks"
     default: break
     }
     guard let operation else { return leaf(field, operation) }
@@ -184,6 +208,8 @@ enum RefusalText {
     case .fork: "fork"
     case .rewind: "rewind"
     case .preempt: "preempt"
+    case .swapOut: "swap_out"
+    case .swapIn: "swap_in"
     case .freeSequences: "free_sequences"
     case .decode: "decode"
     case .commit: "commit"
@@ -223,6 +249,7 @@ enum RefusalText {
     case .blockHashes: isPin(operation) ? "content.block_hashes" : "block_hashes"
     case .hashCounts: "hash_counts"
     case .watermark: "watermark"
+    case .hostBlocks: "config.host_blocks"
     }
   }
 
@@ -242,5 +269,12 @@ enum RefusalText {
   private static func isAdmission(_ operation: Operation?) -> Bool {
     if case .admit = operation?.kind { return true }
     return false
+  }
+}
+
+extension KVPool {
+  /// nil where the default session has no such sequence.
+  fileprivate func state(of sequence: SequenceID) -> SequenceState? {
+    describe(session: 0, sequence: sequence)?.state
   }
 }

@@ -107,6 +107,10 @@ package struct Operation {
     case fork(parent: SequenceID, children: UnsafeBufferPointer<SequenceID>)
     case rewind(Rewind)
     case preempt(UnsafeBufferPointer<SequenceID>)
+    /// Running to swapped: their blocks go to the host tier, by copies.
+    case swapOut(UnsafeBufferPointer<SequenceID>)
+    /// Swapped to running.
+    case swapIn(UnsafeBufferPointer<SequenceID>)
     case freeSequences(UnsafeBufferPointer<SequenceID>, ignoresMissing: Bool)
     case decode(Decode)
 

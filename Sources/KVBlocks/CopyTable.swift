@@ -10,7 +10,7 @@ final class CopyTable {
   private var firstUnused = PendingCopy.none
   /// (copy id, session slot) -> copy + 1.
   let index: WideMap
-  /// (block, 0) -> first end touching it + 1. End 2 x copy is a source, 2 x copy + 1 a target.
+  /// (block, tier) -> first end touching it + 1. End 2 x copy is a source, 2 x copy + 1 a target.
   let chains: WideMap
   private let sessions: SessionTable
   private let undo: UndoLog
@@ -41,7 +41,9 @@ final class CopyTable {
   }
 
   /// Notes a new copy of the session. Returns its id.
-  func order(session: UInt32, source: BlockID, target: BlockID, tokens: UInt32) -> UInt64 {
+  func order(
+    session: UInt32, source: BlockID, target: BlockID, tokens: UInt32, kind: CopyKind = .write
+  ) -> UInt64 {
     let copy: UInt32
     if firstUnused != PendingCopy.none {
       copy = firstUnused
@@ -70,6 +72,7 @@ final class CopyTable {
     new.source = source
     new.target = target
     new.tokens = tokens
+    new.kind = kind
     new.previousInSession = owner.pointee.lastCopy
     copies[Int(copy)] = new
     if owner.pointee.lastCopy == PendingCopy.none {
@@ -80,8 +83,8 @@ final class CopyTable {
     }
     owner.pointee.lastCopy = copy
     index.set(new.id, session, to: copy + 1)
-    link(copy * 2, to: source)
-    link(copy * 2 + 1, to: target)
+    link(copy * 2, to: source, kind.sourceTier)
+    link(copy * 2 + 1, to: target, kind.targetTier)
     count += 1
     return new.id
   }
@@ -106,17 +109,22 @@ final class CopyTable {
       copies[Int(old.nextInSession)].previousInSession = old.previousInSession
     }
     index.set(old.id, old.session, to: 0)
-    unlink(copy * 2, from: old.source)
-    unlink(copy * 2 + 1, from: old.target)
+    unlink(copy * 2, from: old.source, old.kind.sourceTier)
+    unlink(copy * 2 + 1, from: old.target, old.kind.targetTier)
     copies[Int(copy)] = PendingCopy()
     copies[Int(copy)].nextInSession = firstUnused
     firstUnused = copy
     count -= 1
   }
 
-  /// Whether a copy under way reads or writes a slot of `block` at or after `slot`.
+  /// Whether any copy under way touches a block. O(1).
+  func touches(_ block: BlockID, on tier: Tier) -> Bool {
+    chains.value(UInt64(block), UInt32(tier.rawValue)) != 0
+  }
+
+  /// Whether a copy under way reads or writes a slot of the device's `block` at or after `slot`.
   func conflicts(_ block: BlockID, writingFrom slot: UInt32) -> Bool {
-    var end = chains.value(UInt64(block), 0) &- 1
+    var end = chains.value(UInt64(block), UInt32(Tier.device.rawValue)) &- 1
     while end != PendingCopy.none {
       let copy = copies[Int(end / 2)]
       if copy.tokens > slot { return true }
@@ -134,21 +142,21 @@ final class CopyTable {
     }
   }
 
-  private func link(_ end: UInt32, to block: BlockID) {
-    let first = chains.value(UInt64(block), 0) &- 1
+  private func link(_ end: UInt32, to block: BlockID, _ tier: Tier) {
+    let first = chains.value(UInt64(block), UInt32(tier.rawValue)) &- 1
     withChain(end) { $0 = .init(previous: PendingCopy.none, next: first) }
     if first != PendingCopy.none { withChain(first) { $0.previous = end } }
-    chains.set(UInt64(block), 0, to: end + 1)
+    chains.set(UInt64(block), UInt32(tier.rawValue), to: end + 1)
   }
 
-  private func unlink(_ end: UInt32, from block: BlockID) {
+  private func unlink(_ end: UInt32, from block: BlockID, _ tier: Tier) {
     let copy = copies[Int(end / 2)]
     let chain = end & 1 == 0 ? copy.sourceChain : copy.targetChain
     if chain.next != PendingCopy.none { withChain(chain.next) { $0.previous = chain.previous } }
     if chain.previous != PendingCopy.none {
       withChain(chain.previous) { $0.next = chain.next }
     } else {
-      chains.set(UInt64(block), 0, to: chain.next &+ 1)
+      chains.set(UInt64(block), UInt32(tier.rawValue), to: chain.next &+ 1)
     }
   }
 
@@ -182,6 +190,7 @@ struct PendingCopy: BitwiseCopyable {
   var source: BlockID = 0
   var target: BlockID = 0
   var tokens: UInt32 = 0
+  var kind = CopyKind.write
   var previousInSession = PendingCopy.none
   var nextInSession = PendingCopy.none
   var sourceChain = Chain()

@@ -129,6 +129,12 @@ extension Digest {
     case .preempt(let ids):
       add(12 | mode << 8)
       add(ids)
+    case .swapOut(let ids):
+      add(50 | mode << 8)
+      add(ids)
+    case .swapIn(let ids):
+      add(51 | mode << 8)
+      add(ids)
     case .freeSequences(let ids, let ignoresMissing):
       add(13 | mode << 8, ignoresMissing ? 1 : 0)
       add(ids)
@@ -191,6 +197,9 @@ extension Digest {
         add(UInt64(result.pointee.cachedTokens), UInt64(result.pointee.evictedBlocks))
       }
       if result.pointee.budgetBlocks > 0 { add(UInt64(result.pointee.budgetBlocks)) }
+      if result.pointee.availableHostBlocks > 0 {
+        add(UInt64(result.pointee.availableHostBlocks))
+      }
     }
     add(outcome.blocks.elements)
     if outcome.cached.count > 0 { add(outcome.cached.elements) }
@@ -200,6 +209,7 @@ extension Digest {
     for copy in outcome.copies.elements {
       add(copy.id, copy.sequence)
       add(copy.source, copy.target, copy.tokens, copy.tableIndex << 1 | (copy.isRaw ? 1 : 0))
+      if copy.kind != .write { add(UInt64(copy.kind.rawValue)) }
     }
   }
 }

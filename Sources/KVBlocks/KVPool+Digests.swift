@@ -40,6 +40,7 @@ extension KVPool {
     sessions.write(to: writer)
     sequences.write(to: writer)
     blocks.write(to: writer)
+    writeHost(to: writer)
     chains?.write(to: writer, sequences)
     copies.write(to: writer, sessions)
     if configuration.cachesPrefixes { pins.write(to: writer, hashBytes: configuration.hashBytes) }
@@ -54,13 +55,16 @@ extension KVPool {
     try sessions.read(from: &reader)
     try sequences.read(
       from: &reader, sessions: sessions.count, tokens: tokenLimit,
-      blocks: blocksFor(UInt64(tokenLimit)), capacity: blocks.capacity)
+      blocks: blocksFor(UInt64(tokenLimit)), capacity: blocks.capacity,
+      hostCapacity: configuration.hostBlocks)
     try sessions.checkLinks(reader, sequences: sequences.slotCount)
     try blocks.read(
       from: &reader, sessions: sessions.count, sequences: sequences.slotCount)
+    try readHost(from: &reader)
     try chains?.read(from: &reader, sequences)
     try copies.read(
-      from: &reader, sessions, capacity: blocks.capacity, blockSize: configuration.blockSize)
+      from: &reader, sessions, capacity: blocks.capacity, hostCapacity: configuration.hostBlocks,
+      blockSize: configuration.blockSize)
     if configuration.cachesPrefixes {
       try pins.read(
         from: &reader, hashBytes: configuration.hashBytes, sessions: sessions.count,
@@ -72,6 +76,7 @@ extension KVPool {
   /// so do the ids of copies.
   package func reset() {
     blocks.makeAllFree()
+    host?.makeAllFree()
     sequences.removeAll()
     chains?.removeAll()
     copies.removeAll()

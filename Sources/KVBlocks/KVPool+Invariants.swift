@@ -15,6 +15,7 @@ extension KVPool {
       ?? blocks.index?.check()
       ?? pins.check(sessions.count)
       ?? checkChains()
+      ?? checkHost()
   }
 
   /// What the rest of the pool implies about a block.
@@ -66,8 +67,9 @@ extension KVPool {
       case .waiting: counts.waiting += 1
       case .running: counts.running += 1
       case .preempted: counts.preempted += 1
-      case .swapped: return "sequence \(sequence.id) is swapped out"
+      case .swapped: counts.swapped += 1
       }
+      if sequence.state == .swapped { continue }
       if !sequence.isRunning && sequence.blockCount > 0 {
         return "sequence \(sequence.id) does not run but holds blocks"
       }
@@ -146,8 +148,8 @@ extension KVPool {
       let copy = copies.copies[Int(i)]
       if copy.id == 0 { continue }
       pending += 1
-      expected[Int(copy.source)].pins += 1
-      expected[Int(copy.target)].pins += 1
+      if copy.kind.sourceTier == .device { expected[Int(copy.source)].pins += 1 }
+      if copy.kind.targetTier == .device { expected[Int(copy.target)].pins += 1 }
       if copies.find(copy.id, session: copy.session) != i {
         return "the index does not find copy \(copy.id)"
       }
@@ -180,7 +182,7 @@ extension KVPool {
       if expected[id].isQueued != (state == .free || state == .cached) {
         return "block \(id) is \(state) and its place in the queue says otherwise"
       }
-      if (copies.chains.value(UInt64(id), 0) != 0) != (expected[id].pins > 0) {
+      if copies.touches(UInt32(id), on: .device) != (expected[id].pins > 0) {
         return "block \(id) has copies and no list of copies, or the reverse"
       }
       switch state {

@@ -143,6 +143,10 @@ extension KVPool {
     if blocks.counters.active + blocks.counters.shared > 0 || copies.count > 0 {
       throw Refusal(.wrongState, needed: blocks.capacity, available: blocks.available)
     }
+    // What is swapped out comes back with its content.
+    if let host, host.available != host.capacity {
+      throw Refusal(.wrongState, needed: host.capacity, available: host.available)
+    }
     guard blocks.index != nil, blocks.counters.cached + blocks.counters.pinned > 0 else { return }
     for id in 1...blocks.capacity where blocks.forget(id) { result.affected += 1 }
     dropAllPins()

@@ -182,14 +182,15 @@ extension KVPool {
 
   func order(
     source: BlockID, target: BlockID, tokens: UInt32, sequence: SequenceID, tableIndex: UInt32,
-    isRaw: Bool, _ session: UInt32, _ outcome: Outcome
+    isRaw: Bool, kind: CopyKind = .write, _ session: UInt32, _ outcome: Outcome
   ) {
-    let id = copies.order(session: session, source: source, target: target, tokens: tokens)
+    let id = copies.order(
+      session: session, source: source, target: target, tokens: tokens, kind: kind)
     activity.copies += 1
     outcome.copies.append(
       CopyOrder(
         id: id, source: source, target: target, tokens: tokens, sequence: sequence,
-        tableIndex: tableIndex, isRaw: isRaw))
+        tableIndex: tableIndex, isRaw: isRaw, kind: kind))
   }
 
   func lastCopyID(of session: SessionID) -> UInt64 {
@@ -214,26 +215,25 @@ extension KVPool {
       copies.stamp(copy, stamp)
     }
     guard session != SequenceSlot.none else { return }
-    var batch = blocks.beginUnpinning()
+    var batch = beginAcknowledging()
     for id in ids {
       acknowledge(copies.find(id, session: session), &batch)
       result.affected += 1
     }
     result.affected += acknowledge(upTo: upTo, &batch)
-    blocks.finish(batch)
-    result.freedBlocks = batch.freed
+    result.freedBlocks = finish(batch)
     result.pendingCopies = sessions.slots[Int(session)].pendingCopies
     if result.affected > 0 { run.changed = true }
   }
 
   /// All copies of the command's session up to this id are done.
   func acknowledge(upTo last: UInt64) {
-    var batch = blocks.beginUnpinning()
+    var batch = beginAcknowledging()
     if acknowledge(upTo: last, &batch) > 0 { run.changed = true }
-    blocks.finish(batch)
+    _ = finish(batch)
   }
 
-  private func acknowledge(upTo last: UInt64, _ batch: inout BlockPool.Unpinning) -> UInt32 {
+  private func acknowledge(upTo last: UInt64, _ batch: inout Acknowledging) -> UInt32 {
     var done: UInt32 = 0
     while true {
       let first = sessions.slots[Int(run.slot)].firstCopy
@@ -243,11 +243,37 @@ extension KVPool {
     }
   }
 
-  private func acknowledge(_ copy: UInt32, _ batch: inout BlockPool.Unpinning) {
+  /// Blocks of both tiers that copies under way let go.
+  private struct Acknowledging {
+    var device: BlockPool.Unpinning
+    var host: BlockPool.Unpinning?
+  }
+
+  private func beginAcknowledging() -> Acknowledging {
+    Acknowledging(device: blocks.beginUnpinning(), host: host?.beginUnpinning())
+  }
+
+  /// Returns how many blocks of the device became available.
+  private func finish(_ batch: Acknowledging) -> UInt32 {
+    blocks.finish(batch.device)
+    if let host, let unpinning = batch.host { host.finish(unpinning) }
+    return batch.device.freed
+  }
+
+  private func acknowledge(_ copy: UInt32, _ batch: inout Acknowledging) {
     let done = copies.copies[Int(copy)]
     copies.remove(copy)
-    blocks.dropPin(done.source, &batch)
-    blocks.dropPin(done.target, &batch)
+    dropPin(done.source, on: done.kind.sourceTier, &batch)
+    dropPin(done.target, on: done.kind.targetTier, &batch)
+  }
+
+  private func dropPin(_ id: BlockID, on tier: Tier, _ batch: inout Acknowledging) {
+    guard tier == .host else { return blocks.dropPin(id, &batch.device) }
+    guard let host, var unpinning = batch.host else {
+      preconditionFailure("a copy of a tier that does not exist")
+    }
+    host.dropPin(id, &unpinning)
+    batch.host = unpinning
   }
 
   // MARK: Checks

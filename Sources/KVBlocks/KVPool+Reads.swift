@@ -41,8 +41,9 @@ extension KVPool {
     var exclusive: UInt32 = 0
     var runs: UInt32 = 0
     var previous: BlockID = 0
+    let records = pool(of: sequence).records
     for block in sequence.blocks {
-      if blocks.records[Int(block)].refCount == 1 { exclusive += 1 }
+      if records[Int(block)].refCount == 1 { exclusive += 1 }
       if runs == 0 || block != previous &+ 1 { runs += 1 }
       previous = block
     }
@@ -64,8 +65,10 @@ extension KVPool {
     return (sessions.slots[Int(slot)].rawBlocks, sessions.slots[Int(slot)].sequences)
   }
 
-  /// Whether any block is held or pinned. O(1).
-  package var hasHeldBlocks: Bool { blocks.available != blocks.capacity }
+  /// Whether any block of either tier is held or pinned. O(1).
+  package var hasHeldBlocks: Bool {
+    blocks.available != blocks.capacity || host.map { $0.available != $0.capacity } ?? false
+  }
 
   /// The state, references, generation and pins of one block, 1 ... `blocks`.
   package func block(_ id: BlockID) -> BlockView { blocks.view(id) }
@@ -108,6 +111,8 @@ extension KVPool {
     stats.waitingSequences = sequences.counts.waiting
     stats.runningSequences = sequences.counts.running
     stats.preemptedSequences = sequences.counts.preempted
+    stats.swappedSequences = sequences.counts.swapped
+    addHost(to: &stats)
     stats.pendingCopies = copies.count
     stats.allocateCalls = activity.allocateCalls
     stats.allocatedBlocks = counters.allocatedBlocks
@@ -133,7 +138,7 @@ extension KVPool {
     let fill = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(blocks.capacity) + 1)
     defer { fill.deallocate() }
     fill.initialize(repeating: 0, count: Int(blocks.capacity) + 1)
-    for slot in 0..<Int(sequences.slotCount) where sequences.slots[slot].isUsed {
+    for slot in 0..<Int(sequences.slotCount) where sequences.slots[slot].isRunning {
       let sequence = sequences.slots[slot]
       for i in 0..<sequence.blocks.count {
         let begin = UInt64(i) * UInt64(size)

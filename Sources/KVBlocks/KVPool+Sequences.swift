@@ -84,7 +84,8 @@ extension KVPool {
     let parentSlot = try slot(of: parent)
     if children.count == 0 { throw Refusal(.invalid, field: .childIDs, limit: 1) }
     try checkSequences(children.count, .childIDs, parent)
-    let table = sequences.slots[Int(parentSlot)].blockCount
+    let table =
+      sequences.slots[Int(parentSlot)].isRunning ? sequences.slots[Int(parentSlot)].blockCount : 0
     try checkBlocks(UInt64(table) * UInt64(children.count), .childIDs, parent)
     let session = run.slot
     // Entering them in the index finds the ids that exist as well as those named twice.
@@ -114,7 +115,7 @@ extension KVPool {
     if let chains {
       let original = chains.chains[Int(parentSlot)]
       chains.start(slot, chains.bytes(of: parentSlot), skipsLookup: original.skipsLookup)
-      chains.chains[Int(slot)].cachedBlocks = original.cachedBlocks
+      if parent.isRunning { chains.chains[Int(slot)].cachedBlocks = original.cachedBlocks }
     }
     guard parent.isRunning else { return }
     sequences.slots[Int(slot)].computed = parent.computed
@@ -131,6 +132,7 @@ extension KVPool {
   func rewind(_ request: Rewind, _ result: inout OperationResult) throws(Refusal) {
     let slot = try slot(of: request.sequence)
     let old = sequences.slots[Int(slot)]
+    if old.state == .swapped { throw Refusal(.wrongState, sequence: old.id) }
     if request.uncomputeTokens > old.computed {
       throw Refusal(
         .invalid, field: .uncomputeTokens, limit: UInt64(old.computed), sequence: old.id)
@@ -198,7 +200,11 @@ extension KVPool {
     for id in ids {
       let slot = sequences.find(id, session: run.slot)
       if slot == SequenceSlot.none { continue }
-      result.freedBlocks += cutTable(of: slot, to: 0)
+      if sequences.slots[Int(slot)].state == .swapped {
+        dropHostTable(of: slot)
+      } else {
+        result.freedBlocks += cutTable(of: slot, to: 0)
+      }
       if sequences.slots[Int(slot)].isRunning { sessions.removeRunning(slot, in: sequences) }
       sequences.remove(slot)
       chains?.end(slot)
@@ -223,7 +229,7 @@ extension KVPool {
   }
 
   /// A list of sequences names at least one, and none of those that exist twice.
-  private func checkList(_ ids: UnsafeBufferPointer<SequenceID>) throws(Refusal) {
+  func checkList(_ ids: UnsafeBufferPointer<SequenceID>) throws(Refusal) {
     if ids.count == 0 { throw Refusal(.invalid, field: .sequenceIDs, limit: 1) }
     guard run.slot != SequenceSlot.none else { return }
     stamp += 1

@@ -9,14 +9,16 @@ extension KVPool {
     fileprivate var pins: PinTable.Scalars
     fileprivate var sessions: UInt32
     fileprivate var activity: Activity
+    fileprivate var host: BlockCounters?
   }
 
   func beginRecording() -> Mark {
     undo.begin()
+    host?.undo.begin()
     return Mark(
       configuration: configuration, blocks: blocks.counters, sequences: sequences.mark,
       copies: copies.mark, pins: pins.mark,
-      sessions: sessions.count, activity: activity)
+      sessions: sessions.count, activity: activity, host: host?.counters)
   }
 
   /// What was recorded stands.
@@ -24,6 +26,8 @@ extension KVPool {
     undo.stop()
     undo.clear(keepingNew: true)
     pins.commit()
+    host?.undo.stop()
+    host?.undo.clear(keepingNew: true)
   }
 
   /// O(what was changed since the mark).
@@ -56,6 +60,7 @@ extension KVPool {
       map(saved.map).set(saved.a, saved.b, to: saved.value)
     }
     configuration = mark.configuration
+    if let host, let counters = mark.host { rollBack(host, to: counters) }
     blocks.counters = mark.blocks
     sequences.restore(mark.sequences)
     copies.restore(mark.copies)
@@ -63,6 +68,16 @@ extension KVPool {
     sessions.restore(count: mark.sessions)
     activity = mark.activity
     undo.clear(keepingNew: false)
+  }
+
+  /// The host tier has no content and no raw holders, so its records are all there is.
+  private func rollBack(_ host: BlockPool, to counters: BlockCounters) {
+    host.undo.stop()
+    for saved in host.undo.blocks.elements.reversed() {
+      host.records[Int(saved.id)] = saved.record
+    }
+    host.counters = counters
+    host.undo.clear(keepingNew: false)
   }
 
   private func map(_ identity: WideMap.Identity) -> WideMap {
@@ -75,6 +90,7 @@ extension KVPool {
     case .pinNames: pins.names
     case .pinHeads: pins.heads
     case .pinHolds: pins.holds
+    case .swaps: preconditionFailure("what a swap looks up is never undone")
     }
   }
 }

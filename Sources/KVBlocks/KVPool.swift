@@ -10,6 +10,8 @@ package final class KVPool {
   package internal(set) var revision: Revision = 0
 
   let blocks: BlockPool
+  /// The host tier, with ids, order and undo of its own; nil in a pool without.
+  let host: BlockPool?
   let sequences: SequenceTable
   let sessions: SessionTable
   let copies: CopyTable
@@ -42,6 +44,8 @@ package final class KVPool {
     var forks: UInt64 = 0
     var copies: UInt64 = 0
     var preemptions: UInt64 = 0
+    var swappedOutBlocks: UInt64 = 0
+    var swappedInBlocks: UInt64 = 0
     var prefixQueryTokens: UInt64 = 0
     var prefixHitTokens: UInt64 = 0
     var preemptedQueryTokens: UInt64 = 0
@@ -88,6 +92,11 @@ package final class KVPool {
       capacity: configuration.blocks,
       hashBytes: configuration.cachesPrefixes ? configuration.hashBytes : 0, secret: secret,
       undo: undo)
+    host =
+      configuration.hostBlocks == 0
+      ? nil
+      : BlockPool(
+        capacity: configuration.hostBlocks, hashBytes: 0, secret: secret, undo: UndoLog())
     sequences = SequenceTable(undo: undo, secret: secret)
     sessions = SessionTable(undo: undo, spentCopyIDs: other?.sessions.lastCopyID ?? 0)
     copies = CopyTable(sessions: sessions, undo: undo)
@@ -264,6 +273,8 @@ package final class KVPool {
     case .fork(let parent, let children): try fork(parent, children, &result)
     case .rewind(let request): try rewind(request, &result)
     case .preempt(let ids): try preempt(ids, &result)
+    case .swapOut(let ids): try swapOut(ids, &result, outcome)
+    case .swapIn(let ids): try swapIn(ids, &result, outcome)
     case .freeSequences(let ids, let ignores): try freeSequences(ids, ignores, &result)
     case .decode(let columns): try decode(columns, mode, &result, outcome)
     case .acquire(let hashes, let count): try acquire(hashes, count, &result, outcome)

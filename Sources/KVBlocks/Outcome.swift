@@ -76,9 +76,11 @@ package struct OperationResult: BitwiseCopyable {
   package var tokens: UInt32 = 0
   /// add: blocks its tokens need.
   package var blocksNeeded: UInt32 = 0
-  /// freeBlocks, freeSequences, preempt, rewind: blocks that became available.
+  /// freeBlocks, freeSequences, preempt, rewind: blocks that became available. swapOut, swapIn:
+  /// blocks of the tier that is left that become available with their copies.
   package var freedBlocks: UInt32 = 0
-  /// freeSequences: sequences that went. preempt: sequences preempted. fork: children made.
+  /// freeSequences: sequences that went. preempt, swapOut, swapIn: sequences that changed
+  /// state. fork: children made.
   /// acknowledgeCopies: copies acknowledged. commit, cacheBlocks: blocks that became hit-able.
   /// evictBlocks, resetPrefixCache: blocks that had content and lost it. pin: blocks that the session
   /// pins after it.
@@ -93,6 +95,8 @@ package struct OperationResult: BitwiseCopyable {
   package var pendingCopies: UInt32 = 0
   /// pin: blocks that the session may still pin.
   package var budgetBlocks: UInt32 = 0
+  /// swapOut, swapIn: available blocks of the host tier after it.
+  package var availableHostBlocks: UInt32 = 0
   /// Available blocks after this operation.
   package var availableBlocks: UInt32 = 0
 
@@ -112,10 +116,11 @@ package struct CopyOrder: Equatable, BitwiseCopyable {
   package var sequence: SequenceID
   package var tableIndex: UInt32
   package var isRaw: Bool
+  package var kind: CopyKind
 
   package init(
     id: UInt64, source: BlockID, target: BlockID, tokens: UInt32, sequence: SequenceID,
-    tableIndex: UInt32, isRaw: Bool
+    tableIndex: UInt32, isRaw: Bool, kind: CopyKind = .write
   ) {
     self.id = id
     self.source = source
@@ -124,5 +129,6 @@ package struct CopyOrder: Equatable, BitwiseCopyable {
     self.sequence = sequence
     self.tableIndex = tableIndex
     self.isRaw = isRaw
+    self.kind = kind
   }
 }

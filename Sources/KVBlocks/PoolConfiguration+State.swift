@@ -10,6 +10,7 @@ extension PoolConfiguration {
     writer.flag(eagle)
     writer.f64(watermark)
     writer.u32(maxModelTokens)
+    writer.u32(hostBlocks)
     if cachesPrefixes { writer.u32(pinBudgetBlocks) }
   }
 
@@ -33,6 +34,8 @@ extension PoolConfiguration {
     self.init(
       blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: cachesPrefixes,
       hashBytes: Int(hashBytes), eagle: eagle, watermark: watermark,
-      maxModelTokens: try reader.u32(), pinBudgetBlocks: cachesPrefixes ? try reader.u32() : 0)
+      maxModelTokens: try reader.u32(),
+      hostBlocks: try reader.u32("host_blocks", through: Self.maximumBlocks),
+      pinBudgetBlocks: cachesPrefixes ? try reader.u32() : 0)
   }
 }

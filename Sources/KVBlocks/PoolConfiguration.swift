@@ -15,6 +15,8 @@ package struct PoolConfiguration: Equatable {
   package var watermark: Double
   /// Most tokens of a sequence, and most slots that it is ever given; 0 = no limit.
   package var maxModelTokens: UInt32
+  /// Blocks of the host tier, to which sequences are swapped out; 0 = there is none.
+  package var hostBlocks: UInt32
 
   /// Blocks that one session may pin.
   package var pinBudgetBlocks: UInt32
@@ -25,11 +27,12 @@ package struct PoolConfiguration: Equatable {
   package init(
     blocks: UInt32, blockSize: UInt32, copyAck: CopyAck = .nextStep, cachesPrefixes: Bool = false,
     hashBytes: Int = 32, eagle: Bool = false, watermark: Double = 0, maxModelTokens: UInt32 = 0,
-    pinBudgetBlocks: UInt32 = 0
+    hostBlocks: UInt32 = 0, pinBudgetBlocks: UInt32 = 0
   ) {
     precondition(blocks >= 1 && blocks <= Self.maximumBlocks, "blocks out of range")
     precondition(blockSize >= 1 && blockSize <= Self.maximumBlockSize, "block size out of range")
     precondition(hashBytes == 32 || hashBytes == 16, "a hash has 32 or 16 bytes")
+    precondition(hostBlocks <= Self.maximumBlocks, "host blocks out of range")
     precondition(watermark >= 0 && watermark < 1, "watermark out of range")
     self.blocks = blocks
     self.blockSize = blockSize
@@ -40,6 +43,7 @@ package struct PoolConfiguration: Equatable {
     self.watermark = watermark
     self.maxModelTokens = maxModelTokens
     self.pinBudgetBlocks = pinBudgetBlocks == 0 ? blocks / 4 : pinBudgetBlocks
+    self.hostBlocks = hostBlocks
   }
 
   /// The watermark in blocks, as vLLM counts it: of N + 1, with the null block, and rounded down.

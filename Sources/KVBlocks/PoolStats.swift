@@ -16,6 +16,16 @@ package struct PoolStats: Equatable {
   package var waitingSequences: UInt32 = 0
   package var runningSequences: UInt32 = 0
   package var preemptedSequences: UInt32 = 0
+  package var swappedSequences: UInt32 = 0
+  /// The host tier: all of its blocks, and their parts, which add up to them.
+  package var hostBlocks: UInt32 = 0
+  package var hostFree: UInt32 = 0
+  package var hostActive: UInt32 = 0
+  package var hostShared: UInt32 = 0
+  package var hostPinned: UInt32 = 0
+  /// Blocks whose copies to and from the host tier were ordered, ever.
+  package var swappedOutBlocks: UInt64 = 0
+  package var swappedInBlocks: UInt64 = 0
   package var pendingCopies: UInt32 = 0
   /// Accepted operations that handed out blocks, and the blocks.
   package var allocateCalls: UInt64 = 0

@@ -67,5 +67,6 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     case sequenceID, sequenceIDs, childIDs, tokenCount, appendCounts, scheduleCounts
     case lookaheadTokens, uncomputeTokens, dropTokens, victimOrder, label, ifRevision
     case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts, watermark
+    case hostBlocks
   }
 }

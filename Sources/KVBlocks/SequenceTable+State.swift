@@ -30,10 +30,11 @@ extension SequenceTable {
   private static let leastBytes = 5
 
   /// Into an empty table. No sequence has more than `tokens` tokens or `blocks` blocks in its table;
-  /// ids of blocks are 1 ... `capacity`, sessions have `sessions` slots.
+  /// ids of blocks are 1 ... `capacity`, on the
+  /// host 1 ... `hostCapacity`; sessions have `sessions` slots.
   func read(
     from reader: inout StateReader, sessions: UInt32, tokens: UInt32, blocks: UInt32,
-    capacity: UInt32
+    capacity: UInt32, hostCapacity: UInt32
   ) throws(StateFailure) {
     try reader.section("SEQS")
     let count = try reader.count("sequences", bytesEach: Self.leastBytes)
@@ -46,11 +47,13 @@ extension SequenceTable {
       addSlot()
       slots[Int(slot)].nextRunning = next
       if bits == 0 { continue }
-      guard let state = SequenceState(rawValue: bits), state != .swapped else {
+      guard let state = SequenceState(rawValue: bits), state != .swapped || hostCapacity > 0 else {
         throw reader.failure("slot \(slot) is in state \(bits), which does not exist")
       }
       used += 1
-      try readSequence(slot, state, &reader, sessions, tokens, blocks, capacity, count)
+      try readSequence(
+        slot, state, &reader, sessions, tokens, blocks,
+        state == .swapped ? hostCapacity : capacity, count)
     }
     if used > KVPool.maximumSequences { throw reader.failure("there are too many sequences") }
     if let problem = checkUnused() { throw reader.failure(problem) }

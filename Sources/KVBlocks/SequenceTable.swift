@@ -18,6 +18,7 @@ final class SequenceTable {
     var waiting: UInt32 = 0
     var running: UInt32 = 0
     var preempted: UInt32 = 0
+    var swapped: UInt32 = 0
   }
 
   init(undo: UndoLog, secret: MapSecret) {
@@ -147,7 +148,7 @@ final class SequenceTable {
     case .waiting: counts.waiting &+= step
     case .running: counts.running &+= step
     case .preempted: counts.preempted &+= step
-    case .swapped: preconditionFailure("no sequence is swapped out yet")
+    case .swapped: counts.swapped &+= step
     }
   }
 

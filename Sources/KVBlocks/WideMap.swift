@@ -20,7 +20,7 @@ package struct MapSecret: BitwiseCopyable, Sendable {
 final class WideMap {
   /// Which of a pool's maps this is, for the undo log.
   enum Identity: UInt8, BitwiseCopyable {
-    case sessions, sequences, holds, copies, chains, pinNames, pinHeads, pinHolds
+    case sessions, sequences, holds, copies, chains, swaps, pinNames, pinHeads, pinHolds
   }
 
   struct Entry: BitwiseCopyable {

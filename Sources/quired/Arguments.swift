@@ -6,11 +6,14 @@ package struct Arguments: Equatable {
     package var name: String
     package var blocks: UInt32
     package var blockSize: UInt32
+    /// 0 = no host tier.
+    package var hostBlocks: UInt32
 
-    package init(name: String, blocks: UInt32, blockSize: UInt32) {
+    package init(name: String, blocks: UInt32, blockSize: UInt32, hostBlocks: UInt32 = 0) {
       self.name = name
       self.blocks = blocks
       self.blockSize = blockSize
+      self.hostBlocks = hostBlocks
     }
   }
 
@@ -42,7 +45,8 @@ package struct Arguments: Equatable {
       --listen ADDR          host:port, [::1]:port or unix:PATH; repeatable; port 0 lets the
                              system choose (default 127.0.0.1:8765)
       --pool NAME:blocks=N,block-size=B
-                             a pool of N blocks of B tokens (B: default 16); repeatable
+                             a pool of N blocks of B tokens (B: default 16); repeatable;
+                             host-blocks=H adds a host tier to swap sequences out to
                              (default default:blocks=4096,block-size=16)
       --log-level LEVEL      error, warning, info or debug (default info)
       --log-format FORMAT    text or json (default text)
@@ -121,6 +125,7 @@ package struct Arguments: Equatable {
     if name.isEmpty { throw fail("the name before ':' is empty") }
     var blocks: UInt32?
     var blockSize: UInt32?
+    var hostBlocks: UInt32?
     for part in text[text.index(after: colon)...].split(
       separator: ",", omittingEmptySubsequences: false)
     {
@@ -132,12 +137,15 @@ package struct Arguments: Equatable {
       switch pair[0] {
       case "blocks" where blocks == nil: blocks = number
       case "block-size" where blockSize == nil: blockSize = number
-      case "blocks", "block-size": throw fail("\(pair[0]) is given twice")
-      default: throw fail("unknown key '\(pair[0])'; known are blocks and block-size")
+      case "host-blocks" where hostBlocks == nil: hostBlocks = number
+      case "blocks", "block-size", "host-blocks": throw fail("\(pair[0]) is given twice")
+      default: throw fail("unknown key '\(pair[0])'; known are blocks, block-size and host-blocks")
       }
     }
     guard let blocks else { throw fail("blocks is missing") }
-    return Pool(name: name, blocks: blocks, blockSize: blockSize ?? defaultBlockSize)
+    return Pool(
+      name: name, blocks: blocks, blockSize: blockSize ?? defaultBlockSize,
+      hostBlocks: hostBlocks ?? 0)
   }
 
   private static func number(_ text: Substring) -> UInt32? {

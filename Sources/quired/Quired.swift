@@ -29,14 +29,15 @@ enum Quired {
     let registry = PoolRegistry()
     for pool in arguments.pools {
       if let problem = registry.add(
-        name: pool.name, blocks: pool.blocks, blockSize: pool.blockSize)
+        name: pool.name, blocks: pool.blocks, blockSize: pool.blockSize,
+        hostBlocks: pool.hostBlocks)
       {
         complain("--pool '\(pool.name)': \(problem)")
         exit(usageCode)
       }
       log.info(
         "pool", ("name", pool.name), ("blocks", "\(pool.blocks)"),
-        ("block_size", "\(pool.blockSize)"))
+        ("block_size", "\(pool.blockSize)"), ("host_blocks", "\(pool.hostBlocks)"))
     }
     do throws(UVError) {
       let daemon = try Daemon(registry, log)

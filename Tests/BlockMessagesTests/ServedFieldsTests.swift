@@ -71,7 +71,6 @@ struct ServedFieldsTests {
     Row("ops[0].decode.delay_commit", .stepRequest, nested(2, nested(2, number(6)))),
     Row("ops[0].decode.commit_previous", .stepRequest, nested(2, nested(2, number(7)))),
     Row("ops[0].commit", .stepRequest, nested(2, nested(6, []))),
-    Row("ops[0].swap_out", .stepRequest, nested(2, nested(12, []))),
     Row("ops[0].reserve", .stepRequest, nested(2, nested(15, []))),
     Row("ops[0].cache_blocks.parent_hash", .stepRequest, nested(2, nested(25, nested(3, [9])))),
     Row("ops[0].recover", .stepRequest, nested(2, nested(27, []))),
@@ -84,7 +83,7 @@ struct ServedFieldsTests {
         nested(3, nested(field, [])))
     }
     + [
-      (4, "kv_bytes"), (14, "sliding_window"), (16, "hash_lookahead_tokens"), (17, "host_blocks"),
+      (4, "kv_bytes"), (14, "sliding_window"), (16, "hash_lookahead_tokens"),
       (18, "lazy_free_batch"),
       (19, "proactive_free_blocks"), (20, "zero_on_free"), (22, "keep_tokens"),
     ].map { Row("config.\($1)", .createPoolRequest, nested(3, number($0))) }

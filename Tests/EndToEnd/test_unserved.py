@@ -11,7 +11,7 @@ from quire_client import MODULES, PATIENCE, q, refused, untouched
 SERVED = {
     "Pools": "CreatePool UpdatePool GetPool ListPools DeletePool ResetPool ResetPrefixCache GetDigest DumpPool LoadPool",
     "BlockPool": "Allocate Free Fork CopyOnWrite AckCopies LookupBlocks Acquire CacheBlocks EvictBlocks",
-    "Sequences": "Add Admit Extend Append Fork Rewind Preempt Free Get List",
+    "Sequences": "Add Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Free Get List",
     "Scheduler": "Step Run",
     "Sessions": "",
     "Analyzer": "GetStats",
@@ -89,8 +89,6 @@ FIELDS = {
     "ops[0].decode.commit_previous": lambda p: step(
         p, decode=q.Decode(sequence_ids=[1], commit_previous=True)),
     "ops[0].commit": lambda p: step(p, commit=q.Commit(sequence_id=1)),
-    "ops[0].swap_out": lambda p: step(p, swap_out=q.SwapSequences(sequence_ids=[1])),
-    "ops[0].swap_in": lambda p: step(p, swap_in=q.SwapSequences(sequence_ids=[1])),
     "ops[0].reserve": lambda p: step(p, reserve=q.Reserve(blocks=1)),
     "ops[0].pin": lambda p: step(p, pin=q.Pin(unpin=True)),
     "ops[0].cache_blocks.parent_hash": lambda p: step(
@@ -121,7 +119,6 @@ def test_a_field_that_is_not_served_is_refused_and_named(pool, field):
         dict(hash_seed="seed"),
         dict(sliding_window=64),
         dict(hash_lookahead_tokens=1),
-        dict(host_blocks=8),
         dict(lazy_free_batch=8),
         dict(proactive_free_blocks=8),
         dict(zero_on_free=True),

@@ -17,8 +17,10 @@ struct ModelTests {
     var watermark = 0.0
     var most: UInt32 = 0
     var pinBudget: UInt32 = 0
+    var host: UInt32 = 0
     var testDescription: String {
       "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching" : "")
+        + (host > 0 ? ", \(host) on the host" : "")
     }
   }
 
@@ -57,6 +59,16 @@ struct ModelTests {
     .init(seed: 32, blocks: 48, size: 8, ack: .nextStep, caches: true),
   ]
 
+  static let tiers: [Setup] = [
+    .init(seed: 81, blocks: 32, size: 16, ack: .explicit, host: 12),
+    .init(seed: 82, blocks: 40, size: 4, ack: .nextStep, host: 64),
+    .init(seed: 83, blocks: 33, size: 1, ack: .explicit, watermark: 0.1, host: 30),
+    .init(seed: 84, blocks: 48, size: 8, ack: .nextStep, caches: true, watermark: 0.05, host: 40),
+    .init(
+      seed: 85, blocks: 64, size: 4, ack: .explicit, caches: true, hashBytes: 16, eagle: true,
+      host: 24),
+  ]
+
   @Test("on every outcome and the whole state after it", arguments: setups)
   func agrees(setup: Setup) { walk(setup) }
 
@@ -66,16 +78,20 @@ struct ModelTests {
   @Test("the same with pins and a clock", arguments: pinning)
   func agreesWithPins(setup: Setup) { walk(setup, pins: true) }
 
+  @Test("the same with a host tier", arguments: tiers)
+  func agreesWithTiers(setup: Setup) { walk(setup, pins: setup.seed == 84) }
+
   private func walk(_ setup: Setup, pins: Bool = false) {
     let configuration = PoolConfiguration(
       blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack,
       cachesPrefixes: setup.caches, hashBytes: setup.hashBytes, eagle: setup.eagle,
-      watermark: setup.watermark, maxModelTokens: setup.most,
+      watermark: setup.watermark, maxModelTokens: setup.most, hostBlocks: setup.host,
       pinBudgetBlocks: setup.pinBudget)
     var pool = KVPool(configuration)
     var model = Model(configuration)
     var walk = Walk(seed: setup.seed, blocks: setup.blocks, size: setup.size, caches: setup.caches)
     walk.pins = pins
+    walk.swaps = setup.host > 0
     let outcome = Outcome()
     var history: [TestCommand] = []
     let count = Self.commands / Self.setups.count
@@ -141,6 +157,10 @@ struct ModelTests {
     #expect(model.state.copiesOrdered > 10)
     #expect(model.state.forks > 10)
     if setup.pinBudget > 0 { #expect(model.pinsMade > 100 && model.pinsEnded > 100) }
+    if setup.host > 0 {
+      #expect(model.state.host.outs > 10)
+      #expect(model.state.host.ins > 10)
+    }
     if setup.caches {
       #expect(model.state.evictions > 10)
       #expect(model.state.found[0] > 10)
@@ -155,8 +175,7 @@ struct ModelTests {
     var pins = Array(repeating: UInt16(0), count: model.blocks + 1)
     for id in 1...UInt32(model.blocks) where model.isKept(id) { pins[Int(id)] += 1 }
     for copy in model.state.copies {
-      pins[Int(copy.source)] += 1
-      pins[Int(copy.target)] += 1
+      for block in model.deviceEnds(copy) { pins[Int(block)] += 1 }
     }
     var parts = [BlockState.free: 0, .cached: 0, .active: 0, .shared: 0, .pinned: 0]
     for id in 1...UInt32(model.blocks) {
@@ -180,7 +199,7 @@ struct ModelTests {
       parts[state, default: 0] += 1
     }
     return differentSequences(pool, model) ?? differentStats(pool.stats(), model, parts)
-      ?? differentHolds(pool, model)
+      ?? differentHolds(pool, model) ?? differentHosts(pool, model)
   }
 
   private func differentSequences(_ pool: KVPool, _ model: Model) -> String? {
@@ -201,7 +220,7 @@ struct ModelTests {
       {
         return "\(key): \(view) with \(Array(view.blocks)) instead of \(expected)"
       }
-      let exclusive = expected.table.count { model.state.references[Int($0)] == 1 }
+      let exclusive = expected.table.count { model.references(of: $0, in: expected) == 1 }
       if Int(view.exclusiveBlocks) != exclusive { return "\(key) has \(exclusive) of its own" }
       if Int(view.sharedBlocks) != expected.table.count - exclusive { return "\(key): shared" }
       if pool.describe(session: key.session, sequence: key.id)?.tokens != view.tokens {
@@ -258,7 +277,7 @@ struct ModelTests {
       case .waiting: expected.waitingSequences += 1
       case .running: expected.runningSequences += 1
       case .preempted: expected.preemptedSequences += 1
-      case .swapped: return "a swapped sequence"
+      case .swapped: expected.swappedSequences += 1
       }
     }
     expected.pendingCopies = UInt32(model.state.copies.count)
@@ -269,6 +288,7 @@ struct ModelTests {
     expected.forks = UInt64(model.state.forks)
     expected.copies = UInt64(model.state.copiesOrdered)
     expected.preemptions = UInt64(model.state.preemptions)
+    model.addHost(to: &expected)
     expected.refusals = model.refusals.map { UInt64($0) }
     return stats == expected ? nil : "stats: \(stats) instead of \(expected)"
   }

@@ -79,6 +79,8 @@ struct TestOperation {
     case fork(SequenceID, [SequenceID])
     case rewind(Rewind)
     case preempt([SequenceID])
+    case swapOut([SequenceID])
+    case swapIn([SequenceID])
     case free([SequenceID], ignoresMissing: Bool = false)
     case decode(TestDecode)
   }
@@ -155,6 +157,8 @@ private final class Arena {
     case .fork(let parent, let children): .fork(parent: parent, children: copy(children))
     case .rewind(let rewind): .rewind(rewind)
     case .preempt(let ids): .preempt(copy(ids))
+    case .swapOut(let ids): .swapOut(copy(ids))
+    case .swapIn(let ids): .swapIn(copy(ids))
     case .free(let ids, let ignores): .freeSequences(copy(ids), ignoresMissing: ignores)
     case .decode(let decode):
       .decode(
@@ -211,6 +215,7 @@ struct Seen: Equatable {
     var shared: UInt32 = 0
     var pendingCopies: UInt32 = 0
     var budget: UInt32 = 0
+    var availableHost: UInt32 = 0
     var available: UInt32 = 0
   }
 
@@ -240,6 +245,7 @@ struct Seen: Equatable {
           blocksNeeded: result.blocksNeeded, freed: result.freedBlocks, affected: result.affected,
           block: result.block, computed: result.computedTokens, shared: result.sharedBlocks,
           pendingCopies: result.pendingCopies, budget: result.budgetBlocks,
+          availableHost: result.availableHostBlocks,
           available: result.availableBlocks))
     }
   }

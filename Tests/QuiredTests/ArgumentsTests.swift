@@ -74,7 +74,7 @@ struct ArgumentsTests {
       ),
       (
         ["--pool", "x:blocks=1,size=2"],
-        "--pool 'x:blocks=1,size=2': unknown key 'size'; known are blocks and block-size"
+        "--pool 'x:blocks=1,size=2': unknown key 'size'; known are blocks, block-size and host-blocks"
       ),
       (
         ["--pool", "x:blocks=1,blocks=2"], "--pool 'x:blocks=1,blocks=2': blocks is given twice"

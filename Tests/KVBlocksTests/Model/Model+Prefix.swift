@@ -156,6 +156,10 @@ extension Model {
       throw Refusal(
         .wrongState, needed: UInt32(blocks), available: UInt32(state.queue.count))
     }
+    if state.host.queue.count < state.host.size {
+      throw Refusal(
+        .wrongState, needed: UInt32(state.host.size), available: UInt32(state.host.queue.count))
+    }
     result.affected = UInt32(state.contents.count)
     if !state.contents.isEmpty { changed = true }
     state.contents = [:]

@@ -58,6 +58,11 @@ extension Model {
     }
     for child in children {
       var new = original
+      if original.state == .swapped {
+        new.table = []
+        new.computed = 0
+        new.cached = 0
+      }
       new.preemptions = 0
       new.admittedRevision = 0
       if original.state == .running {
@@ -70,13 +75,14 @@ extension Model {
       state.sequences[key(child)] = new
     }
     result.affected = UInt32(children.count)
-    result.shared = UInt32(original.table.count)
+    result.shared = original.state == .running ? UInt32(original.table.count) : 0
     state.forks += 1
     changed = true
   }
 
   mutating func rewind(_ rewind: Rewind, _ result: inout Seen.Result) throws(Refusal) {
     var sequence = try find(rewind.sequence)
+    if sequence.state == .swapped { throw Refusal(.wrongState, sequence: rewind.sequence) }
     let uncompute = Int(rewind.uncomputeTokens)
     let drop = Int(rewind.dropTokens)
     if uncompute > sequence.computed {
@@ -111,7 +117,7 @@ extension Model {
     state.sequences[key(rewind.sequence)] = sequence
   }
 
-  private func checkTwice(_ ids: [SequenceID]) throws(Refusal) {
+  func checkTwice(_ ids: [SequenceID]) throws(Refusal) {
     if ids.isEmpty { throw Refusal(.invalid, field: .sequenceIDs, limit: 1) }
     for (i, id) in ids.enumerated()
     where state.sequences[key(id)] != nil && ids[..<i].contains(id) {
@@ -156,7 +162,11 @@ extension Model {
       guard let sequence = state.sequences.removeValue(forKey: key(id)) else { continue }
       let gone = key(id)
       state.running.removeAll { $0 == gone }
-      result.freed += UInt32(giveBack(sequence.table.reversed()))
+      if sequence.state == .swapped {
+        giveBackHost(sequence.table.reversed())
+      } else {
+        result.freed += UInt32(giveBack(sequence.table.reversed()))
+      }
       result.affected += 1
       changed = true
     }
@@ -188,7 +198,9 @@ extension Model {
       }
     } else {
       let sequence = try find(id)
-      if sequence.state == .running { throw Refusal(.wrongState, sequence: id) }
+      if sequence.state == .running || sequence.state == .swapped {
+        throw Refusal(.wrongState, sequence: id)
+      }
       try admit(id, request, &result)
     }
   }

@@ -28,6 +28,7 @@ struct Model {
     var source: BlockID
     var target: BlockID
     var tokens: Int
+    var kind = CopyKind.write
   }
 
   /// Everything that a refused command must leave alone.
@@ -49,6 +50,7 @@ struct Model {
     var forks = 0
     var copiesOrdered = 0
     var preemptions = 0
+    var host = Host()
     /// What a block holds, and the blocks that hold something, in the order they came to it.
     var contents: [BlockID: UInt64] = [:]
     var holders: [UInt64: [BlockID]] = [:]
@@ -100,6 +102,10 @@ struct Model {
       queue: (1...configuration.blocks).map { $0 },
       references: Array(repeating: 0, count: blocks + 1),
       generation: Array(repeating: 0, count: blocks + 1), watermark: configuration.watermark)
+    if configuration.hostBlocks > 0 {
+      state.host.queue = (1...configuration.hostBlocks).map { $0 }
+      state.host.size = Int(configuration.hostBlocks)
+    }
   }
 
   // MARK: The command
@@ -215,6 +221,8 @@ struct Model {
     case .fork(let parent, let children): try fork(parent, children, &result)
     case .rewind(let rewind): try self.rewind(rewind, &result)
     case .preempt(let ids): try preempt(ids, &result)
+    case .swapOut(let ids): try swapOut(ids, &result)
+    case .swapIn(let ids): try swapIn(ids, &result)
     case .free(let ids, let ignores): try free(ids, ignores, &result)
     case .decode(let decode): try self.decode(decode, mode, &result)
     }
@@ -226,7 +234,7 @@ struct Model {
 
   func pins(_ block: BlockID) -> Int {
     state.copies.reduce(isKept(block) ? 1 : 0) {
-      $0 + ($1.source == block ? 1 : 0) + ($1.target == block ? 1 : 0)
+      $0 + deviceEnds($1).count { $0 == block }
     }
   }
 
@@ -272,23 +280,24 @@ struct Model {
   @discardableResult
   mutating func finish(_ done: [Copy]) -> Int {
     var free: [BlockID] = []
+    var hostFree: [BlockID] = []
     for copy in done {
       state.copies.removeAll { $0 == copy }
       changed = true
-      for block in [copy.source, copy.target]
+      hostFree += freedHosts(copy, hostFree)
+      for block in deviceEnds(copy)
       where state.references[Int(block)] == 0 && pins(block) == 0 && !free.contains(block) {
         free.append(block)
       }
     }
     line(up: free)
+    state.host.queue = hostFree + state.host.queue
     return free.count
   }
 
   func mayWrite(_ block: BlockID, from slot: Int) -> Bool {
     if state.references[Int(block)] > 1 || isKept(block) { return false }
-    return !state.copies.contains {
-      ($0.source == block || $0.target == block) && $0.tokens > slot
-    }
+    return !state.copies.contains { deviceEnds($0).contains(block) && $0.tokens > slot }
   }
 
   /// A reference to `source` becomes one to a new block.

@@ -8,8 +8,9 @@ struct Walk {
   let size: UInt32
   /// Nothing below is drawn for a pool without a cache, so that its walks stay what they were.
   let caches: Bool
-  /// The same for pins and clocks.
+  /// The same for pins and clocks, and for a pool with a host tier.
   var pins = false
+  var swaps = false
   static let sessions: [SessionID] = [0, 7, 1 << 40]
 
   init(seed: UInt64, blocks: UInt32, size: UInt32, caches: Bool = false) {
@@ -150,6 +151,7 @@ struct Walk {
   private mutating func kind(_ model: Model, _ session: SessionID) -> TestOperation.Kind {
     if pins && one(in: 9) { return pin(model, session) }
     if pins && one(in: 60) { return update() }
+    if swaps && one(in: 5) { return swap(model, session) }
     if caches && one(in: 6) { return more(model, session) }
     switch below(40) {
     case 0...2:

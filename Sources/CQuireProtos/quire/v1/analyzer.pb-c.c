@@ -1273,7 +1273,7 @@ const ProtobufCMessageDescriptor quire__v1__get_stats_request__descriptor =
   (ProtobufCMessageInit) quire__v1__get_stats_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[48] =
+static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[55] =
 {
   {
     "pool",
@@ -1851,6 +1851,90 @@ static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[48] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "host_capacity_blocks",
+    80,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, host_capacity_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "host_free_blocks",
+    81,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, host_free_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "host_active_blocks",
+    82,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, host_active_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "host_shared_blocks",
+    83,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, host_shared_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "host_pinned_blocks",
+    84,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, host_pinned_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "swapped_out_blocks",
+    85,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, swapped_out_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "swapped_in_blocks",
+    86,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, swapped_in_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__stats__field_indices_by_name[] = {
   5,   /* field[5] = active_blocks */
@@ -1877,6 +1961,11 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   34,   /* field[34] = free_runs */
   24,   /* field[24] = freed_blocks */
   33,   /* field[33] = high_watermark_blocks */
+  50,   /* field[50] = host_active_blocks */
+  48,   /* field[48] = host_capacity_blocks */
+  49,   /* field[49] = host_free_blocks */
+  52,   /* field[52] = host_pinned_blocks */
+  51,   /* field[51] = host_shared_blocks */
   37,   /* field[37] = internal_fragmentation */
   10,   /* field[10] = lazy_pending_blocks */
   47,   /* field[47] = manager_bytes_per_block */
@@ -1898,15 +1987,18 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   15,   /* field[15] = sequence_slots_used */
   6,   /* field[6] = shared_blocks */
   44,   /* field[44] = shared_bytes */
+  54,   /* field[54] = swapped_in_blocks */
+  53,   /* field[53] = swapped_out_blocks */
   20,   /* field[20] = swapped_sequences */
   13,   /* field[13] = used_bytes */
   17,   /* field[17] = waiting_sequences */
 };
-static const ProtobufCIntRange quire__v1__stats__number_ranges[2 + 1] =
+static const ProtobufCIntRange quire__v1__stats__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 60, 40 },
-  { 0, 48 }
+  { 80, 48 },
+  { 0, 55 }
 };
 const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
 {
@@ -1916,10 +2008,10 @@ const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
   "Quire__V1__Stats",
   "quire.v1",
   sizeof(Quire__V1__Stats),
-  48,
+  55,
   quire__v1__stats__field_descriptors,
   quire__v1__stats__field_indices_by_name,
-  2,  quire__v1__stats__number_ranges,
+  3,  quire__v1__stats__number_ranges,
   (ProtobufCMessageInit) quire__v1__stats__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -276,10 +276,36 @@ struct  Quire__V1__Stats
    * Moving blocks would let something in that is refused now.
    */
   protobuf_c_boolean defragment_advised;
+  /*
+   * Blocks of the host tier. The four that follow partition it:
+   * free + active + shared + pinned = capacity.
+   */
+  uint32_t host_capacity_blocks;
+  uint32_t host_free_blocks;
+  /*
+   * One reference.
+   */
+  uint32_t host_active_blocks;
+  /*
+   * More than one reference.
+   */
+  uint32_t host_shared_blocks;
+  /*
+   * No references but copies under way.
+   */
+  uint32_t host_pinned_blocks;
+  /*
+   * Since the pool was made or reset: blocks copied, or to be copied, to the host tier.
+   */
+  uint64_t swapped_out_blocks;
+  /*
+   * And from it.
+   */
+  uint64_t swapped_in_blocks;
 };
 #define QUIRE__V1__STATS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__stats__descriptor) \
-    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0 }
+    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__RefusalCount

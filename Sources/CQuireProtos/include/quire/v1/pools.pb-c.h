@@ -274,7 +274,7 @@ struct  Quire__V1__PoolConfig
    */
   uint32_t hash_lookahead_tokens;
   /*
-   * Blocks of the host tier.
+   * Blocks of the host tier, with ids of their own from 1; 0 = no host tier.
    */
   uint32_t host_blocks;
   /*

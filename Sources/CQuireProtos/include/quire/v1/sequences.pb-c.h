@@ -810,6 +810,10 @@ struct  Quire__V1__SwapRequest
 struct  Quire__V1__SwapSequences
 {
   ProtobufCMessage base;
+  /*
+   * At least one, each in the right state and named once: all or none. What they share among each
+   * other stays shared and is copied once: the copy names one table, the others change with it.
+   */
   size_t n_sequence_ids;
   uint64_t *sequence_ids;
 };
@@ -828,7 +832,8 @@ struct  Quire__V1__SwapReply
   size_t n_copies;
   Quire__V1__CopyOrder **copies;
   /*
-   * Blocks of the tier that is left, given back once the copies are acknowledged.
+   * Blocks of the tier that is left, given back once the copies are acknowledged; blocks that others
+   * hold too are not among them.
    */
   uint32_t freed_blocks;
   /*
@@ -1031,7 +1036,7 @@ struct  Quire__V1__Sequence
    */
   uint32_t computed_tokens;
   /*
-   * The table, in order; 0 = the null block.
+   * The table, in order; 0 = the null block. Blocks of the host while it is swapped out.
    */
   size_t n_block_ids;
   uint32_t *block_ids;

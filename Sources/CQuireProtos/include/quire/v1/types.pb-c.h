@@ -31,6 +31,9 @@ typedef enum _Quire__V1__Tier {
    */
   QUIRE__V1__TIER__TIER_UNSPECIFIED = 0,
   QUIRE__V1__TIER__TIER_DEVICE = 1,
+  /*
+   * Where sequences are swapped out to.
+   */
   QUIRE__V1__TIER__TIER_HOST = 2
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__TIER)
 } Quire__V1__Tier;
@@ -147,7 +150,8 @@ struct  Quire__V1__Call
 
 /*
  * Copy `tokens` filled slots from source to target, then acknowledge copy_id. Targets are never
- * listed among new blocks; both ends stay pinned until acknowledged.
+ * listed among new blocks; both ends stay pinned until acknowledged. Copies that touch the same block
+ * are made in the order of their ids.
  */
 struct  Quire__V1__CopyOrder
 {
@@ -174,7 +178,13 @@ struct  Quire__V1__CopyOrder
    * The KV-cache group of that table, from 0.
    */
   uint32_t group;
+  /*
+   * Where the source lives, if not on the device: each tier has its own ids, from 1.
+   */
   Quire__V1__Tier source_tier;
+  /*
+   * Where the target lives, if not on the device.
+   */
   Quire__V1__Tier target_tier;
 };
 #define QUIRE__V1__COPY_ORDER__INIT \
