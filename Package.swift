@@ -63,7 +63,7 @@ let package = Package(
 
     // Service: messages to commands, outcomes to messages.
     module("BlockMessages", ["CQuireProtos"]),
-    module("BlockService", ["KVBlocks", "BlockMessages", "GRPCWire"]),
+    module("BlockService", ["KVBlocks", "BlockHashing", "BlockMessages", "GRPCWire"]),
     program("quired", ["UVLoop", "GRPCServer", "GRPCWire", "BlockService"]),
 
     // Clients.

@@ -50,7 +50,8 @@ package final class BlockHasher {
   ) -> ContentHash {
     precondition(tokens.count == blockSize + lookahead, "a hash is of one full block")
     checkStart(parent, start)
-    return hash(parent ?? seedHash, start, TokenRun(tokens), 0, extraKeys)
+    defer { withExtendedLifetime(extraKeys) {} }
+    return hash(parent ?? seedHash, start, TokenRun(tokens), 0, extraKeys?.view)
   }
 
   /// The hashes of all blocks that are full once `appended` follows the tokens of `tail`, in order.
@@ -69,12 +70,41 @@ package final class BlockHasher {
     emit: (ContentHash) -> Void
   ) -> Int {
     checkStart(parent, start)
+    defer { withExtendedLifetime(extraKeys) {} }
     let run = TokenRun(tail, appended)
     var parent = parent ?? seedHash
     var from = 0
     while run.count - from >= blockSize + lookahead {
-      parent = hash(parent, start + from, run, from, extraKeys)
+      parent = hash(parent, start + from, run, from, extraKeys?.view)
       emit(parent)
+      from += blockSize
+    }
+    return from / blockSize
+  }
+
+  /// The same with hashes and extra keys as the bytes that somebody keeps them as.
+  ///
+  /// - Parameters:
+  ///   - parent: `algorithm.byteCount` bytes; nil = no block has a hash.
+  ///   - extraKeys: The bytes of an `ExtraKeys`; empty = none.
+  ///   - hashes: Room for the hashes, one after the other.
+  package func hashFullBlocks(
+    after parent: UnsafePointer<UInt8>?, at start: Int, tail: UnsafeBufferPointer<UInt32>,
+    appended: UnsafeBufferPointer<UInt32>, extraKeys: UnsafeBufferPointer<UInt8>,
+    into hashes: UnsafeMutablePointer<UInt8>
+  ) -> Int {
+    let size = algorithm.byteCount
+    let known = parent.flatMap { ContentHash(UnsafeRawBufferPointer(start: $0, count: size)) }
+    checkStart(known, start)
+    let keys = extraKeys.isEmpty ? nil : ExtraKeysView(UnsafeRawBufferPointer(extraKeys))
+    let run = TokenRun(tail, appended)
+    var parent = known ?? seedHash
+    var from = 0
+    var place = UnsafeMutableRawPointer(hashes)
+    while run.count - from >= blockSize + lookahead {
+      parent = hash(parent, start + from, run, from, keys)
+      parent.write(to: place, size)
+      place += size
       from += blockSize
     }
     return from / blockSize
@@ -92,7 +122,7 @@ package final class BlockHasher {
   /// Of the block of `run[from ..< from + blockSize]`, which begins at token `start` of its sequence.
   @inline(__always)
   private func hash(
-    _ parent: ContentHash, _ start: Int, _ run: TokenRun, _ from: Int, _ extraKeys: ExtraKeys?
+    _ parent: ContentHash, _ start: Int, _ run: TokenRun, _ from: Int, _ extraKeys: ExtraKeysView?
   ) -> ContentHash {
     let end = from + blockSize
     buffer.reset(

@@ -59,6 +59,8 @@ package struct CacheBlocksMessage {
   }
   /// One hash after the other, in prefix order.
   package var blockHashes: UnsafeBufferPointer<UInt8> { text(m.pointee.block_hashes) }
+  /// Of the block before the first.
+  package var parentHash: UnsafeBufferPointer<UInt8> { text(m.pointee.parent_hash) }
 }
 
 package struct EvictBlocksRequest: WireMessage {

@@ -12,6 +12,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case lookupBlocksRequest, acquireRequest, cacheBlocksRequest, evictBlocksRequest
   case addRequest, admitRequest, extendRequest, appendRequest, forkRequest, rewindRequest
   case preemptRequest, swapRequest, freeSequencesRequest, getSequenceRequest, listSequencesRequest
+  case lookupRequest, commitRequest
   case stepRequest
   case createPoolRequest, getPoolRequest, listPoolsRequest, deletePoolRequest, resetPoolRequest
   case updatePoolRequest
@@ -19,7 +20,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case getStatsRequest
   // Replies, for clients.
   case allocateReply, freeReply, stepReply, poolInfo, stats, sequence, digest
-  case listSequencesReply, listPoolsReply, lookupBlocksReply, acquireReply
+  case listSequencesReply, listPoolsReply, lookupBlocksReply, acquireReply, lookupReply
 
   var isRequest: Bool { rawValue <= Self.getStatsRequest.rawValue }
 
@@ -46,6 +47,8 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .freeSequencesRequest: address(quire__v1__free_sequences_request__init)
     case .getSequenceRequest: address(quire__v1__get_sequence_request__init)
     case .listSequencesRequest: address(quire__v1__list_sequences_request__init)
+    case .lookupRequest: address(quire__v1__lookup_request__init)
+    case .commitRequest: address(quire__v1__commit_request__init)
     case .stepRequest: address(quire__v1__step_request__init)
     case .createPoolRequest: address(quire__v1__create_pool_request__init)
     case .updatePoolRequest: address(quire__v1__update_pool_request__init)
@@ -69,6 +72,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .listPoolsReply: address(quire__v1__list_pools_reply__init)
     case .lookupBlocksReply: address(quire__v1__lookup_blocks_reply__init)
     case .acquireReply: address(quire__v1__acquire_reply__init)
+    case .lookupReply: address(quire__v1__lookup_reply__init)
     }
   }
 

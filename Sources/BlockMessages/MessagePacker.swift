@@ -50,6 +50,13 @@ package struct MessagePacker: ~Copyable {
     pushVarint(UInt64(field << 3))
   }
 
+  /// A member of a oneof: written even where it is 0.
+  package mutating func setUInt64(_ field: UInt32, _ value: UInt64) {
+    reserve(15)
+    pushVarint(value)
+    pushVarint(UInt64(field << 3))
+  }
+
   package mutating func sint32(_ field: UInt32, _ value: Int32) {
     uint32(field, UInt32(bitPattern: (value << 1) ^ (value >> 31)))
   }
@@ -108,6 +115,15 @@ package struct MessagePacker: ~Copyable {
       pushVarint(values[index])
     }
     pushLengthPrefix(field, byteCount: end - start)
+  }
+
+  package mutating func packedFixed32(_ field: UInt32, _ values: UnsafeBufferPointer<UInt32>) {
+    guard !values.isEmpty else { return }
+    #if _endian(little)
+      bytes(field, UnsafeRawBufferPointer(values))
+    #else
+      #error("packed fixed-width numbers are copied as they lie in memory")
+    #endif
   }
 
   package mutating func packedFixed64(_ field: UInt32, _ values: UnsafeBufferPointer<UInt64>) {

@@ -33,11 +33,15 @@ package struct PoolConfigFields: Equatable {
   package var eviction: UInt32
   package var disablesPrefixCaching: Bool
   package var hash: UInt32
+  /// UTF-8; empty = the algorithm's own.
+  package var hashSeed: String
   /// Share of the pool; what the wire had, in its limits or not.
   package var watermark: Double
   /// 0 = no limit.
   package var maxModelTokens: UInt32
   package var eagle: Bool
+  package var hashLookaheadTokens: UInt32
+  package var keepsTokens: Bool
   package var copyAck: UInt32
   /// 0 = a quarter of the pool.
   package var pinBudgetBlocks: UInt32
@@ -46,8 +50,9 @@ package struct PoolConfigFields: Equatable {
 
   package init(
     blocks: UInt32, blockSize: UInt32, strategy: UInt32 = 0, eviction: UInt32 = 0,
-    disablesPrefixCaching: Bool = false, hash: UInt32 = 0, watermark: Double = 0,
-    maxModelTokens: UInt32 = 0, eagle: Bool = false, copyAck: UInt32 = 0,
+    disablesPrefixCaching: Bool = false, hash: UInt32 = 0, hashSeed: String = "",
+    watermark: Double = 0, maxModelTokens: UInt32 = 0, eagle: Bool = false,
+    hashLookaheadTokens: UInt32 = 0, keepsTokens: Bool = false, copyAck: UInt32 = 0,
     pinBudgetBlocks: UInt32 = 0, hostBlocks: UInt32 = 0
   ) {
     self.pinBudgetBlocks = pinBudgetBlocks
@@ -57,9 +62,12 @@ package struct PoolConfigFields: Equatable {
     self.eviction = eviction
     self.disablesPrefixCaching = disablesPrefixCaching
     self.hash = hash
+    self.hashSeed = hashSeed
     self.watermark = watermark
     self.maxModelTokens = maxModelTokens
     self.eagle = eagle
+    self.hashLookaheadTokens = hashLookaheadTokens
+    self.keepsTokens = keepsTokens
     self.copyAck = copyAck
     self.hostBlocks = hostBlocks
   }
@@ -71,9 +79,12 @@ package struct PoolConfigFields: Equatable {
     eviction = m.pointee.eviction.rawValue
     disablesPrefixCaching = m.pointee.disable_prefix_caching != 0
     hash = m.pointee.hash.rawValue
+    hashSeed = String(decoding: text(m.pointee.hash_seed), as: UTF8.self)
     watermark = m.pointee.watermark
     maxModelTokens = m.pointee.max_model_tokens
     eagle = m.pointee.eagle != 0
+    hashLookaheadTokens = m.pointee.hash_lookahead_tokens
+    keepsTokens = m.pointee.keep_tokens != 0
     copyAck = m.pointee.copy_ack.rawValue
     pinBudgetBlocks = m.pointee.pin_budget_blocks
     hostBlocks = m.pointee.host_blocks
@@ -143,6 +154,7 @@ package struct ResetPrefixCacheRequest: WireMessage {
     m = message.assumingMemoryBound(to: Quire__V1__ResetPrefixCacheRequest.self)
   }
   package var call: CallMessage { .init(m.pointee.call) }
+  package var preemptsRunning: Bool { m.pointee.preempt_running != 0 }
 }
 
 package struct GetDigestRequest: WireMessage {
@@ -180,11 +192,14 @@ extension MessagePacker {
   package mutating func poolConfig(_ field: UInt32, _ config: PoolConfigFields) {
     let mark = mark
     uint32(23, config.pinBudgetBlocks)
+    bool(22, config.keepsTokens)
     uint32(21, config.copyAck)
     uint32(17, config.hostBlocks)
+    uint32(16, config.hashLookaheadTokens)
     bool(15, config.eagle)
     uint32(13, config.maxModelTokens)
     double(12, config.watermark)
+    text(11, config.hashSeed)
     uint32(10, config.hash)
     bool(9, config.disablesPrefixCaching)
     uint32(8, config.eviction)
@@ -218,7 +233,10 @@ extension MessagePacker {
     uint64(1, revision)
   }
 
-  package mutating func resetPrefixCacheReply(revision: UInt64, clearedBlocks: UInt32) {
+  package mutating func resetPrefixCacheReply(
+    revision: UInt64, clearedBlocks: UInt32, preemptedSequenceIDs: UnsafeBufferPointer<UInt64>
+  ) {
+    packedFixed64(3, preemptedSequenceIDs)
     uint32(2, clearedBlocks)
     uint64(1, revision)
   }

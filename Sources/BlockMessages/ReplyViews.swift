@@ -65,6 +65,7 @@ package struct OperationResultMessage {
     case admit(SlotsReply)
     case extend(SlotsReply)
     case append(tokens: UInt32)
+    case commit(committedTokens: UInt32, cachedBlocks: UInt32)
     case fork(children: UInt32)
     case rewind(freedBlocks: UInt32)
     case preempt(freedBlocks: UInt32, sequences: UInt32)
@@ -86,6 +87,10 @@ package struct OperationResultMessage {
     case QUIRE__V1__OP_RESULT__REPLY_ADMIT: .admit(SlotsReply(m.pointee.admit.pointee))
     case QUIRE__V1__OP_RESULT__REPLY_EXTEND: .extend(SlotsReply(m.pointee.extend.pointee))
     case QUIRE__V1__OP_RESULT__REPLY_APPEND: .append(tokens: m.pointee.append.pointee.tokens)
+    case QUIRE__V1__OP_RESULT__REPLY_COMMIT:
+      .commit(
+        committedTokens: m.pointee.commit.pointee.committed_tokens,
+        cachedBlocks: m.pointee.commit.pointee.cached_blocks)
     case QUIRE__V1__OP_RESULT__REPLY_FORK: .fork(children: m.pointee.fork.pointee.children)
     case QUIRE__V1__OP_RESULT__REPLY_REWIND:
       .rewind(freedBlocks: m.pointee.rewind.pointee.freed_blocks)
@@ -130,6 +135,9 @@ package struct SlotsReply {
   package var newBlockIDs: UnsafeBufferPointer<UInt32>
   package var availableBlocks: UInt32
   package var copies: [CopyOrderFields]
+  /// Of an admission only.
+  package var cachedTokens: UInt32 = 0
+  package var cachedBlockIDs = UnsafeBufferPointer<UInt32>(start: nil, count: 0)
   /// Of an extension only.
   package var preemptedSequenceIDs = UnsafeBufferPointer<UInt64>(start: nil, count: 0)
 
@@ -138,6 +146,8 @@ package struct SlotsReply {
     newBlockIDs = list(m.new_block_ids, m.n_new_block_ids)
     availableBlocks = m.available_blocks
     copies = copyOrders(m.copies, m.n_copies)
+    cachedTokens = m.cached_tokens
+    cachedBlockIDs = list(m.cached_block_ids, m.n_cached_block_ids)
   }
 
   init(_ m: Quire__V1__ExtendReply) {

@@ -31,12 +31,13 @@ package enum OperationFields: Equatable, Sendable {
   case copyOnWrite(block: UInt32, filledTokens: UInt32 = 0)
   case ackCopies([UInt64], upTo: UInt64 = 0)
   case acquire(blockHashes: [UInt8], allocateCount: UInt32 = 0)
-  case cacheBlocks([UInt32], blockHashes: [UInt8])
+  case cacheBlocks([UInt32], blockHashes: [UInt8], parentHash: [UInt8] = [])
   case evictBlocks([UInt32])
   case add(AddFields)
   case admit(AdmitFields)
   case extend(ExtendFields)
-  case append(sequence: UInt64, tokens: UInt32)
+  case append(sequence: UInt64, tokens: UInt32, content: ContentFields = ContentFields())
+  case commit(sequence: UInt64, tokens: UInt32 = 0)
   case fork(parent: UInt64, children: [UInt64])
   case rewind(
     sequence: UInt64, uncomputeTokens: UInt32 = 0, dropTokens: UInt32 = 0,
@@ -60,6 +61,7 @@ package enum OperationFields: Equatable, Sendable {
     case .admit: .admit
     case .extend: .extend
     case .append: .append
+    case .commit: .commit
     case .fork: .fork
     case .rewind: .rewind
     case .preempt: .preempt
@@ -72,6 +74,9 @@ package enum OperationFields: Equatable, Sendable {
 package struct AddFields: Equatable, Sendable {
   package var sequenceID: UInt64
   package var tokenCount: UInt32
+  /// Beside `tokenCount`, which is its own unless it is 0.
+  package var content = ContentFields()
+  package var hashing = HashOptionsFields()
   package var priority: Int32
   package var expectedTokens: UInt32
   package var label: String
@@ -95,7 +100,9 @@ package struct AdmitFields: Equatable, Sendable {
   package var maxTokensNow: UInt32 = 0
   package var lookaheadTokens: UInt32 = 0
   package var allowsPartialFit = false
+  package var delaysCommit = false
   package var reservedBlocks: UInt32 = 0
+  package var externalComputedTokens: UInt32 = 0
 
   package init(sequenceID: UInt64, add: AddFields? = nil) {
     self.sequenceID = sequenceID
@@ -106,8 +113,11 @@ package struct AdmitFields: Equatable, Sendable {
 package struct ExtendFields: Equatable, Sendable {
   package var sequenceID: UInt64
   package var appendTokens: UInt32
+  /// Beside `appendTokens`, which is its count unless it is 0.
+  package var append = ContentFields()
   package var maxTokensNow: UInt32 = 0
   package var lookaheadTokens: UInt32 = 0
+  package var delaysCommit = false
   package var reservedBlocks: UInt32 = 0
 
   package init(sequenceID: UInt64, appendTokens: UInt32 = 0) {
@@ -119,8 +129,11 @@ package struct ExtendFields: Equatable, Sendable {
 package struct DecodeFields: Equatable, Sendable {
   package var sequenceIDs: [UInt64]
   package var appendCounts: [UInt32] = []
+  package var tokenIDs: [UInt32] = []
   package var scheduleCounts: [UInt32] = []
   package var lookaheadTokens: [UInt32] = []
+  package var delaysCommit = false
+  package var commitsPrevious = false
   package var victimOrder: [UInt64] = []
 
   package init(sequenceIDs: [UInt64]) { self.sequenceIDs = sequenceIDs }
@@ -191,8 +204,8 @@ extension MessagePacker {
 
   // MARK: Requests without an operation
 
-  /// `GetPoolRequest`, and `GetDigestRequest`, `DeletePoolRequest`, `ResetPoolRequest` with `flag`
-  /// (history only; force).
+  /// `GetPoolRequest`, and `GetDigestRequest`, `DeletePoolRequest`, `ResetPoolRequest`,
+  /// `ResetPrefixCacheRequest` with `flag` (history only; force; preempt what runs).
   package mutating func poolRequest(call: CallFields, flag: Bool = false) {
     bool(2, flag)
     self.call(call)
@@ -261,15 +274,19 @@ extension MessagePacker {
     case .acquire(let hashes, let count):
       uint32(2, count)
       hashes.withUnsafeBufferPointer { text(1, $0) }
-    case .cacheBlocks(let ids, let hashes):
+    case .cacheBlocks(let ids, let hashes, let parent):
+      parent.withUnsafeBufferPointer { text(3, $0) }
       hashes.withUnsafeBufferPointer { text(2, $0) }
       ids.withUnsafeBufferPointer { packedUInt32(1, $0) }
     case .evictBlocks(let ids): ids.withUnsafeBufferPointer { packedUInt32(1, $0) }
     case .add(let add): self.add(add)
     case .admit(let admit): self.admit(admit)
     case .extend(let extend): self.extend(extend)
-    case .append(let sequence, let tokens):
-      content(2, tokenCount: tokens)
+    case .append(let sequence, let tokens, let content):
+      self.content(2, content, tokenCount: tokens)
+      uint64(1, sequence)
+    case .commit(let sequence, let tokens):
+      uint32(2, tokens)
       uint64(1, sequence)
     case .fork(let parent, let children):
       children.withUnsafeBufferPointer { packedUInt64(2, $0) }
@@ -287,25 +304,32 @@ extension MessagePacker {
     }
   }
 
-  private mutating func content(_ field: UInt32, tokenCount: UInt32) {
-    guard tokenCount > 0 else { return }
-    let mark = mark
-    uint32(3, tokenCount)
-    close(field, since: mark)
+  private mutating func content(
+    _ field: UInt32, _ content: ContentFields, tokenCount: UInt32
+  ) {
+    var content = content
+    if tokenCount > 0 { content.tokenCount = tokenCount }
+    self.content(field, content)
   }
 
   private mutating func add(_ add: AddFields) {
     let mark = mark
     text(7, add.label)
+    bool(6, add.hashing.skipsPrefixLookup)
     uint32(5, add.expectedTokens)
     sint32(4, add.priority)
+    text(3, add.hashing.loraPath)
+    text(2, add.hashing.loraName)
+    text(1, add.hashing.cacheSalt)
     if self.mark > mark { close(3, since: mark) }
-    content(2, tokenCount: add.tokenCount)
+    content(2, add.content, tokenCount: add.tokenCount)
     uint64(1, add.sequenceID)
   }
 
   private mutating func admit(_ admit: AdmitFields) {
+    uint32(10, admit.externalComputedTokens)
     uint32(8, admit.reservedBlocks)
+    bool(7, admit.delaysCommit)
     bool(6, admit.allowsPartialFit)
     uint32(5, admit.lookaheadTokens)
     uint32(4, admit.maxTokensNow)
@@ -320,16 +344,20 @@ extension MessagePacker {
 
   private mutating func extend(_ extend: ExtendFields) {
     uint32(6, extend.reservedBlocks)
+    bool(5, extend.delaysCommit)
     uint32(4, extend.lookaheadTokens)
     uint32(3, extend.maxTokensNow)
-    content(2, tokenCount: extend.appendTokens)
+    content(2, extend.append, tokenCount: extend.appendTokens)
     uint64(1, extend.sequenceID)
   }
 
   private mutating func decode(_ decode: DecodeFields) {
     decode.victimOrder.withUnsafeBufferPointer { packedFixed64(8, $0) }
+    bool(7, decode.commitsPrevious)
+    bool(6, decode.delaysCommit)
     decode.lookaheadTokens.withUnsafeBufferPointer { packedUInt32(5, $0) }
     decode.scheduleCounts.withUnsafeBufferPointer { packedUInt32(4, $0) }
+    decode.tokenIDs.withUnsafeBufferPointer { packedFixed32(3, $0) }
     decode.appendCounts.withUnsafeBufferPointer { packedUInt32(2, $0) }
     decode.sequenceIDs.withUnsafeBufferPointer { packedFixed64(1, $0) }
   }

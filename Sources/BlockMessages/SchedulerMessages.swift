@@ -50,6 +50,7 @@ package struct OperationMessage {
     case admit(AdmitMessage)
     case extend(ExtendMessage)
     case append(AppendMessage)
+    case commit(CommitMessage)
     case fork(ForkMessage)
     case rewind(RewindMessage)
     case preempt(PreemptMessage)
@@ -74,6 +75,7 @@ package struct OperationMessage {
     case QUIRE__V1__OP__OP_ADMIT: .admit(.init(m.pointee.admit))
     case QUIRE__V1__OP__OP_EXTEND: .extend(.init(m.pointee.extend))
     case QUIRE__V1__OP__OP_APPEND: .append(.init(m.pointee.append))
+    case QUIRE__V1__OP__OP_COMMIT: .commit(.init(m.pointee.commit))
     case QUIRE__V1__OP__OP_FORK: .fork(.init(m.pointee.fork))
     case QUIRE__V1__OP__OP_REWIND: .rewind(.init(m.pointee.rewind))
     case QUIRE__V1__OP__OP_PREEMPT: .preempt(.init(m.pointee.preempt))
@@ -103,12 +105,18 @@ package struct DecodeMessage {
   package var appendCounts: UnsafeBufferPointer<UInt32> {
     list(m.pointee.append_counts, m.pointee.n_append_counts)
   }
+  /// One sequence after the other.
+  package var tokenIDs: UnsafeBufferPointer<UInt32> {
+    list(m.pointee.token_ids, m.pointee.n_token_ids)
+  }
   package var scheduleCounts: UnsafeBufferPointer<UInt32> {
     list(m.pointee.schedule_counts, m.pointee.n_schedule_counts)
   }
   package var lookaheadTokens: UnsafeBufferPointer<UInt32> {
     list(m.pointee.lookahead_tokens, m.pointee.n_lookahead_tokens)
   }
+  package var delaysCommit: Bool { m.pointee.delay_commit != 0 }
+  package var commitsPrevious: Bool { m.pointee.commit_previous != 0 }
   package var victimOrder: UnsafeBufferPointer<UInt64> {
     list(m.pointee.victim_order, m.pointee.n_victim_order)
   }
@@ -122,6 +130,7 @@ package enum OperationReplyField: UInt32, Sendable {
   case admit = 3
   case extend = 4
   case append = 5
+  case commit = 6
   case fork = 7
   case rewind = 8
   case preempt = 9

@@ -13,19 +13,12 @@ package struct AddRequest: WireMessage {
   package var add: AddMessage? { m.pointee.add.map { .init($0) } }
 }
 
-/// `Add`, with its content and options read through; absent ones read as their defaults.
 package struct AddMessage {
   private let m: UnsafePointer<Quire__V1__Add>
   init(_ m: UnsafePointer<Quire__V1__Add>) { self.m = m }
   package var sequenceID: UInt64 { m.pointee.sequence_id }
-  package var tokenCount: UInt32 { m.pointee.content?.pointee.token_count ?? 0 }
-  package var priority: Int32 { m.pointee.options?.pointee.priority ?? 0 }
-  package var expectedTokens: UInt32 { m.pointee.options?.pointee.expected_tokens ?? 0 }
-  /// UTF-8.
-  package var label: UnsafeBufferPointer<UInt8> {
-    guard let options = m.pointee.options else { return .init(start: nil, count: 0) }
-    return text(options.pointee.label)
-  }
+  package var content: ContentMessage { .init(m.pointee.content) }
+  package var options: OptionsMessage { .init(m.pointee.options) }
 }
 
 package struct AdmitRequest: WireMessage {
@@ -49,8 +42,10 @@ package struct AdmitMessage {
   package var maxTokensNow: UInt32 { m.pointee.max_tokens_now }
   package var lookaheadTokens: UInt32 { m.pointee.lookahead_tokens }
   package var allowsPartialFit: Bool { m.pointee.allow_partial_fit != 0 }
+  package var delaysCommit: Bool { m.pointee.delay_commit != 0 }
   package var reservedBlocks: UInt32 { m.pointee.reserved_blocks }
   package var ignoresWatermark: Bool { m.pointee.ignore_watermark != 0 }
+  package var externalComputedTokens: UInt32 { m.pointee.external_computed_tokens }
 }
 
 package struct ExtendRequest: WireMessage {
@@ -68,10 +63,11 @@ package struct ExtendMessage {
   private let m: UnsafePointer<Quire__V1__Extend>
   init(_ m: UnsafePointer<Quire__V1__Extend>) { self.m = m }
   package var sequenceID: UInt64 { m.pointee.sequence_id }
-  package var appendTokens: UInt32 { m.pointee.append?.pointee.token_count ?? 0 }
+  package var append: ContentMessage { .init(m.pointee.append) }
   /// 0 = all.
   package var maxTokensNow: UInt32 { m.pointee.max_tokens_now }
   package var lookaheadTokens: UInt32 { m.pointee.lookahead_tokens }
+  package var delaysCommit: Bool { m.pointee.delay_commit != 0 }
   package var reservedBlocks: UInt32 { m.pointee.reserved_blocks }
 }
 
@@ -90,7 +86,7 @@ package struct AppendMessage {
   private let m: UnsafePointer<Quire__V1__Append>
   init(_ m: UnsafePointer<Quire__V1__Append>) { self.m = m }
   package var sequenceID: UInt64 { m.pointee.sequence_id }
-  package var tokenCount: UInt32 { m.pointee.content?.pointee.token_count ?? 0 }
+  package var content: ContentMessage { .init(m.pointee.content) }
 }
 
 package struct ForkRequest: WireMessage {
@@ -239,10 +235,13 @@ extension MessagePacker {
   }
 
   package mutating func admitReplyBeforeCopies(
-    revision: UInt64, scheduledTokens: UInt32, newBlockIDs: UnsafeBufferPointer<UInt32>
+    revision: UInt64, cachedTokens: UInt32, scheduledTokens: UInt32,
+    cachedBlockIDs: UnsafeBufferPointer<UInt32>, newBlockIDs: UnsafeBufferPointer<UInt32>
   ) {
     packedUInt32(5, newBlockIDs)
+    packedUInt32(4, cachedBlockIDs)
     uint32(3, scheduledTokens)
+    uint32(2, cachedTokens)
     uint64(1, revision)
   }
 

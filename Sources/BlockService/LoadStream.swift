@@ -94,7 +94,7 @@ extension QuireService {
     }
     try checkRoom(for: configuration, insteadOf: existing)
     let pool = try reading { () throws(StateFailure) in
-      try KVPool(loading: bytes, secret: HostedPool.drawSecret())
+      try KVPool(loading: bytes, secret: HostedPool.drawSecret()) { PoolHasher($0) }
     }
     var info = PoolInfoFields(HostedPool(name: target.name, pool: pool))
     if let existing {

@@ -27,39 +27,61 @@ enum OperationReader {
   }
 
   static func cacheBlocks(_ m: CacheBlocksMessage) -> Operation.Kind {
-    .cacheBlocks(m.blockIDs, blockHashes: m.blockHashes)
+    .cacheBlocks(m.blockIDs, blockHashes: m.blockHashes, parentHash: m.parentHash)
   }
 
   static func evictBlocks(_ m: EvictBlocksMessage) -> Operation.Kind { .evictBlocks(m.blockIDs) }
 
-  static func add(_ m: AddMessage) -> Operation.Kind { .add(sequence(m)) }
+  // Where there is content, its extra keys lie with `contents`, and so does what is wrong with them.
 
-  static func sequence(_ m: AddMessage) -> AddSequence {
-    AddSequence(
-      sequence: m.sequenceID, tokens: m.tokenCount, priority: m.priority,
-      expectedTokens: m.expectedTokens, label: m.label)
+  static func add(_ m: AddMessage, _ contents: ContentReader) -> Operation.Kind {
+    .add(sequence(m, contents))
   }
 
-  static func admit(_ m: AdmitMessage) -> Operation.Kind {
+  static func sequence(_ m: AddMessage, _ contents: ContentReader) -> AddSequence {
+    let content = m.content
+    let options = m.options
+    return AddSequence(
+      sequence: m.sequenceID, tokens: content.tokens, priority: options.priority,
+      expectedTokens: options.expectedTokens, label: options.label,
+      blockHashes: content.blockHashes, tokenIDs: content.tokenIDs,
+      extraKeys: contents.extraKeys(content, options, m.sequenceID),
+      skipsPrefixLookup: options.skipsPrefixLookup)
+  }
+
+  static func admit(_ m: AdmitMessage, _ contents: ContentReader) -> Operation.Kind {
     // With an `add` the sequence may be named there alone.
-    let add = m.add.map(sequence)
+    let add = m.add.map { sequence($0, contents) }
     let named = m.sequenceID == 0 ? add?.sequence ?? 0 : m.sequenceID
     return .admit(
       Admit(
         sequence: named, add: add, keepsOnRefusal: m.keepsOnRefusal, maxTokensNow: m.maxTokensNow,
         lookaheadTokens: m.lookaheadTokens, allowsPartialFit: m.allowsPartialFit,
-        reservedBlocks: m.reservedBlocks, ignoresWatermark: m.ignoresWatermark))
+        reservedBlocks: m.reservedBlocks, delaysCommit: m.delaysCommit,
+        ignoresWatermark: m.ignoresWatermark, externalComputedTokens: m.externalComputedTokens))
   }
 
-  static func extend(_ m: ExtendMessage) -> Operation.Kind {
-    .extend(
+  static func extend(_ m: ExtendMessage, _ contents: ContentReader) -> Operation.Kind {
+    let content = m.append
+    contents.checkAppended(content, m.sequenceID)
+    return .extend(
       Extend(
-        sequence: m.sequenceID, appendTokens: m.appendTokens, maxTokensNow: m.maxTokensNow,
-        lookaheadTokens: m.lookaheadTokens, reservedBlocks: m.reservedBlocks))
+        sequence: m.sequenceID, appendTokens: content.tokens, maxTokensNow: m.maxTokensNow,
+        lookaheadTokens: m.lookaheadTokens, reservedBlocks: m.reservedBlocks,
+        blockHashes: content.blockHashes, tokenIDs: content.tokenIDs,
+        delaysCommit: m.delaysCommit))
   }
 
-  static func append(_ m: AppendMessage) -> Operation.Kind {
-    .append(m.sequenceID, tokens: m.tokenCount)
+  static func append(_ m: AppendMessage, _ contents: ContentReader) -> Operation.Kind {
+    let content = m.content
+    contents.checkAppended(content, m.sequenceID)
+    return .append(
+      m.sequenceID, tokens: content.tokens, blockHashes: content.blockHashes,
+      tokenIDs: content.tokenIDs)
+  }
+
+  static func commit(_ m: CommitMessage) -> Operation.Kind {
+    .commit(m.sequenceID, tokens: m.tokens)
   }
 
   static func fork(_ m: ForkMessage) -> Operation.Kind {
@@ -87,18 +109,20 @@ enum OperationReader {
     .decode(
       Decode(
         sequences: m.sequenceIDs, appendCounts: m.appendCounts, scheduleCounts: m.scheduleCounts,
-        lookaheadTokens: m.lookaheadTokens, victimOrder: m.victimOrder))
+        lookaheadTokens: m.lookaheadTokens, victimOrder: m.victimOrder, tokenIDs: m.tokenIDs,
+        delaysCommit: m.delaysCommit, commitsPrevious: m.commitsPrevious))
   }
 
   /// nil when the message names no operation.
-  static func operation(_ m: OperationMessage) -> Operation? {
+  static func operation(_ m: OperationMessage, _ contents: ContentReader) -> Operation? {
     guard let kind = m.kind else { return nil }
     let operation: Operation.Kind =
       switch kind {
       case .decode(let m): decode(m)
-      case .admit(let m): admit(m)
-      case .extend(let m): extend(m)
-      case .append(let m): append(m)
+      case .admit(let m): admit(m, contents)
+      case .extend(let m): extend(m, contents)
+      case .append(let m): append(m, contents)
+      case .commit(let m): commit(m)
       case .fork(let m): fork(m)
       case .rewind(let m): rewind(m)
       case .preempt(let m): preempt(m)
@@ -106,7 +130,7 @@ enum OperationReader {
       case .swapIn(let m): swapIn(m)
       case .freeSequences(let m): freeSequences(m)
       case .ackCopies(let m): ackCopies(m)
-      case .add(let m): add(m)
+      case .add(let m): add(m, contents)
       case .allocate(let m): allocate(m)
       case .freeBlocks(let m): freeBlocks(m)
       case .forkBlocks(let m): forkBlocks(m)
@@ -115,7 +139,8 @@ enum OperationReader {
       case .cacheBlocks(let m): cacheBlocks(m)
       case .evictBlocks(let m): evictBlocks(m)
       }
-    return Operation(operation, onRefusal: onRefusal(m.onRefusal) ?? .inherit)
+    return Operation(
+      operation, onRefusal: onRefusal(m.onRefusal) ?? .inherit, problem: contents.takeProblem())
   }
 
   /// nil where the wire does not say.

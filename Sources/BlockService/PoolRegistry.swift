@@ -9,13 +9,21 @@ package final class HostedPool {
   init(name: String, configuration: PoolConfiguration) {
     self.name = name
     nameBytes = Array(name.utf8)
-    pool = KVPool(configuration, secret: Self.drawSecret())
+    pool = Self.make(configuration, replacing: nil)
   }
 
   init(name: String, pool: KVPool) {
     self.name = name
     nameBytes = Array(name.utf8)
     self.pool = pool
+  }
+
+  private static func make(
+    _ configuration: PoolConfiguration, replacing other: KVPool?
+  ) -> KVPool {
+    let complete = configuration.withSeed
+    return KVPool(
+      complete, replacing: other, secret: drawSecret(), hasher: PoolHasher(complete))
   }
 
   static func drawSecret() -> MapSecret {
@@ -42,10 +50,10 @@ package final class HostedPool {
   /// As created, but for the revision and the copy ids, which go on: a client that held blocks before
   /// must not see their generations again.
   func reset(to configuration: PoolConfiguration) {
-    if configuration == pool.configuration {
+    if configuration == pool.configuration.asked {
       pool.reset()
     } else {
-      pool = KVPool(configuration, replacing: pool, secret: Self.drawSecret())
+      pool = Self.make(configuration, replacing: pool)
     }
   }
 }

@@ -77,9 +77,12 @@ extension QuireService {
     _ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter
   ) throws(CallFailure) {
     let request = try decode(ResetPrefixCacheRequest.self, bytes)
-    let result = try apply(.resetPrefixCache, request.call)
+    let result = try apply(
+      .resetPrefixCache(preemptsRunning: request.preemptsRunning), request.call)
     packer.reset()
-    packer.resetPrefixCacheReply(revision: outcome.revision, clearedBlocks: result.affected)
+    packer.resetPrefixCacheReply(
+      revision: outcome.revision, clearedBlocks: result.affected,
+      preemptedSequenceIDs: outcome.preempted.elements(result.preempted))
     send(reply)
   }
 
@@ -119,7 +122,7 @@ extension QuireService {
     switch ifExists {
     case .error: throw .poolExists(existing.name)
     case .return:
-      guard existing.pool.configuration == configuration else {
+      guard existing.pool.configuration.asked == configuration else {
         throw .pool(
           .failedPrecondition, .wrongState, "config",
           "pool \"\(existing.name)\" has another configuration")
@@ -214,12 +217,27 @@ extension PoolConfiguration {
     guard config.pinBudgetBlocks <= config.blocks else {
       throw .invalid("config.pin_budget_blocks", "must be at most config.blocks, \(config.blocks)")
     }
+    guard config.hashLookaheadTokens <= Self.maximumBlockSize else {
+      throw .invalid("config.hash_lookahead_tokens", "must be at most \(Self.maximumBlockSize)")
+    }
+    try Self.checkHashing(config)
     self.init(
       blocks: config.blocks, blockSize: config.blockSize,
       copyAck: config.copyAck == 2 ? .explicit : .nextStep,
       cachesPrefixes: !config.disablesPrefixCaching, hashBytes: config.hash == 2 ? 16 : 32,
-      eagle: config.eagle, watermark: config.watermark, maxModelTokens: config.maxModelTokens,
-      hostBlocks: config.hostBlocks, pinBudgetBlocks: config.pinBudgetBlocks)
+      hashSeed: config.hashSeed, hashLookaheadTokens: config.hashLookaheadTokens,
+      keepsTokens: config.keepsTokens, eagle: config.eagle, watermark: config.watermark,
+      maxModelTokens: config.maxModelTokens, hostBlocks: config.hostBlocks,
+      pinBudgetBlocks: config.pinBudgetBlocks)
+  }
+
+  /// Nothing is hashed, and no token kept, in a pool that caches nothing.
+  private static func checkHashing(_ config: PoolConfigFields) throws(CallFailure) {
+    guard config.disablesPrefixCaching else { return }
+    let problem = "contradicts disable_prefix_caching"
+    if !config.hashSeed.isEmpty { throw .invalid("config.hash_seed", problem) }
+    if config.hashLookaheadTokens > 0 { throw .invalid("config.hash_lookahead_tokens", problem) }
+    if config.keepsTokens { throw .invalid("config.keep_tokens", problem) }
   }
 }
 
@@ -238,12 +256,15 @@ extension PoolInfoFields {
       name: name, config: config, revision: 0, availableBlocks: config.blocks, epoch: 0)
   }
 
-  static func fields(of configuration: PoolConfiguration) -> PoolConfigFields {
-    PoolConfigFields(
+  static func fields(of complete: PoolConfiguration) -> PoolConfigFields {
+    let configuration = complete.asked
+    return PoolConfigFields(
       blocks: configuration.blocks, blockSize: configuration.blockSize, strategy: 1, eviction: 1,
       disablesPrefixCaching: !configuration.cachesPrefixes,
-      hash: configuration.hashBytes == 16 ? 2 : 1, watermark: configuration.watermark,
-      maxModelTokens: configuration.maxModelTokens, eagle: configuration.eagle,
+      hash: configuration.hashBytes == 16 ? 2 : 1, hashSeed: configuration.hashSeed,
+      watermark: configuration.watermark, maxModelTokens: configuration.maxModelTokens,
+      eagle: configuration.eagle, hashLookaheadTokens: configuration.hashLookaheadTokens,
+      keepsTokens: configuration.keepsTokens,
       copyAck: configuration.copyAck == .explicit ? 2 : 1,
       pinBudgetBlocks: configuration.pinBudgetBlocks, hostBlocks: configuration.hostBlocks)
   }

@@ -52,8 +52,9 @@ extension QuireService {
       throw .invalid("ops", "has \(count) operations, more than \(Self.mostOperations)")
     }
     operations.removeAll()
+    contents.begin()
     for index in 0..<count {
-      guard let operation = OperationReader.operation(request.operation(index)) else {
+      guard let operation = OperationReader.operation(request.operation(index), contents) else {
         throw .invalid("ops[\(index)]", "names no operation")
       }
       operations.append(operation)
@@ -176,6 +177,9 @@ extension QuireService {
     case .append:
       packer.appendReply(revision: revision, tokens: result.tokens)
       return .append
+    case .commit:
+      packCommitReply(result)
+      return .commit
     case .fork:
       packForkReply(result)
       return .fork
@@ -208,7 +212,7 @@ extension QuireService {
     case .pin:
       packPinReply(result)
       return .pin
-    case .commit, .resetPrefixCache, .updatePool:
+    case .resetPrefixCache, .updatePool:
       preconditionFailure("no operation of a step is read as one of these")
     }
   }

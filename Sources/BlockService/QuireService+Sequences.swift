@@ -7,7 +7,8 @@ extension QuireService {
   func add(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
     let request = try decode(AddRequest.self, bytes)
     guard let add = request.add else { throw .missing("add") }
-    let result = try apply(OperationReader.add(add), request.call)
+    contents.begin()
+    let result = try apply(OperationReader.add(add, contents), request.call)
     packer.reset()
     packer.addReply(
       revision: outcome.revision, tokens: result.tokens, blocksNeeded: result.blocksNeeded)
@@ -17,7 +18,8 @@ extension QuireService {
   func admit(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
     let request = try decode(AdmitRequest.self, bytes)
     guard let admit = request.admit else { throw .missing("admit") }
-    let result = try apply(OperationReader.admit(admit), request.call)
+    contents.begin()
+    let result = try apply(OperationReader.admit(admit, contents), request.call)
     packer.reset()
     packAdmitReply(result)
     send(reply)
@@ -28,14 +30,16 @@ extension QuireService {
       availableBlocks: result.availableBlocks, evictedBlocks: result.evictedBlocks)
     packCopies(MessagePacker.admitCopiesField, result)
     packer.admitReplyBeforeCopies(
-      revision: outcome.revision, scheduledTokens: result.scheduledTokens,
+      revision: outcome.revision, cachedTokens: result.cachedTokens,
+      scheduledTokens: result.scheduledTokens,
+      cachedBlockIDs: outcome.cached.elements(result.cachedBlocks),
       newBlockIDs: outcome.blocks.elements(result.newBlocks))
   }
 
   func extend(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
     let request = try decode(ExtendRequest.self, bytes)
     guard let extend = request.extend else { throw .missing("extend") }
-    let result = try apply(OperationReader.extend(extend), request.call)
+    let result = try apply(OperationReader.extend(extend, contents), request.call)
     packer.reset()
     packExtendReply(result)
     send(reply)
@@ -54,7 +58,7 @@ extension QuireService {
   func append(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
     let request = try decode(AppendRequest.self, bytes)
     guard let append = request.append else { throw .missing("append") }
-    let result = try apply(OperationReader.append(append), request.call)
+    let result = try apply(OperationReader.append(append, contents), request.call)
     packer.reset()
     packer.appendReply(revision: outcome.revision, tokens: result.tokens)
     send(reply)

@@ -18,6 +18,7 @@ package final class QuireService {
   var packer = MessagePacker()
   var operations = OperationList(minimumCapacity: 256)
   let transfers: DumpTransfers
+  let contents = ContentReader()
 
   private let clock: () -> UInt64
 
@@ -44,9 +45,11 @@ package final class QuireService {
     unary(table, "BlockPool/EvictBlocks", evictBlocks)
 
     unary(table, "Sequences/Add", add)
+    unary(table, "Sequences/Lookup", lookup)
     unary(table, "Sequences/Admit", admit)
     unary(table, "Sequences/Extend", extend)
     unary(table, "Sequences/Append", append)
+    unary(table, "Sequences/Commit", commit)
     unary(table, "Sequences/Fork", fork)
     unary(table, "Sequences/Rewind", rewind)
     unary(table, "Sequences/Preempt", preempt)
@@ -139,7 +142,7 @@ package final class QuireService {
   func apply(_ kind: Operation.Kind, _ call: CallMessage) throws(CallFailure) -> OperationResult {
     let hosted = try pool(call)
     operations.removeAll()
-    operations.append(Operation(kind))
+    operations.append(Operation(kind, problem: contents.takeProblem()))
     let command = Command(
       session: 0, operations: operations.elements, ifRevision: call.ifRevision,
       now: now(call), isDryRun: call.isDryRun)

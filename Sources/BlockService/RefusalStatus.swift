@@ -60,11 +60,13 @@ enum RefusalStatus {
   }
 
   /// The status of a call whose one operation, or whole command, was refused; with `index`, by that
-  /// operation of a step.
+  /// operation of a step. `named`: what the request calls the operation, where it is not its own name.
   static func make(
-    _ refusal: Refusal, of operation: Operation?, at index: Int? = nil, in pool: KVPool
+    _ refusal: Refusal, of operation: Operation?, at index: Int? = nil, named: String? = nil,
+    in pool: KVPool
   ) -> Status {
-    let fields = RefusalText.fields(of: refusal, operation: operation, index: index, pool: pool)
+    let fields = RefusalText.fields(
+      of: refusal, operation: operation, index: index, named: named, pool: pool)
     // Rules are worded to follow the field they are about; the other details are sentences.
     var message = fields.detail
     if !fields.field.isEmpty {

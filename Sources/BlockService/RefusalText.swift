@@ -7,9 +7,10 @@ enum RefusalText {
   /// and the rule it broke in words. With `index` the operation is one of a step that it aborted,
   /// and is named as such whatever the refusal is about (`ops[3].add`).
   static func fields(
-    of refusal: Refusal, operation: Operation?, index: Int? = nil, pool: KVPool
+    of refusal: Refusal, operation: Operation?, index: Int? = nil, named: String? = nil,
+    pool: KVPool
   ) -> RefusalFields {
-    var field = path(refusal.field, in: operation)
+    var field = path(refusal.field, in: operation, named)
     if let index, let operation {
       field = "ops[\(index)].\(field.isEmpty ? name(of: operation) : field)"
     }
@@ -52,7 +53,7 @@ enum RefusalText {
     case .operationIDReused: return "the operation id was used for another command"
     case .operationIDTooOld: return "the operation id is too old to be remembered"
     case .revisionMoved: return "is not the pool's revision, \(pool.revision)"
-    case .invalid: return rule(refusal, operation)
+    case .invalid: return contentRule(refusal, operation, pool) ?? rule(refusal, operation)
     case .notAttempted:
       return "was not attempted: an earlier refusal or preemption, or the token budget is used up"
     }
@@ -140,7 +141,9 @@ enum RefusalText {
     case .tokenCount where limit == 1 && namesNoTokens(operation): return "must be at least 1"
     case .tokenCount: return "takes the sequence past the limit of \(limit) tokens"
     case .watermark: return "must be at least 0 and less than 1"
-    case .ifRevision, .maxTokensNow, .hostBlocks, .none: return "is out of its limits (\(limit))"
+    case .ifRevision, .maxTokensNow, .hostBlocks, .none, .tokenIDs, .keptTokens, .parentHash,
+      .multimodal, .promptEmbedsDigest, .loraPath:
+      return "is out of its limits (\(limit))"
     }
   }
 
@@ -154,7 +157,7 @@ enum RefusalText {
     switch operation?.kind {
     case .add(let new): new.tokens == 0
     case .admit(let new): new.add?.tokens == 0
-    case .append(_, let tokens, _): tokens == 0
+    case .append(_, let tokens, _, _): tokens == 0
     default: true
     }
   }
@@ -172,14 +175,16 @@ enum RefusalText {
   private static func isEmptyList(_ operation: Operation?) -> Bool {
     switch operation?.kind {
     case .freeBlocks(let ids, _), .forkBlocks(let ids, _): ids.isEmpty
-    case .cacheBlocks(let ids, _), .evictBlocks(let ids): ids.isEmpty
+    case .cacheBlocks(let ids, _, _), .evictBlocks(let ids): ids.isEmpty
     default: false
     }
   }
 
   // MARK: Paths
 
-  private static func path(_ field: Refusal.StaticName, in operation: Operation?) -> String {
+  private static func path(
+    _ field: Refusal.StaticName, in operation: Operation?, _ named: String?
+  ) -> String {
     switch field {
     case .none: return ""
     case .ifRevision: return "call.if_revision"
@@ -190,7 +195,7 @@ enum RefusalText {
     guard let operation else { return leaf(field, operation) }
     // The request itself holds these; it is no operation of a step.
     if case .updatePool = operation.kind { return leaf(field, operation) }
-    return "\(name(of: operation)).\(leaf(field, operation))"
+    return "\(named ?? name(of: operation)).\(leaf(field, operation))"
   }
 
   /// The operation as `Op` and the unary requests name it.
@@ -236,17 +241,22 @@ enum RefusalText {
     case .sequenceIDs: "sequence_ids"
     case .childIDs: "child_ids"
     case .tokenCount: tokenCountPath(operation)
+    case .tokenIDs: contentPath(operation) + "token_ids"
+    case .multimodal: contentPath(operation) + "multimodal"
+    case .promptEmbedsDigest: contentPath(operation) + "prompt_embeds_digest"
+    case .loraPath: isAdmission(operation) ? "add.options.lora_path" : "options.lora_path"
+    case .parentHash: "parent_hash"
     case .appendCounts: "append_counts"
     case .scheduleCounts: "schedule_counts"
     case .lookaheadTokens: "lookahead_tokens"
     case .uncomputeTokens: "uncompute_tokens"
-    case .dropTokens: "drop_tokens"
+    case .dropTokens, .keptTokens: "drop_tokens"
     case .victimOrder: "victim_order"
     case .label: isAdmission(operation) ? "add.options.label" : "options.label"
     case .ifRevision: "if_revision"
     case .acknowledgedCopyID: "acked_copy_id"
     case .maxTokensNow: "max_tokens_now"
-    case .blockHashes: isPin(operation) ? "content.block_hashes" : "block_hashes"
+    case .blockHashes: contentPath(operation) + "block_hashes"
     case .hashCounts: "hash_counts"
     case .watermark: "watermark"
     case .hostBlocks: "config.host_blocks"
@@ -254,10 +264,18 @@ enum RefusalText {
   }
 
   private static func tokenCountPath(_ operation: Operation?) -> String {
+    if case .commit = operation?.kind { return "tokens" }
+    let path = contentPath(operation)
+    return (path.isEmpty ? "content." : path) + "token_count"
+  }
+
+  /// Where the operation has its content, with the dot behind it; empty where it has none.
+  private static func contentPath(_ operation: Operation?) -> String {
     switch operation?.kind {
-    case .admit: "add.content.token_count"
-    case .extend: "append.token_count"
-    default: "content.token_count"
+    case .add, .append, .pin: "content."
+    case .admit: "add.content."
+    case .extend: "append."
+    default: ""
     }
   }
 

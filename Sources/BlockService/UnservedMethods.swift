@@ -4,7 +4,6 @@ internal import GRPCWire
 /// can tell "not yet" from "never heard of it".
 enum UnservedMethods {
   static let unary = [
-    "Sequences/Lookup", "Sequences/Commit",
     "Sequences/Reserve", "Sequences/Pin", "Sequences/AdviseVictims",
     "Pools/Flush", "Pools/PlanDefragment", "Pools/ApplyDefragment",
     "Sessions/Open", "Sessions/Close", "Sessions/Reclaim",

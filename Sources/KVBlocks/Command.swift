@@ -69,10 +69,14 @@ package enum OnRefusal: UInt8 {
 package struct Operation {
   package var onRefusal: OnRefusal
   package var kind: Kind
+  /// What is wrong with it that the pool cannot see (`.none`: nothing): it is refused with this in its
+  /// turn, as if the pool had found it.
+  package var problem: Refusal
 
-  package init(_ kind: Kind, onRefusal: OnRefusal = .inherit) {
-    self.kind = kind
+  package init(_ kind: Kind, onRefusal: OnRefusal = .inherit, problem: Refusal = .none) {
     self.onRefusal = onRefusal
+    self.kind = kind
+    self.problem = problem
   }
 
   package enum Kind {
@@ -97,10 +101,12 @@ package struct Operation {
     case admit(Admit)
     case extend(Extend)
     /// Tokens, and the hashes of the blocks that are full with them: all whose hash is not known
-    /// yet, or none. The same holds wherever hashes come with tokens.
+    /// yet, or none; or the token ids, as many as `tokens`, and the pool makes the hashes. The same
+    /// holds wherever hashes or ids come with tokens.
     case append(
       SequenceID, tokens: UInt32,
-      blockHashes: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0))
+      blockHashes: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
+      tokenIDs: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0))
     /// The KV of the first so many tokens is written (0 = of all that were scheduled): their full
     /// blocks become hit-able.
     case commit(SequenceID, tokens: UInt32)
@@ -119,13 +125,17 @@ package struct Operation {
     /// One more reference to each block of the longest cached prefix, then `count` new blocks, all
     /// or nothing.
     case acquire(blockHashes: UnsafeBufferPointer<UInt8>, count: UInt32)
-    /// These held, full blocks now have this content; one hash a block.
-    case cacheBlocks(UnsafeBufferPointer<BlockID>, blockHashes: UnsafeBufferPointer<UInt8>)
+    /// These held, full blocks now have this content; one hash a block. `parentHash`: of the block
+    /// before the first of them, empty where that is the first of its sequence.
+    case cacheBlocks(
+      UnsafeBufferPointer<BlockID>, blockHashes: UnsafeBufferPointer<UInt8>,
+      parentHash: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0))
     /// Forgets the content of these blocks, whoever holds them; they keep their references and
     /// their place in the queue.
     case evictBlocks(UnsafeBufferPointer<BlockID>)
     /// Forgets all content, pinned or not; refused with `.wrongState` while any block is held.
-    case resetPrefixCache
+    /// `preemptsRunning`: after preempting whatever runs, of all sessions.
+    case resetPrefixCache(preemptsRunning: Bool)
     case updatePool(PoolUpdate)
     case pin(PinPrefix)
   }
@@ -143,6 +153,10 @@ package struct AddSequence {
   package var label: UnsafeBufferPointer<UInt8>
   /// The hashes of its full blocks, in order, or none at all; copied.
   package var blockHashes: UnsafeBufferPointer<UInt8>
+  /// Its tokens, or none; those that are needed are copied.
+  package var tokenIDs: UnsafeBufferPointer<UInt32>
+  /// What else the hasher hashes with its blocks, in the hasher's own form; copied.
+  package var extraKeys: UnsafeBufferPointer<UInt8>
   /// Hits nothing, but is cached for others.
   package var skipsPrefixLookup: Bool
 
@@ -150,9 +164,13 @@ package struct AddSequence {
     sequence: SequenceID, tokens: UInt32, priority: Int32 = 0, expectedTokens: UInt32 = 0,
     label: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
     blockHashes: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
+    tokenIDs: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
+    extraKeys: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
     skipsPrefixLookup: Bool = false
   ) {
     self.blockHashes = blockHashes
+    self.tokenIDs = tokenIDs
+    self.extraKeys = extraKeys
     self.skipsPrefixLookup = skipsPrefixLookup
     self.sequence = sequence
     self.tokens = tokens
@@ -215,15 +233,19 @@ package struct Extend {
   package var reservedBlocks: UInt32
   /// Of the blocks that are full with the appended tokens.
   package var blockHashes: UnsafeBufferPointer<UInt8>
+  /// The appended tokens.
+  package var tokenIDs: UnsafeBufferPointer<UInt32>
   package var delaysCommit: Bool
 
   package init(
     sequence: SequenceID, appendTokens: UInt32 = 0, maxTokensNow: UInt32 = 0,
     lookaheadTokens: UInt32 = 0, reservedBlocks: UInt32 = 0,
     blockHashes: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
+    tokenIDs: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
     delaysCommit: Bool = false
   ) {
     self.blockHashes = blockHashes
+    self.tokenIDs = tokenIDs
     self.delaysCommit = delaysCommit
     self.sequence = sequence
     self.appendTokens = appendTokens
@@ -270,6 +292,9 @@ package struct Decode {
   /// Hashes of each sequence in `blockHashes`, 0 or all it lacks; empty = all that those lack which
   /// run. Hashes of sequences that do not run are passed over.
   package var hashCounts: UnsafeBufferPointer<UInt32>
+  /// The appended tokens, one sequence after the other, those of sequences that do not run among
+  /// them.
+  package var tokenIDs: UnsafeBufferPointer<UInt32>
   package var delaysCommit: Bool
   /// What earlier commands scheduled of these sequences is now written.
   package var commitsPrevious: Bool
@@ -282,10 +307,12 @@ package struct Decode {
     victimOrder: UnsafeBufferPointer<SequenceID> = .init(start: nil, count: 0),
     blockHashes: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
     hashCounts: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
+    tokenIDs: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
     delaysCommit: Bool = false, commitsPrevious: Bool = false
   ) {
     self.blockHashes = blockHashes
     self.hashCounts = hashCounts
+    self.tokenIDs = tokenIDs
     self.delaysCommit = delaysCommit
     self.commitsPrevious = commitsPrevious
     self.sequences = sequences

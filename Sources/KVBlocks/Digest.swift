@@ -85,6 +85,7 @@ extension Digest {
   }
 
   private mutating func add(_ operation: Operation) {
+    if operation.problem.reason != .none { add(operation.problem) }
     let mode = UInt64(operation.onRefusal.rawValue)
     switch operation.kind {
     case .allocate(let count): add(1 | mode << 8, UInt64(count))
@@ -117,9 +118,11 @@ extension Digest {
       add(extend.appendTokens, extend.maxTokensNow, extend.lookaheadTokens, extend.reservedBlocks)
       if extend.delaysCommit { add(1) }
       if extend.blockHashes.count > 0 { add(hashes: extend.blockHashes) }
-    case .append(let sequence, let tokens, let hashes):
+      if extend.tokenIDs.count > 0 { add(extend.tokenIDs) }
+    case .append(let sequence, let tokens, let hashes, let ids):
       add(9 | mode << 8 | UInt64(tokens) << 32, sequence)
       if hashes.count > 0 { add(hashes: hashes) }
+      if ids.count > 0 { add(ids) }
     case .fork(let parent, let children):
       add(10 | mode << 8, parent)
       add(children)
@@ -150,19 +153,21 @@ extension Digest {
       }
       if decode.blockHashes.count > 0 { add(hashes: decode.blockHashes) }
       if decode.hashCounts.count > 0 { add(decode.hashCounts) }
+      if decode.tokenIDs.count > 0 { add(decode.tokenIDs) }
     case .commit(let sequence, let tokens):
       add(15 | mode << 8 | UInt64(tokens) << 32, sequence)
     case .acquire(let hashes, let count):
       add(16 | mode << 8, UInt64(count))
       add(hashes: hashes)
-    case .cacheBlocks(let ids, let hashes):
+    case .cacheBlocks(let ids, let hashes, let parent):
       add(17 | mode << 8)
       add(ids)
       add(hashes: hashes)
+      if parent.count > 0 { add(hashes: parent) }
     case .evictBlocks(let ids):
       add(18 | mode << 8)
       add(ids)
-    case .resetPrefixCache: add(19 | mode << 8)
+    case .resetPrefixCache(let preempts): add(19 | mode << 8, preempts ? 1 : 0)
     case .updatePool(let update):
       add(41 | mode << 8)
       add(update)
@@ -178,6 +183,8 @@ extension Digest {
     add(new.label)
     if new.skipsPrefixLookup { add(1) }
     if new.blockHashes.count > 0 { add(hashes: new.blockHashes) }
+    if new.tokenIDs.count > 0 { add(new.tokenIDs) }
+    if new.extraKeys.count > 0 { add(hashes: new.extraKeys) }
   }
 
   mutating func add(_ outcome: Outcome) {

@@ -1,4 +1,5 @@
-/// Block hashes of the sequences in a dump, in the order of their slots.
+/// Block hashes of the sequences in a dump, and their token ids and extra keys, in the order of their
+/// slots.
 extension HashChains {
   func write(to writer: StateWriter, _ sequences: SequenceTable) {
     writer.section("HASH")
@@ -8,6 +9,9 @@ extension HashChains {
       writer.flag(chain.skipsLookup)
       writer.u32(chain.count)
       writer.raw(bytes(of: slot))
+      writer.u32(chain.tokensEnd)
+      writer.list(chain.keptTokens)
+      writer.list(chain.keyBytes)
     }
   }
 
@@ -20,8 +24,29 @@ extension HashChains {
       let cached = try reader.u32()
       let skips = try reader.flag("skips_lookup")
       let count = try reader.count("hashes", bytesEach: hashBytes)
-      start(slot, try reader.raw(Int(count) * hashBytes), skipsLookup: skips)
+      let hashes = try reader.raw(Int(count) * hashBytes)
+      let end = try reader.u32("the last token", through: sequences.slots[Int(slot)].tokens)
+      let ids = try readTokens(from: &reader, through: end)
+      let keys = try reader.list("bytes of extra keys", through: .max)
+      if let hasher, keys.count > 0, !hasher.accepts(extraKeys: keys) {
+        throw reader.failure("the extra keys of slot \(slot) are none")
+      }
+      start(slot, hashes, extraKeys: keys, skipsLookup: skips)
       chains[Int(slot)].cachedBlocks = cached
+      restoreTokens(ids, before: end, of: slot)
     }
+  }
+
+  private func readTokens(
+    from reader: inout StateReader, through end: UInt32
+  ) throws(StateFailure) -> [UInt32] {
+    let count = try reader.count("token ids", bytesEach: 4)
+    if count > end { throw reader.failure("\(count) token ids end at token \(end)") }
+    var ids: [UInt32] = []
+    ids.reserveCapacity(Int(count))
+    for _ in 0..<count {
+      ids.append(try reader.u32("a token id", through: KVPool.largestTokenID))
+    }
+    return ids
   }
 }

@@ -1,15 +1,29 @@
-/// The block hashes of the sequences: of each the hashes of its full known blocks, in order.
+/// The block hashes of the sequences: of each the hashes of its full known blocks, in order, and the
+/// token ids behind them.
 ///
 /// Owns one chain per slot of the sequence table and the chains' memory. Exists only in pools that
 /// cache prefixes. Never looks at a block or at the index.
 final class HashChains {
   private(set) var chains: UnsafeMutablePointer<HashChain>
   let hashBytes: Int
+  let blockSize: UInt32
+  /// Tokens behind a block that must be known before it has a hash.
+  let lookahead: UInt32
+  /// Full blocks behind which token ids are dropped; `.max` where all are kept.
+  let keptBlocks: UInt32
+  /// nil: token ids are counted, not hashed.
+  let hasher: (any TokenHashing)?
+  /// Hashes of a sequence that is not there yet.
+  var fresh = FlatList<UInt8>(minimumCapacity: 1)
   private var capacity = 64
-  private let undo: UndoLog
+  let undo: UndoLog
 
-  init(hashBytes: Int, undo: UndoLog) {
-    self.hashBytes = hashBytes
+  init(_ configuration: PoolConfiguration, hasher: (any TokenHashing)?, undo: UndoLog) {
+    hashBytes = configuration.hashBytes
+    blockSize = configuration.blockSize
+    lookahead = configuration.hashLookaheadTokens
+    keptBlocks = configuration.keepsTokens ? .max : Self.keptBlocks(configuration.blockSize)
+    self.hasher = hasher
     self.undo = undo
     chains = .allocate(capacity: capacity)
     chains.initialize(repeating: HashChain(), count: capacity)
@@ -23,6 +37,8 @@ final class HashChains {
   func removeAll() {
     for i in 0..<capacity {
       chains[i].bytes?.deallocate()
+      chains[i].tokens?.deallocate()
+      chains[i].keys?.deallocate()
       chains[i] = HashChain()
     }
   }
@@ -34,23 +50,39 @@ final class HashChains {
   }
 
   /// The chain of a new sequence.
-  func start(_ slot: UInt32, _ hashes: UnsafeBufferPointer<UInt8>, skipsLookup: Bool) {
+  func start(
+    _ slot: UInt32, _ hashes: UnsafeBufferPointer<UInt8>,
+    extraKeys: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0), skipsLookup: Bool
+  ) {
     while Int(slot) >= capacity { grow() }
     save(slot)
     chains[Int(slot)] = HashChain()
     chains[Int(slot)].skipsLookup = skipsLookup
+    if let source = extraKeys.baseAddress, extraKeys.count > 0 {
+      let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: extraKeys.count)
+      copy.initialize(from: source, count: extraKeys.count)
+      undo.created(copy)
+      chains[Int(slot)].keys = copy
+      chains[Int(slot)].keysCount = UInt32(extraKeys.count)
+    }
     append(hashes, to: slot)
   }
 
   func end(_ slot: UInt32) {
     save(slot)
     undo.retire(chains[Int(slot)].bytes)
+    undo.retire(chains[Int(slot)].tokens)
+    undo.retire(chains[Int(slot)].keys)
     chains[Int(slot)] = HashChain()
   }
 
   func append(_ hashes: UnsafeBufferPointer<UInt8>, to slot: UInt32) {
     guard let source = hashes.baseAddress, hashes.count > 0 else { return }
-    let added = UInt32(hashes.count / hashBytes)
+    extend(slot, by: UInt32(hashes.count / hashBytes)).update(from: source, count: hashes.count)
+  }
+
+  /// Room for so many more hashes at the end of the chain; the caller fills it.
+  func extend(_ slot: UInt32, by added: UInt32) -> UnsafeMutablePointer<UInt8> {
     save(slot)
     let chain = chains + Int(slot)
     if chain.pointee.count + added > chain.pointee.capacity {
@@ -64,8 +96,8 @@ final class HashChains {
         undo.chainHashes.append(.init(place: old, hash: BlockHash(old, hashBytes)))
       }
     }
-    place.update(from: source, count: hashes.count)
     chain.pointee.count += added
+    return place
   }
 
   /// Puts back a hash that an appended one overwrote.
@@ -113,7 +145,7 @@ final class HashChains {
   }
 }
 
-/// What the prefix cache knows of one sequence.
+/// What the prefix cache knows of one sequence: 64 bytes.
 struct HashChain: BitwiseCopyable {
   var bytes: UnsafeMutablePointer<UInt8>?
   /// Hashes known; never more than the sequence has full blocks of tokens.
@@ -123,4 +155,22 @@ struct HashChain: BitwiseCopyable {
   /// cached once, and not again when its content was taken away.
   var cachedBlocks: UInt32 = 0
   var skipsLookup = false
+
+  // Token ids: the `tokensCount` ones that end before token `tokensEnd` of the sequence, from
+  // `tokensSkip` on in memory for `tokensCapacity`. See HashChains+Tokens.swift.
+  var tokens: UnsafeMutablePointer<UInt32>?
+  var tokensEnd: UInt32 = 0
+  var tokensCount: UInt32 = 0
+  var tokensSkip: UInt32 = 0
+  var tokensCapacity: UInt32 = 0
+  /// Opaque bytes that go to the hasher with each block.
+  var keys: UnsafeMutablePointer<UInt8>?
+  var keysCount: UInt32 = 0
+
+  /// The first token that is kept.
+  var tokensBegin: UInt32 { tokensEnd - tokensCount }
+  var keyBytes: UnsafeBufferPointer<UInt8> { .init(start: keys, count: Int(keysCount)) }
+  var keptTokens: UnsafeBufferPointer<UInt32> {
+    .init(start: tokens.map { $0 + Int(tokensSkip) }, count: Int(tokensCount))
+  }
 }

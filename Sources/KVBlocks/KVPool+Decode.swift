@@ -111,6 +111,7 @@ extension KVPool {
   /// Each sequence that runs comes with the hashes of all blocks that are full by now, or with none;
   /// together they are the whole column.
   private func checkHashes(_ columns: Decode) throws(Refusal) {
+    if columns.tokenIDs.count > 0 { try checkTokenIDs(columns) }
     if columns.blockHashes.count == 0 && columns.hashCounts.count == 0 { return }
     guard let chains else { throw Refusal(.invalid, field: .blockHashes, limit: 0) }
     let count = columns.sequences.count
@@ -145,7 +146,7 @@ extension KVPool {
     let slot = scratch.base[i]
     if slot & Self.notRunning != 0 { return 0 }
     let tokens = sequences.slots[Int(slot)].tokens + appended(i, columns)
-    return tokens / configuration.blockSize - chains.chains[Int(slot)].count
+    return chains.hashable(tokens) - chains.chains[Int(slot)].count
   }
 
   private func commitAll(_ columns: Decode) {
@@ -172,8 +173,37 @@ extension KVPool {
     }
   }
 
+  /// Before the tokens are counted, as the hashes.
+  private func appendTokenIDs(_ columns: Decode, _ chains: HashChains) {
+    var next = columns.tokenIDs.baseAddress.unsafelyUnwrapped
+    for i in 0..<columns.sequences.count {
+      let ids = UnsafeBufferPointer(start: next, count: Int(appended(i, columns)))
+      next += ids.count
+      let slot = scratch.base[i]
+      if slot & Self.notRunning != 0 { continue }
+      chains.append(ids, behind: sequences.slots[Int(slot)].tokens, to: slot)
+    }
+  }
+
+  /// As many as are appended in all, and no hashes beside them.
+  private func checkTokenIDs(_ columns: Decode) throws(Refusal) {
+    if columns.blockHashes.count > 0 || columns.hashCounts.count > 0 {
+      throw Refusal(.invalid, field: .blockHashes, limit: 0)
+    }
+    var total = UInt64(columns.sequences.count)
+    if columns.appendCounts.count > 0 {
+      total = 0
+      for count in columns.appendCounts { total += UInt64(count) }
+    }
+    if UInt64(columns.tokenIDs.count) != total {
+      throw Refusal(.invalid, field: .tokenIDs, limit: total)
+    }
+    try checkTokenIDs(columns.tokenIDs, 0)
+  }
+
   private func appendAll(_ columns: Decode) {
     if let chains, columns.blockHashes.count > 0 { appendHashes(columns, chains) }
+    if let chains, columns.tokenIDs.count > 0 { appendTokenIDs(columns, chains) }
     for i in 0..<columns.sequences.count {
       let slot = scratch.base[i]
       let tokens = appended(i, columns)

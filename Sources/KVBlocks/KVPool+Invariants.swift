@@ -102,12 +102,13 @@ extension KVPool {
     for slot in 0..<sequences.slotCount {
       let sequence = sequences.slots[Int(slot)]
       let chain = chains.chains[Int(slot)]
-      if !sequence.isUsed && (chain.bytes != nil || chain.count > 0) {
+      if !sequence.isUsed && (chain.bytes != nil || chain.tokens != nil || chain.keys != nil) {
         return "a sequence that is gone has hashes"
       }
       if chain.count > chain.capacity { return "a chain is longer than its memory" }
       if !sequence.isUsed { continue }
-      if chain.count > sequence.tokens / configuration.blockSize {
+      if let wrong = checkTokens(slot, chains) { return wrong }
+      if chain.count > chains.hashable(sequence.tokens) {
         return "sequence \(sequence.id) has more hashes than full blocks"
       }
       if chain.cachedBlocks > min(chain.count, sequence.computed / configuration.blockSize) {
@@ -115,6 +116,23 @@ extension KVPool {
       }
     }
     return nil
+  }
+
+  private func checkTokens(_ slot: UInt32, _ chains: HashChains) -> String? {
+    let sequence = sequences.slots[Int(slot)]
+    let chain = chains.chains[Int(slot)]
+    if chain.tokensSkip + chain.tokensCount > chain.tokensCapacity {
+      return "sequence \(sequence.id) keeps more token ids than it has memory for"
+    }
+    if chain.tokensCount > chain.tokensEnd || chain.tokensEnd > sequence.tokens {
+      return "sequence \(sequence.id) keeps token ids that it does not have"
+    }
+    if chain.tokensCount == 0 { return nil }
+    if chain.tokensBegin % configuration.blockSize != 0 {
+      return "the token ids of sequence \(sequence.id) do not begin at a block"
+    }
+    return chains.agreesWithTokens(slot)
+      ? nil : "the hashes of sequence \(sequence.id) are not those of its token ids"
   }
 
   private func checkRawHolds(_ expected: UnsafeMutablePointer<ExpectedBlock>) -> String? {

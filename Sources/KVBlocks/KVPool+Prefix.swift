@@ -14,7 +14,7 @@ extension KVPool {
     var limit: UInt64 = 0
     if let chains {
       let known = slot == SequenceSlot.none ? 0 : chains.chains[Int(slot)].count
-      limit = UInt64(tokens / configuration.blockSize - known) * UInt64(chains.hashBytes)
+      limit = UInt64(chains.hashable(tokens) - known) * UInt64(chains.hashBytes)
     }
     if UInt64(hashes.count) != limit || limit == 0 {
       throw Refusal(.invalid, field: .blockHashes, limit: limit, sequence: id)
@@ -114,15 +114,20 @@ extension KVPool {
     guard let chains else { return }
     let sequence = sequences.slots[Int(slot)]
     let chain = chains.chains + Int(slot)
-    let known = min(chain.pointee.count, sequence.tokens / configuration.blockSize)
-    let cached = min(chain.pointee.cachedBlocks, sequence.computed / configuration.blockSize)
-    if known == chain.pointee.count && cached == chain.pointee.cachedBlocks { return }
+    let known = min(chain.pointee.count, chains.hashable(sequence.tokens))
+    let cached = min(
+      chain.pointee.cachedBlocks, sequence.computed / configuration.blockSize, known)
+    if known == chain.pointee.count && cached == chain.pointee.cachedBlocks
+      && chain.pointee.tokensEnd <= sequence.tokens
+    {
+      return
+    }
     chains.save(slot)
     for i in cached..<chain.pointee.cachedBlocks {
       let block = sequence.blocks[Int(i)]
       if blocks.records[Int(block)].refCount == 1 && !pins.isPinned(block) { blocks.forget(block) }
     }
-    chain.pointee.count = known
+    chains.cut(slot, hashes: known, tokens: sequence.tokens)
     chain.pointee.cachedBlocks = cached
   }
 
@@ -139,7 +144,10 @@ extension KVPool {
   /// Forgets all content, if nobody holds a block (vLLM returns False otherwise). Pins hold nothing
   /// against it: they keep content from eviction, not from who says that it is worth nothing any
   /// more. The queue keeps its order; blocks that were pinned go to its front, by their ids.
-  func resetPrefixCache(_ result: inout OperationResult) throws(Refusal) {
+  func resetPrefixCache(
+    _ preemptsRunning: Bool, _ result: inout OperationResult, _ outcome: Outcome
+  ) throws(Refusal) {
+    if preemptsRunning { try preemptEverything(&result, outcome) }
     if blocks.counters.active + blocks.counters.shared > 0 || copies.count > 0 {
       throw Refusal(.wrongState, needed: blocks.capacity, available: blocks.available)
     }
@@ -196,6 +204,16 @@ extension KVPool {
     list.removeAll()
     findHits(blockHashes, tokens: tokens, into: &list)
     return describe(list.elements, tokens)
+  }
+
+  /// The same for a sequence to come, which is checked as one, but for its id.
+  package func lookup(
+    _ new: AddSequence, into list: inout FlatList<BlockID>
+  ) throws(Refusal) -> PrefixLookup {
+    try checkContent(of: new)
+    list.removeAll()
+    if !new.skipsPrefixLookup { findHits(hashes(of: new), tokens: new.tokens, into: &list) }
+    return describe(list.elements, new.tokens)
   }
 
   private func describe(_ hits: UnsafeBufferPointer<BlockID>, _ tokens: UInt32) -> PrefixLookup {

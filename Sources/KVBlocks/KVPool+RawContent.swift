@@ -78,13 +78,16 @@ extension KVPool {
   /// change, other content is refused, and a block named twice keeps the first.
   func cacheBlocks(
     _ ids: UnsafeBufferPointer<BlockID>, _ hashes: UnsafeBufferPointer<UInt8>,
-    _ result: inout OperationResult
+    _ parent: UnsafeBufferPointer<UInt8>, _ result: inout OperationResult
   ) throws(Refusal) {
     if ids.count == 0 { throw Refusal(.invalid, field: .blockIDs, limit: 1) }
     let size = configuration.hashBytes
     let limit = blocks.index == nil ? 0 : ids.count * size
     guard let bytes = hashes.baseAddress, hashes.count == limit else {
       throw Refusal(.invalid, field: .blockHashes, limit: UInt64(limit))
+    }
+    if parent.count > 0 && parent.count != size {
+      throw Refusal(.invalid, field: .parentHash, limit: UInt64(size))
     }
     for i in 0..<ids.count {
       try checkBlock(ids[i], .blockIDs)

@@ -2,12 +2,22 @@
 extension KVPool {
   func add(_ new: AddSequence, _ result: inout OperationResult) throws(Refusal) {
     try checkNew(new)
-    create(new)
+    create(new, hashes(of: new))
     result.tokens = new.tokens
     result.blocksNeeded = blocksFor(UInt64(new.tokens))
   }
 
   func checkNew(_ new: AddSequence) throws(Refusal) {
+    try checkContent(of: new)
+    if run.slot != SequenceSlot.none
+      && sequences.find(new.sequence, session: run.slot) != SequenceSlot.none
+    {
+      throw Refusal(.sequenceExists, sequence: new.sequence)
+    }
+    try checkSequences(1, .none, new.sequence)
+  }
+
+  func checkContent(of new: AddSequence) throws(Refusal) {
     if new.tokens == 0 {
       throw Refusal(.invalid, field: .tokenCount, limit: 1, sequence: new.sequence)
     }
@@ -17,22 +27,27 @@ extension KVPool {
     }
     try checkHashes(
       new.blockHashes, of: SequenceSlot.none, tokens: new.tokens, new.sequence)
-    if run.slot != SequenceSlot.none
-      && sequences.find(new.sequence, session: run.slot) != SequenceSlot.none
-    {
-      throw Refusal(.sequenceExists, sequence: new.sequence)
-    }
-    try checkSequences(1, .none, new.sequence)
+    try checkTokenIDs(new.tokenIDs, tokens: new.tokens, new.blockHashes, new.sequence)
+  }
+
+  /// The hashes that a new sequence comes with, or those of its tokens; until the next such call.
+  func hashes(of new: AddSequence) -> UnsafeBufferPointer<UInt8> {
+    guard let chains, new.tokenIDs.count > 0 else { return new.blockHashes }
+    return chains.hashesOfNew(new.tokenIDs, extraKeys: new.extraKeys)
   }
 
   /// The waiting sequence that `checkNew` let through.
   @discardableResult
-  func create(_ new: AddSequence) -> UInt32 {
+  func create(_ new: AddSequence, _ hashes: UnsafeBufferPointer<UInt8>) -> UInt32 {
     let session = ensureSession()
     let slot = sequences.create(
       new.sequence, session: session, state: .waiting, tokens: new.tokens, priority: new.priority,
       expectedTokens: new.expectedTokens, label: new.label)
-    chains?.start(slot, new.blockHashes, skipsLookup: new.skipsPrefixLookup)
+    if let chains {
+      chains.start(
+        slot, hashes, extraKeys: new.extraKeys, skipsLookup: new.skipsPrefixLookup)
+      chains.startTokens(new.tokenIDs, of: slot)
+    }
     sequences.index.set(new.sequence, session, to: slot + 1)
     sessions.save(session)
     sessions.slots[Int(session)].sequences += 1
@@ -51,19 +66,20 @@ extension KVPool {
 
   func append(
     _ id: SequenceID, _ tokens: UInt32, _ hashes: UnsafeBufferPointer<UInt8>,
-    _ result: inout OperationResult
+    _ ids: UnsafeBufferPointer<UInt32>, _ result: inout OperationResult
   ) throws(Refusal) {
     let slot = try slot(of: id)
     if tokens == 0 { throw Refusal(.invalid, field: .tokenCount, limit: 1, sequence: id) }
-    try append(tokens, hashes, to: slot)
+    try append(tokens, hashes, ids, to: slot)
     result.tokens = sequences.slots[Int(slot)].tokens
   }
 
   /// Records tokens: a fact, whatever becomes of their slots.
   func append(
-    _ tokens: UInt32, _ hashes: UnsafeBufferPointer<UInt8>, to slot: UInt32
+    _ tokens: UInt32, _ hashes: UnsafeBufferPointer<UInt8>, _ ids: UnsafeBufferPointer<UInt32>,
+    to slot: UInt32
   ) throws(Refusal) {
-    if tokens == 0 && hashes.count == 0 { return }
+    if tokens == 0 && hashes.count == 0 && ids.count == 0 { return }
     let sequence = sequences.slots + Int(slot)
     if tokens > tokenLimit - sequence.pointee.tokens {
       throw Refusal(
@@ -71,7 +87,9 @@ extension KVPool {
     }
     try checkHashes(
       hashes, of: slot, tokens: sequence.pointee.tokens + tokens, sequence.pointee.id)
+    try checkTokenIDs(ids, tokens: tokens, hashes, sequence.pointee.id)
     chains?.append(hashes, to: slot)
+    chains?.append(ids, behind: sequence.pointee.tokens, to: slot)
     sequences.save(slot)
     sequence.pointee.tokens += tokens
     run.changed = true
@@ -112,11 +130,7 @@ extension KVPool {
       id, session: session, state: parent.isRunning ? .running : .waiting, tokens: parent.tokens,
       priority: parent.priority, expectedTokens: parent.expectedTokens, label: parent.labelBytes)
     sequences.index.set(id, session, to: slot + 1)
-    if let chains {
-      let original = chains.chains[Int(parentSlot)]
-      chains.start(slot, chains.bytes(of: parentSlot), skipsLookup: original.skipsLookup)
-      if parent.isRunning { chains.chains[Int(slot)].cachedBlocks = original.cachedBlocks }
-    }
+    chains?.startFork(slot, of: parentSlot, sharesBlocks: parent.isRunning)
     guard parent.isRunning else { return }
     sequences.slots[Int(slot)].computed = parent.computed
     sequences.slots[Int(slot)].admittedRevision = revision + 1
@@ -140,9 +154,13 @@ extension KVPool {
     if request.dropTokens >= old.tokens {
       throw Refusal(.invalid, field: .dropTokens, limit: UInt64(old.tokens - 1), sequence: old.id)
     }
+    let left = old.tokens - request.dropTokens
+    if let most = chains?.tooFar(slot, tokens: old.tokens, left: left) {
+      throw Refusal(.invalid, field: .keptTokens, limit: UInt64(most), sequence: old.id)
+    }
     sequences.save(slot)
     let sequence = sequences.slots + Int(slot)
-    sequence.pointee.tokens = old.tokens - request.dropTokens
+    sequence.pointee.tokens = left
     sequence.pointee.computed = min(old.computed - request.uncomputeTokens, sequence.pointee.tokens)
     result.tokens = sequence.pointee.tokens
     result.computedTokens = sequence.pointee.computed

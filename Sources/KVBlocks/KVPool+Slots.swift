@@ -8,13 +8,13 @@ extension KVPool {
         throw Refusal(.invalid, field: .sequenceID, sequence: request.sequence)
       }
       try checkNew(new)
+      let hashes = hashes(of: new)
       do throws(Refusal) {
         let plan = try checkAdmission(
-          request, new.sequence, tokens: new.tokens, new.blockHashes,
-          skipsLookup: new.skipsPrefixLookup)
-        start(create(new), request, plan, &result, outcome)
+          request, new.sequence, tokens: new.tokens, hashes, skipsLookup: new.skipsPrefixLookup)
+        start(create(new, hashes), request, plan, &result, outcome)
       } catch {
-        if request.keepsOnRefusal { create(new) }
+        if request.keepsOnRefusal { create(new, hashes) }
         throw error
       }
     } else {
@@ -154,7 +154,7 @@ extension KVPool {
     guard sequences.slots[Int(slot)].isRunning else {
       throw Refusal(.wrongState, sequence: request.sequence)
     }
-    try append(request.appendTokens, request.blockHashes, to: slot)
+    try append(request.appendTokens, request.blockHashes, request.tokenIDs, to: slot)
     let firstBlock = outcome.blocks.count
     let firstCopy = outcome.copies.count
     let firstPreempted = outcome.preempted.count

@@ -73,14 +73,17 @@ extension KVPool {
   ///
   /// Nothing in the bytes is trusted. The memory it takes is that of a pool of the dump's
   /// configuration, which can be much more than the bytes: check `configuration(inDump:)` before.
+  /// `hasher` makes what `init` takes for that configuration.
   ///
   /// - Throws: What is wrong with the bytes.
   /// - Complexity: O(blocks + bytes).
   package convenience init(
-    loading bytes: UnsafeRawBufferPointer, secret: MapSecret = MapSecret()
+    loading bytes: UnsafeRawBufferPointer, secret: MapSecret = MapSecret(),
+    hasher: (PoolConfiguration) -> (any TokenHashing)? = { _ in nil }
   ) throws(StateFailure) {
     var reader = try Self.open(bytes)
-    self.init(try PoolConfiguration(from: &reader), secret: secret)
+    let configuration = try PoolConfiguration(from: &reader)
+    self.init(configuration, secret: secret, hasher: hasher(configuration))
     try readState(from: &reader)
     let state = UnsafeRawBufferPointer(rebasing: bytes[..<reader.position])
     try reader.section("PAST")

@@ -40,6 +40,7 @@ extension KVPool {
       blocks.records[Int(saved.id)] = saved.record
     }
     for saved in undo.chainHashes.elements.reversed() { chains?.restore(saved) }
+    for saved in undo.chainTokens.elements.reversed() { chains?.restore(saved) }
     for saved in undo.chains.elements.reversed() {
       chains?.chains[Int(saved.index)] = saved.chain
     }

@@ -81,10 +81,11 @@ package final class KVPool {
 
   /// A pool that takes the place of another goes on from its revision and its copy ids, as `reset`
   /// does: who knew the other must not mistake a new block or copy for an old one.
-  /// `secret` spreads the ids that clients choose for their sequences.
+  /// `secret` spreads the ids that clients choose for their sequences. `hasher` makes hashes of token
+  /// ids; without one they are counted and not cached.
   package init(
     _ configuration: PoolConfiguration, replacing other: KVPool? = nil,
-    secret: MapSecret = MapSecret()
+    secret: MapSecret = MapSecret(), hasher: (any TokenHashing)? = nil
   ) {
     self.configuration = configuration
     revision = other.map { $0.revision + 1 } ?? 0
@@ -103,7 +104,7 @@ package final class KVPool {
     pins = PinTable(sessions: sessions, undo: undo, secret: secret)
     chains =
       configuration.cachesPrefixes
-      ? HashChains(hashBytes: configuration.hashBytes, undo: undo) : nil
+      ? HashChains(configuration, hasher: hasher, undo: undo) : nil
     tokenLimit =
       configuration.maxModelTokens == 0
       ? Self.maximumTokens : min(configuration.maxModelTokens, Self.maximumTokens)
@@ -236,6 +237,7 @@ package final class KVPool {
         let released = blocks.counters.releasedReferences
         let evicted = blocks.counters.evictions
         do throws(Refusal) {
+          if operation.pointee.problem.reason != .none { throw operation.pointee.problem }
           try perform(operation.pointee.kind, mode, &result, outcome)
         } catch {
           result.refusal = error
@@ -268,7 +270,8 @@ package final class KVPool {
     case .add(let new): try add(new, &result)
     case .admit(let new): try admit(new, &result, outcome)
     case .extend(let request): try extend(request, mode, &result, outcome)
-    case .append(let id, let tokens, let hashes): try append(id, tokens, hashes, &result)
+    case .append(let id, let tokens, let hashes, let ids):
+      try append(id, tokens, hashes, ids, &result)
     case .commit(let id, let tokens): try commit(id, tokens, &result)
     case .fork(let parent, let children): try fork(parent, children, &result)
     case .rewind(let request): try rewind(request, &result)
@@ -278,9 +281,10 @@ package final class KVPool {
     case .freeSequences(let ids, let ignores): try freeSequences(ids, ignores, &result)
     case .decode(let columns): try decode(columns, mode, &result, outcome)
     case .acquire(let hashes, let count): try acquire(hashes, count, &result, outcome)
-    case .cacheBlocks(let ids, let hashes): try cacheBlocks(ids, hashes, &result)
+    case .cacheBlocks(let ids, let hashes, let parent):
+      try cacheBlocks(ids, hashes, parent, &result)
     case .evictBlocks(let ids): try evictBlocks(ids, &result)
-    case .resetPrefixCache: try resetPrefixCache(&result)
+    case .resetPrefixCache(let preempts): try resetPrefixCache(preempts, &result, outcome)
     case .updatePool(let update): try updatePool(update)
     case .pin(let request): try pin(request, &result)
     }

@@ -8,10 +8,19 @@ extension PoolConfiguration {
     writer.flag(cachesPrefixes)
     writer.u8(UInt8(hashBytes))
     writer.flag(eagle)
+    if cachesPrefixes { writeHashing(to: writer) }
     writer.f64(watermark)
     writer.u32(maxModelTokens)
     writer.u32(hostBlocks)
     if cachesPrefixes { writer.u32(pinBudgetBlocks) }
+  }
+
+  private func writeHashing(to writer: StateWriter) {
+    var seed = hashSeed
+    seed.withUTF8 { writer.list($0) }
+    writer.flag(isHashSeedDrawn)
+    writer.u32(hashLookaheadTokens)
+    writer.flag(keepsTokens)
   }
 
   init(from reader: inout StateReader) throws(StateFailure) {
@@ -27,13 +36,25 @@ extension PoolConfiguration {
       throw reader.failure("a hash has \(hashBytes) bytes, must be 16 or 32")
     }
     let eagle = try reader.flag("eagle")
+    var seed = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+    var isSeedDrawn = false
+    var lookahead: UInt32 = 0
+    var keepsTokens = false
+    if cachesPrefixes {
+      seed = try reader.list("bytes of the hash seed", through: 1 << 16)
+      isSeedDrawn = try reader.flag("a drawn hash seed")
+      lookahead = try reader.u32("hash_lookahead_tokens", through: Self.maximumBlockSize)
+      keepsTokens = try reader.flag("keep_tokens")
+    }
     let watermark = try reader.f64()
     guard watermark >= 0 && watermark < 1 else {
       throw reader.failure("the watermark is \(watermark), must be at least 0 and less than 1")
     }
     self.init(
       blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: cachesPrefixes,
-      hashBytes: Int(hashBytes), eagle: eagle, watermark: watermark,
+      hashBytes: Int(hashBytes), hashSeed: String(decoding: seed, as: UTF8.self),
+      isHashSeedDrawn: isSeedDrawn, hashLookaheadTokens: lookahead, keepsTokens: keepsTokens,
+      eagle: eagle, watermark: watermark,
       maxModelTokens: try reader.u32(),
       hostBlocks: try reader.u32("host_blocks", through: Self.maximumBlocks),
       pinBudgetBlocks: cachesPrefixes ? try reader.u32() : 0)

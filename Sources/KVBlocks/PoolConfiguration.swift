@@ -9,6 +9,15 @@ package struct PoolConfiguration: Equatable {
   package var cachesPrefixes: Bool
   /// Bytes of one block hash, 32 or 16.
   package var hashBytes: Int
+  /// Text that seeds the first hash of every chain; empty = the algorithm's own. For who makes the
+  /// hashes: the pool itself never looks at it.
+  package var hashSeed: String
+  /// The seed was not asked for but drawn; it is nobody's business.
+  package var isHashSeedDrawn: Bool
+  /// Tokens behind a block that enter its hash: without them it has none.
+  package var hashLookaheadTokens: UInt32
+  /// All token ids are kept, not just those that the next hash or a short rewind needs.
+  package var keepsTokens: Bool
   /// A lookup drops the last block it matched, as vLLM does for EAGLE.
   package var eagle: Bool
   /// Share of the pool, 0 ..< 1, that admissions leave alone while anything runs.
@@ -26,19 +35,26 @@ package struct PoolConfiguration: Equatable {
 
   package init(
     blocks: UInt32, blockSize: UInt32, copyAck: CopyAck = .nextStep, cachesPrefixes: Bool = false,
-    hashBytes: Int = 32, eagle: Bool = false, watermark: Double = 0, maxModelTokens: UInt32 = 0,
-    hostBlocks: UInt32 = 0, pinBudgetBlocks: UInt32 = 0
+    hashBytes: Int = 32, hashSeed: String = "", isHashSeedDrawn: Bool = false,
+    hashLookaheadTokens: UInt32 = 0, keepsTokens: Bool = false, eagle: Bool = false,
+    watermark: Double = 0, maxModelTokens: UInt32 = 0, hostBlocks: UInt32 = 0,
+    pinBudgetBlocks: UInt32 = 0
   ) {
     precondition(blocks >= 1 && blocks <= Self.maximumBlocks, "blocks out of range")
     precondition(blockSize >= 1 && blockSize <= Self.maximumBlockSize, "block size out of range")
     precondition(hashBytes == 32 || hashBytes == 16, "a hash has 32 or 16 bytes")
     precondition(hostBlocks <= Self.maximumBlocks, "host blocks out of range")
+    precondition(hashLookaheadTokens <= Self.maximumBlockSize, "hash lookahead out of range")
     precondition(watermark >= 0 && watermark < 1, "watermark out of range")
     self.blocks = blocks
     self.blockSize = blockSize
     self.copyAck = copyAck
     self.cachesPrefixes = cachesPrefixes
     self.hashBytes = hashBytes
+    self.hashSeed = hashSeed
+    self.isHashSeedDrawn = isHashSeedDrawn
+    self.hashLookaheadTokens = hashLookaheadTokens
+    self.keepsTokens = keepsTokens
     self.eagle = eagle
     self.watermark = watermark
     self.maxModelTokens = maxModelTokens

@@ -67,6 +67,9 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     case sequenceID, sequenceIDs, childIDs, tokenCount, appendCounts, scheduleCounts
     case lookaheadTokens, uncomputeTokens, dropTokens, victimOrder, label, ifRevision
     case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts, watermark
-    case hostBlocks
+    case hostBlocks, tokenIDs
+    /// `dropTokens`, where token ids are needed that are not kept.
+    case keptTokens
+    case parentHash, multimodal, promptEmbedsDigest, loraPath
   }
 }

@@ -62,6 +62,10 @@ final class UndoLog {
     var place: UnsafeMutablePointer<UInt8>
     var hash: BlockHash
   }
+  struct SavedToken: BitwiseCopyable {
+    var place: UnsafeMutablePointer<UInt32>
+    var token: UInt32
+  }
   /// Memory that one of the two outcomes has no more use for.
   struct SavedMemory: BitwiseCopyable {
     var memory: UnsafeMutableRawPointer
@@ -72,6 +76,7 @@ final class UndoLog {
   var contents = FlatList<SavedContent>(minimumCapacity: 1)
   var chains = FlatList<SavedChain>(minimumCapacity: 1)
   var chainHashes = FlatList<SavedHash>(minimumCapacity: 1)
+  var chainTokens = FlatList<SavedToken>(minimumCapacity: 1)
   var slots = FlatList<SavedSlot>()
   var tableEntries = FlatList<SavedTableEntry>()
   var words = FlatList<SavedWord>(minimumCapacity: 1)
@@ -108,6 +113,7 @@ final class UndoLog {
     contents.removeAll()
     chains.removeAll()
     chainHashes.removeAll()
+    chainTokens.removeAll()
     slots.removeAll()
     tableEntries.removeAll()
     words.removeAll()

@@ -42,12 +42,17 @@ func randomOperation(_ random: inout SplitMix64) -> OperationFields {
     admit.lookaheadTokens = 2
     admit.allowsPartialFit = small % 5 == 0
     admit.reservedBlocks = small
+    admit.delaysCommit = small % 3 == 1
+    admit.externalComputedTokens = small % 11
     return .admit(admit)
   case 7:
     var extend = ExtendFields(sequenceID: id, appendTokens: small)
     extend.maxTokensNow = 7
+    extend.delaysCommit = small % 2 == 1
+    extend.append = randomContent(small)
     return .extend(extend)
-  case 8: return .append(sequence: id, tokens: small)
+  case 8 where small % 7 == 0: return .commit(sequence: id, tokens: small)
+  case 8: return .append(sequence: id, tokens: small, content: randomContent(small))
   case 9: return .fork(parent: id, children: ids)
   case 10:
     return .rewind(sequence: id, uncomputeTokens: small, dropTokens: 1, releasesBlocks: true)
@@ -61,12 +66,33 @@ func randomOperation(_ random: inout SplitMix64) -> OperationFields {
     decode.appendCounts = blocks
     decode.lookaheadTokens = [4]
     decode.victimOrder = ids
+    decode.tokenIDs = blocks
+    decode.delaysCommit = small % 2 == 0
+    decode.commitsPrevious = small % 3 == 0
     return .decode(decode)
   }
 }
 
 private func randomAdd(_ id: UInt64, _ small: UInt32) -> AddFields {
-  AddFields(
+  var add = AddFields(
     sequenceID: id, tokenCount: small, priority: Int32(small) - 100, expectedTokens: small,
     label: small % 2 == 0 ? "" : "straße ☃")
+  add.content = randomContent(small)
+  if small % 3 == 0 {
+    add.hashing = HashOptionsFields(
+      cacheSalt: "salt", loraName: "ö", loraPath: "/p", skipsPrefixLookup: small % 2 == 0)
+  }
+  return add
+}
+
+private func randomContent(_ small: UInt32) -> ContentFields {
+  ContentFields(
+    tokenIDs: small % 2 == 0 ? [] : [0, small, 1 << 31 - 1],
+    blockHashes: small % 5 == 0 ? Array(repeating: 7, count: 32) : [],
+    multimodal: small % 4 == 0
+      ? [
+        .init(identifier: "a", offset: 0, length: small),
+        .init(identifier: "b", offset: small, length: 2),
+      ] : [],
+    promptEmbedsDigest: small % 6 == 0 ? Array(repeating: 9, count: 64) : [])
 }

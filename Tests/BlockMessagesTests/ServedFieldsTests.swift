@@ -28,7 +28,6 @@ struct ServedFieldsTests {
   }
 
   static let session: [UInt8] = [0x11, 1, 0, 0, 0, 0, 0, 0, 0]
-  static let fixed32: [UInt8] = [1, 0, 0, 0]
   static let double: [UInt8] = [0, 0, 0, 0, 0, 0, 0xF0, 0x3F]
 
   static let envelope: [Row] = [
@@ -43,36 +42,15 @@ struct ServedFieldsTests {
   ]
 
   static let sequences: [Row] = [
-    Row("add.content.token_ids", .addRequest, nested(2, nested(2, nested(1, fixed32)))),
-    Row("add.content.block_hashes", .addRequest, nested(2, nested(2, nested(2, [9])))),
-    Row("add.content.multimodal", .addRequest, nested(2, nested(2, nested(4, [])))),
-    Row("add.content.prompt_embeds_digest", .addRequest, nested(2, nested(2, nested(5, [9])))),
-    Row("add.options.cache_salt", .addRequest, nested(2, nested(3, nested(1, [0x61])))),
-    Row("add.options.lora_name", .addRequest, nested(2, nested(3, nested(2, [0x61])))),
-    Row("add.options.lora_path", .addRequest, nested(2, nested(3, nested(3, [0x61])))),
-    Row("add.options.skip_prefix_lookup", .addRequest, nested(2, nested(3, number(6)))),
     Row("add.options.size_class", .addRequest, nested(2, nested(3, number(8)))),
     Row("add.options.retention", .addRequest, nested(2, nested(3, nested(9, [])))),
-    Row("admit.delay_commit", .admitRequest, nested(2, number(7))),
-    Row("admit.external_computed_tokens", .admitRequest, nested(2, number(10))),
-    Row(
-      "admit.add.content.token_ids", .admitRequest,
-      nested(2, nested(2, nested(2, nested(1, fixed32))))),
-    Row("extend.delay_commit", .extendRequest, nested(2, number(5))),
-    Row("extend.append.token_ids", .extendRequest, nested(2, nested(2, nested(1, fixed32)))),
-    Row("append.content.token_ids", .appendRequest, nested(2, nested(2, nested(1, fixed32)))),
   ]
 
   static let steps: [Row] = [
     Row(
-      "ops[1].admit.delay_commit", .stepRequest,
-      nested(2, nested(20, [])) + nested(2, nested(3, number(7)))),
-    Row("ops[0].decode.token_ids", .stepRequest, nested(2, nested(2, nested(3, fixed32)))),
-    Row("ops[0].decode.delay_commit", .stepRequest, nested(2, nested(2, number(6)))),
-    Row("ops[0].decode.commit_previous", .stepRequest, nested(2, nested(2, number(7)))),
-    Row("ops[0].commit", .stepRequest, nested(2, nested(6, []))),
+      "ops[1].add.options.size_class", .stepRequest,
+      nested(2, nested(20, [])) + nested(2, nested(14, nested(3, number(8))))),
     Row("ops[0].reserve", .stepRequest, nested(2, nested(15, []))),
-    Row("ops[0].cache_blocks.parent_hash", .stepRequest, nested(2, nested(25, nested(3, [9])))),
     Row("ops[0].recover", .stepRequest, nested(2, nested(27, []))),
   ]
 
@@ -83,14 +61,11 @@ struct ServedFieldsTests {
         nested(3, nested(field, [])))
     }
     + [
-      (4, "kv_bytes"), (14, "sliding_window"), (16, "hash_lookahead_tokens"),
+      (4, "kv_bytes"), (14, "sliding_window"),
       (18, "lazy_free_batch"),
-      (19, "proactive_free_blocks"), (20, "zero_on_free"), (22, "keep_tokens"),
+      (19, "proactive_free_blocks"), (20, "zero_on_free"),
     ].map { Row("config.\($1)", .createPoolRequest, nested(3, number($0))) }
-    + [
-      Row("config.hash_seed", .createPoolRequest, nested(3, nested(11, [0x61]))),
-      Row("config.memory_utilization", .createPoolRequest, nested(3, [0x29] + double)),
-    ]
+    + [Row("config.memory_utilization", .createPoolRequest, nested(3, [0x29] + double))]
 
   @Test("is refused with its path", arguments: envelope + sequences + steps + pools)
   func refused(row: Row) {

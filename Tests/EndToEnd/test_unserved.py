@@ -11,7 +11,7 @@ from quire_client import MODULES, PATIENCE, q, refused, untouched
 SERVED = {
     "Pools": "CreatePool UpdatePool GetPool ListPools DeletePool ResetPool ResetPrefixCache GetDigest DumpPool LoadPool",
     "BlockPool": "Allocate Free Fork CopyOnWrite AckCopies LookupBlocks Acquire CacheBlocks EvictBlocks",
-    "Sequences": "Add Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Free Get List",
+    "Sequences": "Add Lookup Commit Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Free Get List",
     "Scheduler": "Step Run",
     "Sessions": "",
     "Analyzer": "GetStats",
@@ -49,12 +49,6 @@ def call_field(pool, **more):
     return lambda: pool.allocate(1, call=pool.call(**more))
 
 
-def add_content(pool, **more):
-    request = q.AddRequest(
-        call=pool.call(), add=q.Add(sequence_id=9, content=q.Content(token_count=1, **more)))
-    return lambda: pool.Sequences.Add(request, timeout=PATIENCE)
-
-
 def add_option(pool, **more):
     return lambda: pool.add(9, 1, **more)
 
@@ -70,30 +64,10 @@ FIELDS = {
     "allocate.contiguous": lambda p: allocate(p, contiguous=True),
     "allocate.preferred_block_ids": lambda p: allocate(p, preferred_block_ids=[3]),
     "allocate.size_class": lambda p: allocate(p, size_class=1),
-    "content.token_ids": lambda p: add_content(p, token_ids=[1]),
-    "content.block_hashes": lambda p: add_content(p, block_hashes=b"x" * 32),
-    "content.multimodal": lambda p: add_content(p, multimodal=[q.MultimodalItem(length=1)]),
-    "content.prompt_embeds_digest": lambda p: add_content(p, prompt_embeds_digest=b"x"),
-    "options.cache_salt": lambda p: add_option(p, cache_salt="s"),
-    "options.lora_name": lambda p: add_option(p, lora_name="l"),
-    "options.lora_path": lambda p: add_option(p, lora_path="/l"),
-    "options.skip_prefix_lookup": lambda p: add_option(p, skip_prefix_lookup=True),
     "options.size_class": lambda p: add_option(p, size_class=1),
     "options.retention": lambda p: add_option(p, retention=[q.Retention(priority=1)]),
-    "admit.delay_commit": lambda p: lambda: p.admit(2, delay_commit=True),
-    "admit.external_computed_tokens": lambda p: lambda: p.admit(2, external_computed_tokens=1),
-    "extend.delay_commit": lambda p: lambda: p.extend(1, append=1, delay_commit=True),
-    "ops[0].decode.token_ids": lambda p: step(p, decode=q.Decode(sequence_ids=[1], token_ids=[5])),
-    "ops[0].decode.delay_commit": lambda p: step(
-        p, decode=q.Decode(sequence_ids=[1], delay_commit=True)),
-    "ops[0].decode.commit_previous": lambda p: step(
-        p, decode=q.Decode(sequence_ids=[1], commit_previous=True)),
-    "ops[0].commit": lambda p: step(p, commit=q.Commit(sequence_id=1)),
     "ops[0].reserve": lambda p: step(p, reserve=q.Reserve(blocks=1)),
     "ops[0].pin": lambda p: step(p, pin=q.Pin(unpin=True)),
-    "ops[0].cache_blocks.parent_hash": lambda p: step(
-        p, cache_blocks=q.CacheBlocks(block_ids=[1], block_hashes=b"x" * 32, parent_hash=b"y")),
-    "preempt_running": lambda p: lambda: p.reset_prefix_cache(preempt_running=True),
     "ops[0].recover": lambda p: step(p, recover=q.Recover(blocks_needed=1)),
 }
 
@@ -116,13 +90,10 @@ def test_a_field_that_is_not_served_is_refused_and_named(pool, field):
         dict(geometry=q.KvGeometry(layers=2, kv_heads=2, head_size=64, dtype_bytes=2)),
         dict(strategy=q.STRATEGY_BEST_FIT),
         dict(eviction=q.EVICTION_POLICY_LFU),
-        dict(hash_seed="seed"),
         dict(sliding_window=64),
-        dict(hash_lookahead_tokens=1),
         dict(lazy_free_batch=8),
         dict(proactive_free_blocks=8),
         dict(zero_on_free=True),
-        dict(keep_tokens=True),
     ],
     ids=lambda config: next(iter(config)),
 )

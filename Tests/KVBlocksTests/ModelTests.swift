@@ -16,6 +16,8 @@ struct ModelTests {
     var eagle = false
     var watermark = 0.0
     var most: UInt32 = 0
+    var lookahead: UInt32 = 0
+    var keepsTokens = false
     var pinBudget: UInt32 = 0
     var host: UInt32 = 0
     var testDescription: String {
@@ -75,23 +77,39 @@ struct ModelTests {
   @Test("the same with prefix caching", arguments: caching)
   func agreesWithCaching(setup: Setup) { walk(setup) }
 
+  static let fedWithTokens: [Setup] = [
+    .init(seed: 61, blocks: 40, size: 16, ack: .nextStep, caches: true),
+    .init(seed: 62, blocks: 64, size: 4, ack: .explicit, caches: true, hashBytes: 16),
+    .init(seed: 63, blocks: 96, size: 1, ack: .nextStep, caches: true),
+    .init(seed: 64, blocks: 64, size: 8, ack: .nextStep, caches: true, lookahead: 3),
+    .init(seed: 65, blocks: 48, size: 5, ack: .explicit, caches: true, keepsTokens: true),
+    .init(seed: 66, blocks: 64, size: 4, ack: .nextStep, caches: true, eagle: true, lookahead: 9),
+    .init(seed: 67, blocks: 48, size: 8, ack: .explicit, caches: false),
+  ]
+
+  @Test("the same with token ids", arguments: fedWithTokens)
+  func agreesWithTokens(setup: Setup) { walk(setup, tokens: true) }
+
   @Test("the same with pins and a clock", arguments: pinning)
   func agreesWithPins(setup: Setup) { walk(setup, pins: true) }
 
   @Test("the same with a host tier", arguments: tiers)
   func agreesWithTiers(setup: Setup) { walk(setup, pins: setup.seed == 84) }
 
-  private func walk(_ setup: Setup, pins: Bool = false) {
+  private func walk(_ setup: Setup, pins: Bool = false, tokens: Bool = false) {
     let configuration = PoolConfiguration(
       blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack,
-      cachesPrefixes: setup.caches, hashBytes: setup.hashBytes, eagle: setup.eagle,
+      cachesPrefixes: setup.caches, hashBytes: setup.hashBytes,
+      hashLookaheadTokens: setup.lookahead, keepsTokens: setup.keepsTokens, eagle: setup.eagle,
       watermark: setup.watermark, maxModelTokens: setup.most, hostBlocks: setup.host,
       pinBudgetBlocks: setup.pinBudget)
-    var pool = KVPool(configuration)
+    var pool = KVPool(configuration, hasher: TestHasher(configuration))
     var model = Model(configuration)
     var walk = Walk(seed: setup.seed, blocks: setup.blocks, size: setup.size, caches: setup.caches)
     walk.pins = pins
     walk.swaps = setup.host > 0
+    walk.feedsTokens = tokens
+    model.hasTokens = tokens && setup.caches
     let outcome = Outcome()
     var history: [TestCommand] = []
     let count = Self.commands / Self.setups.count
@@ -136,7 +154,7 @@ struct ModelTests {
   private func replay(
     _ history: [TestCommand], _ configuration: PoolConfiguration, _ pool: KVPool
   ) {
-    let second = KVPool(configuration)
+    let second = KVPool(configuration, hasher: TestHasher(configuration))
     let outcome = Outcome()
     for command in history { second.apply(command, into: outcome) }
     #expect(second.revision == pool.revision)

@@ -10,7 +10,9 @@ func dump(_ pool: KVPool) -> [UInt8] {
 
 func load(_ bytes: [UInt8], secret: MapSecret = MapSecret()) throws(StateFailure) -> KVPool {
   do {
-    return try bytes.withUnsafeBytes { try KVPool(loading: $0, secret: secret) }
+    return try bytes.withUnsafeBytes {
+      try KVPool(loading: $0, secret: secret) { TestHasher($0) }
+    }
   } catch let failure as StateFailure {
     throw failure
   } catch {

@@ -32,6 +32,8 @@ struct TestOperation {
     /// Block hashes by a number each, everywhere in here.
     var hashes: [UInt64] = []
     var skips = false
+    var tokenIDs: [UInt32] = []
+    var keys: [UInt8] = []
   }
 
   struct TestAdmit {
@@ -55,6 +57,8 @@ struct TestOperation {
     var victims: [SequenceID] = []
     var hashes: [UInt64] = []
     var hashCounts: [UInt32] = []
+    /// Token ids, where `ids` are sequences.
+    var tokens: [UInt32] = []
     var delays = false
     var commitsPrevious = false
   }
@@ -67,14 +71,15 @@ struct TestOperation {
     case acknowledge([UInt64], upTo: UInt64 = 0)
     case add(New)
     case admit(TestAdmit)
-    case extend(Extend, hashes: [UInt64] = [])
-    case append(SequenceID, UInt32, hashes: [UInt64] = [])
+    case extend(Extend, hashes: [UInt64] = [], ids: [UInt32] = [])
+    case append(SequenceID, UInt32, hashes: [UInt64] = [], ids: [UInt32] = [])
     case commit(SequenceID, UInt32 = 0)
     case acquire([UInt64], UInt32)
     case cacheBlocks([BlockID], [UInt64])
     case evictBlocks([BlockID])
     case resetPrefixCache
     case updatePool(PoolUpdate)
+    case resetAfterPreempting
     case pin([UInt64], ttl: UInt64 = 0, unpins: Bool = false)
     case fork(SequenceID, [SequenceID])
     case rewind(Rewind)
@@ -116,7 +121,8 @@ private final class Arena {
   func lower(_ new: TestOperation.New) -> AddSequence {
     AddSequence(
       sequence: new.id, tokens: new.tokens, priority: new.priority, label: copy(new.label),
-      blockHashes: bytes(new.hashes), skipsPrefixLookup: new.skips)
+      blockHashes: bytes(new.hashes), tokenIDs: copy(new.tokenIDs), extraKeys: copy(new.keys),
+      skipsPrefixLookup: new.skips)
   }
 
   func lower(_ kind: TestOperation.Kind) -> Operation.Kind {
@@ -137,21 +143,22 @@ private final class Arena {
           allowsPartialFit: admit.partial, reservedBlocks: admit.reserved,
           delaysCommit: admit.delays, ignoresWatermark: admit.ignoresWatermark,
           externalComputedTokens: admit.external))
-    case .extend(let extend, let hashes):
+    case .extend(let extend, let hashes, let ids):
       .extend(
         Extend(
           sequence: extend.sequence, appendTokens: extend.appendTokens,
           maxTokensNow: extend.maxTokensNow, lookaheadTokens: extend.lookaheadTokens,
-          reservedBlocks: extend.reservedBlocks, blockHashes: bytes(hashes),
+          reservedBlocks: extend.reservedBlocks, blockHashes: bytes(hashes), tokenIDs: copy(ids),
           delaysCommit: extend.delaysCommit))
-    case .append(let id, let tokens, let hashes):
-      .append(id, tokens: tokens, blockHashes: bytes(hashes))
+    case .append(let id, let tokens, let hashes, let ids):
+      .append(id, tokens: tokens, blockHashes: bytes(hashes), tokenIDs: copy(ids))
     case .commit(let id, let tokens): .commit(id, tokens: tokens)
     case .acquire(let hashes, let count): .acquire(blockHashes: bytes(hashes), count: count)
     case .cacheBlocks(let ids, let hashes): .cacheBlocks(copy(ids), blockHashes: bytes(hashes))
     case .evictBlocks(let ids): .evictBlocks(copy(ids))
-    case .resetPrefixCache: .resetPrefixCache
     case .updatePool(let update): .updatePool(update)
+    case .resetPrefixCache: .resetPrefixCache(preemptsRunning: false)
+    case .resetAfterPreempting: .resetPrefixCache(preemptsRunning: true)
     case .pin(let hashes, let ttl, let unpins):
       .pin(PinPrefix(blockHashes: bytes(hashes), timeToLive: ttl, unpins: unpins))
     case .fork(let parent, let children): .fork(parent: parent, children: copy(children))
@@ -166,7 +173,8 @@ private final class Arena {
           sequences: copy(decode.ids), appendCounts: copy(decode.append),
           scheduleCounts: copy(decode.schedule), lookaheadTokens: copy(decode.lookahead),
           victimOrder: copy(decode.victims), blockHashes: bytes(decode.hashes),
-          hashCounts: copy(decode.hashCounts), delaysCommit: decode.delays,
+          hashCounts: copy(decode.hashCounts), tokenIDs: copy(decode.tokens),
+          delaysCommit: decode.delays,
           commitsPrevious: decode.commitsPrevious))
     }
   }
@@ -260,7 +268,9 @@ final class Bench {
     pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: blockSize, copyAck: copyAck))
   }
 
-  init(_ configuration: PoolConfiguration) { pool = KVPool(configuration) }
+  init(_ configuration: PoolConfiguration) {
+    pool = KVPool(configuration, hasher: TestHasher(configuration))
+  }
 
   func apply(_ command: TestCommand) -> Seen {
     pool.apply(command, into: outcome)

@@ -33,7 +33,7 @@ func request() throws {
       #expect(decode.appendCounts.isEmpty)
       #expect(decode.scheduleCounts.isEmpty)
     case .add(let add):
-      lines.append("add \(add.sequenceID) \(add.tokenCount) \(operation.onRefusal)")
+      lines.append("add \(add.sequenceID) \(add.content.tokens) \(operation.onRefusal)")
     case .admit(let admit):
       lines.append("admit \(admit.sequenceID) \(operation.onRefusal)")
       #expect(admit.add == nil)
@@ -98,7 +98,9 @@ func reply() {
   packRefused(&packer, refusal(16, "after a preemption"))
   pack(&packer, .admit) { packer in
     ([10, 200, 70_000] as [UInt32]).withUnsafeBufferPointer { blocks in
-      packer.admitReplyBeforeCopies(revision: 5, scheduledTokens: 48, newBlockIDs: blocks)
+      packer.admitReplyBeforeCopies(
+        revision: 5, cachedTokens: 0, scheduledTokens: 48,
+        cachedBlockIDs: .init(start: nil, count: 0), newBlockIDs: blocks)
     }
   }
   packRefused(&packer, refusal(9, "sequence 6 exists"))

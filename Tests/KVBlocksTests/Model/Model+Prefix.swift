@@ -70,7 +70,7 @@ extension Model {
     _ hashes: [UInt64], known: Int, tokens: Int, _ id: SequenceID
   ) throws(Refusal) {
     if hashes.isEmpty { return }
-    let missing = caches ? tokens / size - known : 0
+    let missing = caches ? hashable(tokens) - known : 0
     if hashes.count != missing {
       throw Refusal(
         .invalid, field: .blockHashes, limit: UInt64(missing * hashBytes), sequence: id)

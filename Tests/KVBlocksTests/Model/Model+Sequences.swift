@@ -20,29 +20,33 @@ extension Model {
       throw Refusal(.invalid, field: .tokenCount, limit: UInt64(most), sequence: new.id)
     }
     try checkHashes(new.hashes, known: 0, tokens: Int(new.tokens), new.id)
+    try checkTokenIDs(new.tokenIDs, Int(new.tokens), new.hashes, new.id)
     if state.sequences[key(new.id)] != nil { throw Refusal(.sequenceExists, sequence: new.id) }
   }
 
   mutating func create(_ new: TestOperation.New) {
-    state.sequences[key(new.id)] = Sequence(
-      tokens: Int(new.tokens), priority: new.priority, label: new.label, hashes: new.hashes,
-      skips: new.skips)
+    var sequence = Sequence(
+      tokens: 0, priority: new.priority, label: new.label, skips: new.skips, keys: new.keys)
+    grow(&sequence, by: Int(new.tokens), new.hashes, new.tokenIDs)
+    state.sequences[key(new.id)] = sequence
     changed = true
   }
 
   mutating func append(
-    _ id: SequenceID, _ tokens: Int, _ hashes: [UInt64], _ result: inout Seen.Result
+    _ id: SequenceID, _ tokens: Int, _ hashes: [UInt64], _ ids: [UInt32],
+    _ result: inout Seen.Result
   ) throws(Refusal) {
-    let sequence = try find(id)
+    var sequence = try find(id)
     if tokens == 0 { throw Refusal(.invalid, field: .tokenCount, limit: 1, sequence: id) }
     if sequence.tokens + tokens > most {
       throw Refusal(.invalid, field: .tokenCount, limit: UInt64(most), sequence: id)
     }
     try checkHashes(
       hashes, known: sequence.hashes.count, tokens: sequence.tokens + tokens, id)
-    state.sequences[key(id)]?.tokens += tokens
-    state.sequences[key(id)]?.hashes += hashes
-    result.tokens = UInt32(sequence.tokens + tokens)
+    try checkTokenIDs(ids, tokens, hashes, id)
+    grow(&sequence, by: tokens, hashes, ids)
+    state.sequences[key(id)] = sequence
+    result.tokens = UInt32(sequence.tokens)
     changed = true
   }
 
@@ -95,18 +99,19 @@ extension Model {
         .invalid, field: .dropTokens, limit: UInt64(sequence.tokens - 1),
         sequence: rewind.sequence)
     }
+    try checkKept(sequence, left: sequence.tokens - drop, rewind.sequence)
     sequence.tokens -= drop
     sequence.computed = min(sequence.computed - uncompute, sequence.tokens)
     result.tokens = UInt32(sequence.tokens)
     result.computed = UInt32(sequence.computed)
     if uncompute + drop > 0 { changed = true }
     if caches {
-      while sequence.cached > sequence.computed / size {
+      while sequence.cached > min(sequence.computed / size, hashable(sequence.tokens)) {
         sequence.cached -= 1
         let block = sequence.table[sequence.cached]
         if state.references[Int(block)] == 1 && !isKept(block) { _ = forget(block) }
       }
-      sequence.hashes = Array(sequence.hashes.prefix(sequence.tokens / size))
+      cut(&sequence, to: sequence.tokens)
     }
     if rewind.releasesBlocks {
       let keep = blocksFor(sequence.computed)
@@ -266,19 +271,21 @@ extension Model {
   private var slotLimit: Int { most == 2_147_483_647 ? .max : most }
 
   mutating func extend(
-    _ request: Extend, _ hashes: [UInt64], _ mode: OnRefusal, _ result: inout Seen.Result
+    _ request: Extend, _ hashes: [UInt64], _ ids: [UInt32], _ mode: OnRefusal,
+    _ result: inout Seen.Result
   ) throws(Refusal) {
     let id = request.sequence
-    let sequence = try find(id)
+    var sequence = try find(id)
     if sequence.state != .running { throw Refusal(.wrongState, sequence: id) }
     let tokens = sequence.tokens + Int(request.appendTokens)
     if tokens > most {
       throw Refusal(.invalid, field: .tokenCount, limit: UInt64(most), sequence: id)
     }
     try checkHashes(hashes, known: sequence.hashes.count, tokens: tokens, id)
+    try checkTokenIDs(ids, Int(request.appendTokens), hashes, id)
     if request.appendTokens > 0 || !hashes.isEmpty {
-      state.sequences[key(id)]?.tokens = tokens
-      state.sequences[key(id)]?.hashes += hashes
+      grow(&sequence, by: Int(request.appendTokens), hashes, ids)
+      state.sequences[key(id)] = sequence
       changed = true
     }
     while true {
@@ -385,14 +392,16 @@ extension Model {
         throw Refusal(.invalid, field: .appendCounts, limit: UInt64(most), sequence: id)
       }
     }
+    let tokenShares = try dealTokens(request)
     let shares = try deal(request, ranAtFirst)
     for id in request.ids where request.commitsPrevious && ranAtFirst.contains(id) {
       cacheFull(key(id), tokens: state.sequences[key(id)]?.computed ?? 0)
     }
     for (i, id) in request.ids.enumerated() where ranAtFirst.contains(id) {
       let tokens = request.append.isEmpty ? 1 : Int(request.append[i])
-      state.sequences[key(id)]?.tokens += tokens
-      state.sequences[key(id)]?.hashes += shares[i]
+      var sequence = try find(id)
+      grow(&sequence, by: tokens, shares[i], tokenShares[i])
+      state.sequences[key(id)] = sequence
       if tokens > 0 || !shares[i].isEmpty { changed = true }
     }
 
@@ -441,7 +450,7 @@ extension Model {
       var missing = 0
       if running.contains(id), let sequence = state.sequences[key(id)] {
         let tokens = sequence.tokens + (request.append.isEmpty ? 1 : Int(request.append[i]))
-        missing = tokens / size - sequence.hashes.count
+        missing = hashable(tokens) - sequence.hashes.count
       }
       if request.hashCounts.isEmpty {
         counts.append(request.hashes.isEmpty ? 0 : missing)

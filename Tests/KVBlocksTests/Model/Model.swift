@@ -20,6 +20,12 @@ struct Model {
     var hashes: [UInt64] = []
     var cached = 0
     var skips = false
+    var keys: [UInt8] = []
+    /// The token ids, nil where there is none, and the range of those that the pool keeps.
+    var content: [UInt32?] = []
+    var kept = 0..<0
+    /// Hashes of it came from outside.
+    var isHashFed = false
   }
 
   struct Copy: Equatable {
@@ -71,6 +77,10 @@ struct Model {
   let eagle: Bool
   let most: Int
   let pinBudget: Int
+  let lookahead: Int
+  let keepsTokens: Bool
+  /// Sequences are given as token ids, too.
+  var hasTokens = false
   var revision: Revision = 0
   var state: State
   var refusals = Array(repeating: 0, count: 17)
@@ -98,6 +108,8 @@ struct Model {
     eagle = configuration.eagle
     most = configuration.maxModelTokens == 0 ? 2_147_483_647 : Int(configuration.maxModelTokens)
     pinBudget = Int(configuration.pinBudgetBlocks)
+    lookahead = Int(configuration.hashLookaheadTokens)
+    keepsTokens = configuration.keepsTokens
     state = State(
       queue: (1...configuration.blocks).map { $0 },
       references: Array(repeating: 0, count: blocks + 1),
@@ -209,14 +221,17 @@ struct Model {
       result.tokens = new.tokens
       result.blocksNeeded = UInt32(blocksFor(Int(new.tokens)))
     case .admit(let admit): try self.admit(admit, &result)
-    case .extend(let extend, let hashes): try self.extend(extend, hashes, mode, &result)
-    case .append(let id, let tokens, let hashes): try append(id, Int(tokens), hashes, &result)
+    case .extend(let extend, let hashes, let ids):
+      try self.extend(extend, hashes, ids, mode, &result)
+    case .append(let id, let tokens, let hashes, let ids):
+      try append(id, Int(tokens), hashes, ids, &result)
     case .commit(let id, let tokens): try commit(id, Int(tokens), &result)
     case .acquire(let hashes, let count): try acquire(hashes, Int(count), &result)
     case .cacheBlocks(let ids, let hashes): try cacheBlocks(ids, hashes, &result)
     case .evictBlocks(let ids): try evictBlocks(ids, &result)
     case .resetPrefixCache: try resetCache(&result)
     case .updatePool(let update): try self.update(update)
+    case .resetAfterPreempting: try resetAfterPreempting(&result)
     case .pin(let hashes, let ttl, let unpins): try pin(hashes, ttl, unpins, &result)
     case .fork(let parent, let children): try fork(parent, children, &result)
     case .rewind(let rewind): try self.rewind(rewind, &result)

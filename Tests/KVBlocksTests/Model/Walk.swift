@@ -11,6 +11,8 @@ struct Walk {
   /// The same for pins and clocks, and for a pool with a host tier.
   var pins = false
   var swaps = false
+  /// The same for token ids.
+  var feedsTokens = false
   static let sessions: [SessionID] = [0, 7, 1 << 40]
 
   init(seed: UInt64, blocks: UInt32, size: UInt32, caches: Bool = false) {
@@ -43,6 +45,7 @@ struct Walk {
       if one(in: 3) { operation.onRefusal = mode() }
       command.operations.append(operation)
     }
+    if feedsTokens { feedTokens(&command, model) }
     return command
   }
 

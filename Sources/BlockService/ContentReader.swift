@@ -1,0 +1,76 @@
+internal import BlockHashing
+internal import BlockMessages
+internal import KVBlocks
+
+/// Makes the extra keys of contents, and keeps them as long as the command at hand borrows them.
+///
+/// What is wrong with them is not the whole request's failure but the operation's: it is kept until
+/// the operation is put together, and the pool refuses the operation with it.
+final class ContentReader {
+  private var keys: [ExtraKeys] = []
+  private var problem = Refusal.none
+
+  /// A new command.
+  func begin() { keys.removeAll(keepingCapacity: true) }
+
+  /// What was wrong with the contents since the last call.
+  func takeProblem() -> Refusal {
+    defer { problem = .none }
+    return problem
+  }
+
+  /// The extra keys of new content, borrowed until `begin`; empty where there are none.
+  func extraKeys(
+    _ content: ContentMessage, _ options: OptionsMessage, _ sequence: UInt64
+  ) -> UnsafeBufferPointer<UInt8> {
+    let none = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+    let digests = content.promptEmbedsDigest
+    if options.cacheSalt.isEmpty && options.loraName.isEmpty && options.loraPath.isEmpty
+      && content.itemCount == 0 && digests.isEmpty
+    {
+      return none
+    }
+    do throws(ExtraKeysError) {
+      let made = try ExtraKeys(
+        loraName: String(decoding: options.loraName, as: UTF8.self),
+        loraPath: String(decoding: options.loraPath, as: UTF8.self),
+        multimodal: (0..<content.itemCount).map {
+          let item = content.item($0)
+          return MultimodalItem(
+            identifier: item.identifier, offset: item.offset, length: item.length)
+        },
+        cacheSalt: String(decoding: options.cacheSalt, as: UTF8.self),
+        promptEmbedsDigests: digests.isEmpty ? nil : Array(digests))
+      keys.append(made)
+      return made.bytes
+    } catch {
+      problem = Self.refusal(error, sequence)
+      return none
+    }
+  }
+
+  /// Extra keys are given when a sequence is added, not later, as in vLLM.
+  func checkAppended(_ content: ContentMessage, _ sequence: UInt64) {
+    if content.itemCount > 0 {
+      problem = Refusal(.invalid, field: .multimodal, limit: .max, sequence: sequence)
+    } else if !content.promptEmbedsDigest.isEmpty {
+      problem = Refusal(.invalid, field: .promptEmbedsDigest, limit: .max, sequence: sequence)
+    }
+  }
+
+  static func refusal(_ error: ExtraKeysError, _ sequence: UInt64) -> Refusal {
+    switch error {
+    case .loraPathWithoutName: Refusal(.invalid, field: .loraPath, sequence: sequence)
+    case .unnamedItem(let index):
+      Refusal(.invalid, field: .multimodal, limit: 0, sequence: sequence, subject: UInt64(index))
+    case .emptyItem(let index):
+      Refusal(.invalid, field: .multimodal, limit: 1, sequence: sequence, subject: UInt64(index))
+    case .itemsOverlap(let index):
+      Refusal(.invalid, field: .multimodal, limit: 2, sequence: sequence, subject: UInt64(index))
+    case .promptEmbedsDigestBytes(let count):
+      Refusal(
+        .invalid, field: .promptEmbedsDigest, limit: 32, sequence: sequence,
+        subject: UInt64(count))
+    }
+  }
+}

@@ -1,0 +1,55 @@
+internal import BlockHashing
+internal import KVBlocks
+
+/// The hash function of one pool, as its configuration says: what makes its sequences' token ids
+/// vLLM's block hashes.
+final class PoolHasher: TokenHashing {
+  private let hasher: BlockHasher
+
+  /// nil in a pool that caches nothing, and where the algorithm needs a seed and there is none: a
+  /// configuration that only a dump can have, for `withSeed` draws one.
+  init?(_ configuration: PoolConfiguration) {
+    guard configuration.cachesPrefixes else { return nil }
+    let algorithm: BlockHashAlgorithm = configuration.hashBytes == 16 ? .xxhashCBOR : .sha256CBOR
+    let seed = configuration.hashSeed
+    do throws(BlockHasherError) {
+      hasher = try BlockHasher(
+        algorithm, seed: seed.isEmpty ? nil : seed, blockSize: Int(configuration.blockSize),
+        lookahead: Int(configuration.hashLookaheadTokens))
+    } catch {
+      return nil
+    }
+  }
+
+  func hash(_ job: TokenHashJob, into hashes: UnsafeMutablePointer<UInt8>) -> Int {
+    hasher.hashFullBlocks(
+      after: job.parent, at: job.start, tail: job.tail, appended: job.appended,
+      extraKeys: job.extraKeys, into: hashes)
+  }
+
+  func accepts(extraKeys: UnsafeBufferPointer<UInt8>) -> Bool {
+    ExtraKeysView(UnsafeRawBufferPointer(extraKeys)).isWellFormed
+  }
+}
+
+extension PoolConfiguration {
+  /// As a pool is made with it: an algorithm without a seed of its own gets one drawn, as in vLLM,
+  /// that nobody can know.
+  var withSeed: PoolConfiguration {
+    guard cachesPrefixes, hashBytes == 16, hashSeed.isEmpty else { return self }
+    var complete = self
+    complete.hashSeed = (0..<4).map { _ in String(UInt64.random(in: .min ... .max), radix: 36) }
+      .joined()
+    complete.isHashSeedDrawn = true
+    return complete
+  }
+
+  /// As it was asked for.
+  var asked: PoolConfiguration {
+    guard isHashSeedDrawn else { return self }
+    var asked = self
+    asked.hashSeed = ""
+    asked.isHashSeedDrawn = false
+    return asked
+  }
+}
