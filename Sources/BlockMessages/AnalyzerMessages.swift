@@ -62,6 +62,9 @@ package struct StatsFields: Equatable {
   package var availableRuns: FreeRunsFields?
   package var externalFragmentation: Double = 0
   package var internalFragmentation: Double = 0
+  /// The bytes of the parts are products of this.
+  package var bytesPerBlock: UInt64 = 0
+  package var managerBytesPerBlock: Double = 0
 
   package init() {}
 }
@@ -81,6 +84,15 @@ package struct FreeRunsFields: Equatable {
 extension MessagePacker {
   package mutating func stats(_ stats: StatsFields) {
     hostTier(stats)
+    double(67, stats.managerBytesPerBlock)
+    let bytes = stats.bytesPerBlock
+    uint64(66, UInt64(stats.availableBlocks) * bytes)
+    uint64(65, UInt64(stats.pinnedBlocks) * bytes)
+    uint64(64, UInt64(stats.sharedBlocks) * bytes)
+    uint64(63, UInt64(stats.activeBlocks) * bytes)
+    uint64(62, UInt64(stats.cachedBlocks) * bytes)
+    uint64(61, UInt64(stats.freeBlocks) * bytes)
+    uint64(60, UInt64(stats.capacityBlocks) * bytes)
     double(38, stats.internalFragmentation)
     double(37, stats.externalFragmentation)
     if let runs = stats.availableRuns { freeRuns(36, runs) }
@@ -110,6 +122,8 @@ extension MessagePacker {
     uint32(17, stats.rawBlocks)
     uint64(16, stats.sequenceSlotsUsed)
     uint64(15, stats.sequenceSlotsHeld)
+    uint64(14, UInt64(stats.capacityBlocks - stats.availableBlocks) * bytes)
+    uint64(13, bytes)
     uint32(12, stats.blockSize)
     uint32(9, stats.availableBlocks)
     uint32(8, stats.pinnedBlocks)

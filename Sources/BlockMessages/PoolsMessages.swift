@@ -47,6 +47,11 @@ package struct PoolConfigFields: Equatable {
   package var pinBudgetBlocks: UInt32
   /// 0 = no host tier.
   package var hostBlocks: UInt32
+  /// Bytes; 0 = `blocks` says it.
+  package var kvBytes: UInt64 = 0
+  /// Share of `kvBytes`; what the wire had, in its limits or not. 0 = the default.
+  package var memoryUtilization: Double = 0
+  package var geometry: KVGeometryFields?
 
   package init(
     blocks: UInt32, blockSize: UInt32, strategy: UInt32 = 0, eviction: UInt32 = 0,
@@ -88,6 +93,9 @@ package struct PoolConfigFields: Equatable {
     copyAck = m.pointee.copy_ack.rawValue
     pinBudgetBlocks = m.pointee.pin_budget_blocks
     hostBlocks = m.pointee.host_blocks
+    kvBytes = m.pointee.kv_bytes
+    memoryUtilization = m.pointee.memory_utilization
+    geometry = m.pointee.geometry.map { .init($0) }
   }
 
   /// The name of an enum's value, as the contract spells it.
@@ -104,6 +112,28 @@ package struct PoolConfigFields: Equatable {
       return String(cString: descriptor.values[index].name)
     }
     return "\(value)"
+  }
+}
+
+/// The values of a `KvGeometry`.
+package struct KVGeometryFields: Equatable {
+  package var layers: UInt32
+  package var kvHeads: UInt32
+  package var headSize: UInt32
+  package var dtypeBytes: UInt32
+
+  package init(layers: UInt32, kvHeads: UInt32, headSize: UInt32, dtypeBytes: UInt32) {
+    self.layers = layers
+    self.kvHeads = kvHeads
+    self.headSize = headSize
+    self.dtypeBytes = dtypeBytes
+  }
+
+  init(_ m: UnsafePointer<Quire__V1__KvGeometry>) {
+    layers = m.pointee.layers
+    kvHeads = m.pointee.kv_heads
+    headSize = m.pointee.head_size
+    dtypeBytes = m.pointee.dtype_bytes
   }
 }
 
@@ -176,6 +206,10 @@ package struct PoolInfoFields: Equatable {
   package var revision: UInt64
   package var availableBlocks: UInt32
   package var epoch: UInt64
+  /// 0 without a geometry, all three.
+  package var bytesPerBlock: UInt64 = 0
+  package var capacityBytes: UInt64 = 0
+  package var bufferBytes: UInt64 = 0
 
   package init(
     name: String, config: PoolConfigFields, revision: UInt64, availableBlocks: UInt32, epoch: UInt64
@@ -204,16 +238,29 @@ extension MessagePacker {
     bool(9, config.disablesPrefixCaching)
     uint32(8, config.eviction)
     uint32(7, config.strategy)
+    if let geometry = config.geometry {
+      let mark = self.mark
+      uint32(4, geometry.dtypeBytes)
+      uint32(3, geometry.headSize)
+      uint32(2, geometry.kvHeads)
+      uint32(1, geometry.layers)
+      close(6, since: mark)
+    }
+    double(5, config.memoryUtilization)
+    uint64(4, config.kvBytes)
     uint32(2, config.blockSize)
     uint32(1, config.blocks)
     close(field, since: mark)
   }
 
   package mutating func poolInfo(_ info: PoolInfoFields) {
+    uint64(10, info.bufferBytes)
+    uint64(9, info.capacityBytes)
     uint64(8, info.epoch)
     uint64(7, UInt64(info.config.blocks) * UInt64(info.config.blockSize))
     uint32(6, info.availableBlocks)
     uint32(5, info.config.blocks)
+    uint64(4, info.bytesPerBlock)
     uint64(3, info.revision)
     poolConfig(2, info.config)
     text(1, info.name)

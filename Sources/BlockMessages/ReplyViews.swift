@@ -299,6 +299,8 @@ extension StatsFields {
     self.init()
     pool = String(decoding: text(m.pool), as: UTF8.self)
     revision = m.revision
+    bytesPerBlock = m.bytes_per_block
+    managerBytesPerBlock = m.manager_bytes_per_block
     capacityBlocks = m.capacity_blocks
     freeBlocks = m.free_blocks
     cachedBlocks = m.cached_blocks

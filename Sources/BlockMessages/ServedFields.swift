@@ -89,10 +89,11 @@ enum ServedFields {
     // Pools. `PoolConfig`'s strategy and eviction are served for some values only.
     "quire.v1.CreatePoolRequest": ["call", "name", "config", "if_exists"],
     "quire.v1.PoolConfig": [
-      "blocks", "block_size", "strategy", "eviction", "disable_prefix_caching", "hash", "hash_seed",
-      "watermark", "max_model_tokens", "eagle", "hash_lookahead_tokens", "copy_ack", "keep_tokens",
-      "pin_budget_blocks", "host_blocks",
+      "blocks", "block_size", "kv_bytes", "memory_utilization", "geometry", "strategy", "eviction",
+      "disable_prefix_caching", "hash", "hash_seed", "watermark", "max_model_tokens", "eagle",
+      "hash_lookahead_tokens", "copy_ack", "keep_tokens", "pin_budget_blocks", "host_blocks",
     ],
+    "quire.v1.KvGeometry": ["layers", "kv_heads", "head_size", "dtype_bytes"],
     "quire.v1.UpdatePoolRequest": ["call", "eviction", "watermark"],
     "quire.v1.GetPoolRequest": ["call"],
     "quire.v1.ListPoolsRequest": ["page_size", "page_token"],

@@ -130,27 +130,6 @@ package final class PoolRegistry {
     pools.reduce(0) { $1 === except ? $0 : $0 + $1.pool.configuration.blocksInAll }
   }
 
-  /// Adds a pool that caches prefixes at start-up, from numbers that a person wrote.
-  ///
-  /// - Returns: Why it cannot be added; nil when it was.
-  package func add(
-    name: String, blocks: UInt32, blockSize: UInt32, hostBlocks: UInt32 = 0
-  ) -> String? {
-    guard (1...PoolConfiguration.maximumBlocks).contains(blocks) else {
-      return "blocks must be 1...\(PoolConfiguration.maximumBlocks)"
-    }
-    guard (1...PoolConfiguration.maximumBlockSize).contains(blockSize) else {
-      return "block-size must be 1...\(PoolConfiguration.maximumBlockSize)"
-    }
-    guard hostBlocks <= PoolConfiguration.maximumBlocks else {
-      return "host-blocks must be at most \(PoolConfiguration.maximumBlocks)"
-    }
-    return add(
-      name: name,
-      PoolConfiguration(
-        blocks: blocks, blockSize: blockSize, cachesPrefixes: true, hostBlocks: hostBlocks))
-  }
-
   /// Adds a pool at start-up.
   ///
   /// - Returns: Why it cannot be added; nil when it was.

@@ -35,6 +35,8 @@ extension StatsFields {
     pinnedBlocks = stats.pinned
     availableBlocks = stats.free + stats.cached
     blockSize = stats.blockSize
+    bytesPerBlock = hosted.pool.configuration.bytesPerBlock
+    managerBytesPerBlock = hosted.pool.memoryPerBlock
     waitingSequences = stats.waitingSequences
     runningSequences = stats.runningSequences
     preemptedSequences = stats.preemptedSequences

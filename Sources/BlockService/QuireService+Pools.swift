@@ -12,7 +12,7 @@ extension QuireService {
     let existing = registry.pools.first { $0.name == name }
     try checkRevision(request.call.ifRevision, of: existing, name)
     let isDryRun = request.call.isDryRun
-    var info = PoolInfoFields(name, PoolInfoFields.fields(of: configuration))
+    var info = PoolInfoFields(name, configuration)
     if let existing {
       try meet(existing, configuration, request.ifExists, isDryRun: isDryRun)
       let isReset = request.ifExists == .reset
@@ -194,12 +194,7 @@ extension CallFailure {
 extension PoolConfiguration {
   /// Checks what the client asks for; values that are not served yet are refused by name.
   init(_ config: PoolConfigFields) throws(CallFailure) {
-    guard (1...Self.maximumBlocks).contains(config.blocks) else {
-      throw .invalid("config.blocks", "must be 1...\(Self.maximumBlocks)")
-    }
-    guard (1...Self.maximumBlockSize).contains(config.blockSize) else {
-      throw .invalid("config.block_size", "must be 1...\(Self.maximumBlockSize)")
-    }
+    let memory = try MemoryPlan(config)
     guard config.strategy <= 1 else {
       let name = PoolConfigFields.strategyName(config.strategy)
       throw CallFailure(Status(.unimplemented, "config.strategy \(name) is not served yet"))
@@ -214,21 +209,21 @@ extension PoolConfiguration {
     guard config.watermark >= 0 && config.watermark < 1 else {
       throw .invalid("config.watermark", "must be at least 0 and less than 1")
     }
-    guard config.pinBudgetBlocks <= config.blocks else {
-      throw .invalid("config.pin_budget_blocks", "must be at most config.blocks, \(config.blocks)")
+    guard config.pinBudgetBlocks <= memory.blocks else {
+      throw .invalid("config.pin_budget_blocks", "must be at most config.blocks, \(memory.blocks)")
     }
     guard config.hashLookaheadTokens <= Self.maximumBlockSize else {
       throw .invalid("config.hash_lookahead_tokens", "must be at most \(Self.maximumBlockSize)")
     }
     try Self.checkHashing(config)
     self.init(
-      blocks: config.blocks, blockSize: config.blockSize,
+      blocks: memory.blocks, blockSize: memory.blockSize,
       copyAck: config.copyAck == 2 ? .explicit : .nextStep,
       cachesPrefixes: !config.disablesPrefixCaching, hashBytes: config.hash == 2 ? 16 : 32,
       hashSeed: config.hashSeed, hashLookaheadTokens: config.hashLookaheadTokens,
       keepsTokens: config.keepsTokens, eagle: config.eagle, watermark: config.watermark,
       maxModelTokens: config.maxModelTokens, hostBlocks: config.hostBlocks,
-      pinBudgetBlocks: config.pinBudgetBlocks)
+      pinBudgetBlocks: config.pinBudgetBlocks, geometry: memory.geometry, budget: memory.budget)
   }
 
   /// Nothing is hashed, and no token kept, in a pool that caches nothing.
@@ -245,20 +240,24 @@ extension PoolInfoFields {
   /// The configuration as created, with the defaults filled in.
   init(_ hosted: HostedPool) {
     let stats = hosted.pool.stats()
-    self.init(hosted.name, Self.fields(of: hosted.pool.configuration))
+    self.init(hosted.name, hosted.pool.configuration)
     revision = hosted.pool.revision
     availableBlocks = stats.free + stats.cached
   }
 
   /// A pool as it is when it is made.
-  init(_ name: String, _ config: PoolConfigFields) {
+  init(_ name: String, _ configuration: PoolConfiguration) {
     self.init(
-      name: name, config: config, revision: 0, availableBlocks: config.blocks, epoch: 0)
+      name: name, config: Self.fields(of: configuration), revision: 0,
+      availableBlocks: configuration.blocks, epoch: 0)
+    bytesPerBlock = configuration.bytesPerBlock
+    capacityBytes = configuration.capacityBytes
+    bufferBytes = configuration.bufferBytes
   }
 
   static func fields(of complete: PoolConfiguration) -> PoolConfigFields {
     let configuration = complete.asked
-    return PoolConfigFields(
+    var fields = PoolConfigFields(
       blocks: configuration.blocks, blockSize: configuration.blockSize, strategy: 1, eviction: 1,
       disablesPrefixCaching: !configuration.cachesPrefixes,
       hash: configuration.hashBytes == 16 ? 2 : 1, hashSeed: configuration.hashSeed,
@@ -267,5 +266,12 @@ extension PoolInfoFields {
       keepsTokens: configuration.keepsTokens,
       copyAck: configuration.copyAck == .explicit ? 2 : 1,
       pinBudgetBlocks: configuration.pinBudgetBlocks, hostBlocks: configuration.hostBlocks)
+    fields.kvBytes = configuration.budget?.bytes ?? 0
+    fields.memoryUtilization = configuration.budget?.utilization ?? 0
+    fields.geometry = configuration.geometry.map {
+      KVGeometryFields(
+        layers: $0.layers, kvHeads: $0.kvHeads, headSize: $0.headSize, dtypeBytes: $0.dtypeBytes)
+    }
+    return fields
   }
 }

@@ -65,6 +65,9 @@ extension KVPool {
     return (sessions.slots[Int(slot)].rawBlocks, sessions.slots[Int(slot)].sequences)
   }
 
+  /// Bytes of the pool's own memory for each block, tables and tokens apart. O(1).
+  package var memoryPerBlock: Double { blocks.memoryPerBlock }
+
   /// Whether any block of either tier is held or pinned. O(1).
   package var hasHeldBlocks: Bool {
     blocks.available != blocks.capacity || host.map { $0.available != $0.capacity } ?? false

@@ -13,6 +13,10 @@ extension PoolConfiguration {
     writer.u32(maxModelTokens)
     writer.u32(hostBlocks)
     if cachesPrefixes { writer.u32(pinBudgetBlocks) }
+    writer.flag(geometry != nil)
+    geometry?.write(to: writer)
+    writer.flag(budget != nil)
+    budget?.write(to: writer)
   }
 
   private func writeHashing(to writer: StateWriter) {
@@ -50,13 +54,18 @@ extension PoolConfiguration {
     guard watermark >= 0 && watermark < 1 else {
       throw reader.failure("the watermark is \(watermark), must be at least 0 and less than 1")
     }
+    let maxModelTokens = try reader.u32()
+    let hostBlocks = try reader.u32("host_blocks", through: Self.maximumBlocks)
+    let pinBudgetBlocks = cachesPrefixes ? try reader.u32() : 0
+    let geometry =
+      try reader.flag("a geometry")
+      ? try KVGeometry(from: &reader, blocks: blocks, blockSize: blockSize) : nil
+    let budget = try reader.flag("a budget") ? try KVBudget(from: &reader) : nil
     self.init(
       blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: cachesPrefixes,
       hashBytes: Int(hashBytes), hashSeed: String(decoding: seed, as: UTF8.self),
       isHashSeedDrawn: isSeedDrawn, hashLookaheadTokens: lookahead, keepsTokens: keepsTokens,
-      eagle: eagle, watermark: watermark,
-      maxModelTokens: try reader.u32(),
-      hostBlocks: try reader.u32("host_blocks", through: Self.maximumBlocks),
-      pinBudgetBlocks: cachesPrefixes ? try reader.u32() : 0)
+      eagle: eagle, watermark: watermark, maxModelTokens: maxModelTokens, hostBlocks: hostBlocks,
+      pinBudgetBlocks: pinBudgetBlocks, geometry: geometry, budget: budget)
   }
 }

@@ -30,6 +30,11 @@ package struct PoolConfiguration: Equatable {
   /// Blocks that one session may pin.
   package var pinBudgetBlocks: UInt32
 
+  /// Gives blocks a size in bytes; nil = they have none.
+  package var geometry: KVGeometry?
+  /// Where `blocks` came from; nil = it was given.
+  package var budget: KVBudget?
+
   package static let maximumBlocks: UInt32 = 1 << 28
   package static let maximumBlockSize: UInt32 = 1 << 16
 
@@ -38,7 +43,7 @@ package struct PoolConfiguration: Equatable {
     hashBytes: Int = 32, hashSeed: String = "", isHashSeedDrawn: Bool = false,
     hashLookaheadTokens: UInt32 = 0, keepsTokens: Bool = false, eagle: Bool = false,
     watermark: Double = 0, maxModelTokens: UInt32 = 0, hostBlocks: UInt32 = 0,
-    pinBudgetBlocks: UInt32 = 0
+    pinBudgetBlocks: UInt32 = 0, geometry: KVGeometry? = nil, budget: KVBudget? = nil
   ) {
     precondition(blocks >= 1 && blocks <= Self.maximumBlocks, "blocks out of range")
     precondition(blockSize >= 1 && blockSize <= Self.maximumBlockSize, "block size out of range")
@@ -46,6 +51,13 @@ package struct PoolConfiguration: Equatable {
     precondition(hostBlocks <= Self.maximumBlocks, "host blocks out of range")
     precondition(hashLookaheadTokens <= Self.maximumBlockSize, "hash lookahead out of range")
     precondition(watermark >= 0 && watermark < 1, "watermark out of range")
+    if let geometry {
+      guard let bytes = geometry.bytesPerBlock(blockSize),
+        bytes <= KVGeometry.maximumBytes / (UInt64(blocks) + 1)
+      else { preconditionFailure("more bytes than there can be") }
+    }
+    self.geometry = geometry
+    self.budget = budget
     self.blocks = blocks
     self.blockSize = blockSize
     self.copyAck = copyAck

@@ -1,19 +1,20 @@
+package import BlockService
 package import UVLoop
 
 /// What the command line asks for. Parsing is a pure function: it reads nothing but its arguments.
 package struct Arguments: Equatable {
   package struct Pool: Equatable {
     package var name: String
-    package var blocks: UInt32
-    package var blockSize: UInt32
-    /// 0 = no host tier.
-    package var hostBlocks: UInt32
+    package var size: PoolSize
+
+    package init(name: String, _ size: PoolSize) {
+      self.name = name
+      self.size = size
+    }
 
     package init(name: String, blocks: UInt32, blockSize: UInt32, hostBlocks: UInt32 = 0) {
-      self.name = name
-      self.blocks = blocks
-      self.blockSize = blockSize
-      self.hostBlocks = hostBlocks
+      self.init(
+        name: name, PoolSize(blocks: blocks, blockSize: blockSize, hostBlocks: hostBlocks))
     }
   }
 
@@ -48,6 +49,9 @@ package struct Arguments: Equatable {
                              a pool of N blocks of B tokens (B: default 16); repeatable;
                              host-blocks=H adds a host tier to swap sequences out to
                              (default default:blocks=4096,block-size=16)
+      --pool NAME:kv-bytes=SIZE,layers=L,kv-heads=H,head-size=D,dtype-bytes=E
+                             a pool of as many blocks as fit a share of SIZE (for example 60GiB):
+                             memory-utilization=U, default 0.9
       --log-level LEVEL      error, warning, info or debug (default info)
       --log-format FORMAT    text or json (default text)
       --version              say the version and exit
@@ -97,7 +101,7 @@ package struct Arguments: Equatable {
         throw Problem("--listen '\(value)': \(error.reason)")
       }
     case "--pool":
-      let pool = try Self.pool(value)
+      let pool = try Pool(parsing: value)
       if pools.contains(where: { $0.name == pool.name }) {
         throw Problem("--pool '\(value)': the name '\(pool.name)' is taken by another --pool")
       }
@@ -114,48 +118,8 @@ package struct Arguments: Equatable {
       logFormat = format
     }
   }
-
-  /// `NAME:blocks=N` with an optional `,block-size=B`, in any order.
-  private static func pool(_ text: String) throws(Problem) -> Pool {
-    func fail(_ reason: String) -> Problem { Problem("--pool '\(text)': \(reason)") }
-    guard let colon = text.firstIndex(of: ":") else {
-      throw fail("must be NAME:blocks=N,block-size=B")
-    }
-    let name = String(text[..<colon])
-    if name.isEmpty { throw fail("the name before ':' is empty") }
-    var blocks: UInt32?
-    var blockSize: UInt32?
-    var hostBlocks: UInt32?
-    for part in text[text.index(after: colon)...].split(
-      separator: ",", omittingEmptySubsequences: false)
-    {
-      let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      guard pair.count == 2 else { throw fail("'\(part)' is not KEY=NUMBER") }
-      guard let number = Self.number(pair[1]) else {
-        throw fail("\(pair[0]) '\(pair[1])' is not a whole number from 1 to 4294967295")
-      }
-      switch pair[0] {
-      case "blocks" where blocks == nil: blocks = number
-      case "block-size" where blockSize == nil: blockSize = number
-      case "host-blocks" where hostBlocks == nil: hostBlocks = number
-      case "blocks", "block-size", "host-blocks": throw fail("\(pair[0]) is given twice")
-      default: throw fail("unknown key '\(pair[0])'; known are blocks, block-size and host-blocks")
-      }
-    }
-    guard let blocks else { throw fail("blocks is missing") }
-    return Pool(
-      name: name, blocks: blocks, blockSize: blockSize ?? defaultBlockSize,
-      hostBlocks: hostBlocks ?? 0)
-  }
-
-  private static func number(_ text: Substring) -> UInt32? {
-    guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let number = UInt32(text),
-      number > 0
-    else { return nil }
-    return number
-  }
 }
 
 extension Arguments.Problem {
-  fileprivate init(_ description: String) { self.description = description }
+  init(_ description: String) { self.description = description }
 }

@@ -28,16 +28,12 @@ enum Quired {
     raiseDescriptorLimit()
     let registry = PoolRegistry()
     for pool in arguments.pools {
-      if let problem = registry.add(
-        name: pool.name, blocks: pool.blocks, blockSize: pool.blockSize,
-        hostBlocks: pool.hostBlocks)
-      {
+      if let problem = registry.add(name: pool.name, pool.size) {
         complain("--pool '\(pool.name)': \(problem)")
         exit(usageCode)
       }
-      log.info(
-        "pool", ("name", pool.name), ("blocks", "\(pool.blocks)"),
-        ("block_size", "\(pool.blockSize)"), ("host_blocks", "\(pool.hostBlocks)"))
+      let sizes = registry.pools.first { $0.name == pool.name }?.sizes ?? []
+      log.write(.info, "pool", [("name", pool.name)] + sizes)
     }
     do throws(UVError) {
       let daemon = try Daemon(registry, log)

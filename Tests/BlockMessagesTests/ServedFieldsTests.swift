@@ -28,7 +28,6 @@ struct ServedFieldsTests {
   }
 
   static let session: [UInt8] = [0x11, 1, 0, 0, 0, 0, 0, 0, 0]
-  static let double: [UInt8] = [0, 0, 0, 0, 0, 0, 0xF0, 0x3F]
 
   static let envelope: [Row] = [
     Row("call.session", .allocateRequest, nested(1, session)),
@@ -55,17 +54,12 @@ struct ServedFieldsTests {
   ]
 
   static let pools: [Row] =
-    [3, 6].map { field in
-      Row(
-        field == 3 ? "config.size_classes" : "config.geometry", .createPoolRequest,
-        nested(3, nested(field, [])))
-    }
+    [Row("config.size_classes", .createPoolRequest, nested(3, nested(3, [])))]
     + [
-      (4, "kv_bytes"), (14, "sliding_window"),
+      (14, "sliding_window"),
       (18, "lazy_free_batch"),
       (19, "proactive_free_blocks"), (20, "zero_on_free"),
     ].map { Row("config.\($1)", .createPoolRequest, nested(3, number($0))) }
-    + [Row("config.memory_utilization", .createPoolRequest, nested(3, [0x29] + double))]
 
   @Test("is refused with its path", arguments: envelope + sequences + steps + pools)
   func refused(row: Row) {

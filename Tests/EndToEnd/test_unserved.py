@@ -85,9 +85,6 @@ def test_a_field_that_is_not_served_is_refused_and_named(pool, field):
     "config",
     [
         dict(size_classes=[q.SizeClass(block_size=8, blocks=8)]),
-        dict(kv_bytes=1 << 30),
-        dict(memory_utilization=0.5),
-        dict(geometry=q.KvGeometry(layers=2, kv_heads=2, head_size=64, dtype_bytes=2)),
         dict(strategy=q.STRATEGY_BEST_FIT),
         dict(eviction=q.EVICTION_POLICY_LFU),
         dict(sliding_window=64),

@@ -1,3 +1,4 @@
+import BlockService
 import Testing
 import UVLoop
 import quired
@@ -43,6 +44,39 @@ struct ArgumentsTests {
     #expect(arguments.logFormat == .json)
   }
 
+  @Test("a pool may be given in bytes, with the model's geometry")
+  func poolOfBytes() throws {
+    let request = try parse(
+      "--pool=a:kv-bytes=60GiB,layers=32,kv-heads=32,head-size=128,dtype-bytes=2",
+      "--pool=b:memory-utilization=0.5,kv-bytes=1500000,layers=1,kv-heads=1,head-size=1,"
+        + "dtype-bytes=1,block-size=8"
+    ).get()
+    guard case .serve(let arguments) = request else {
+      Issue.record("does not serve")
+      return
+    }
+    var a = PoolSize(blocks: 0, blockSize: 16)
+    a.kvBytes = 64_424_509_440
+    (a.layers, a.kvHeads, a.headSize, a.dtypeBytes) = (32, 32, 128, 2)
+    var b = PoolSize(blocks: 0, blockSize: 8)
+    b.kvBytes = 1_500_000
+    b.memoryUtilization = 0.5
+    (b.layers, b.kvHeads, b.headSize, b.dtypeBytes) = (1, 1, 1, 1)
+    #expect(arguments.pools == [.init(name: "a", a), .init(name: "b", b)])
+  }
+
+  @Test(
+    "bytes that are no number of bytes are refused",
+    arguments: ["", "0", "60", "60Gib", "GiB", "-1GiB", "1.5GiB", "99999999999TiB"])
+  func badBytes(text: String) {
+    do {
+      _ = try Arguments.parse(["--pool", "x:kv-bytes=\(text)"])
+      #expect(text == "60")
+    } catch {
+      #expect("\(error)".contains("kv-bytes '\(text)' is not a number of bytes"))
+    }
+  }
+
   @Test("help and version come before anything else")
   func others() throws {
     #expect(try parse("--help").get() == .help)
@@ -74,7 +108,7 @@ struct ArgumentsTests {
       ),
       (
         ["--pool", "x:blocks=1,size=2"],
-        "--pool 'x:blocks=1,size=2': unknown key 'size'; known are blocks, block-size and host-blocks"
+        "--pool 'x:blocks=1,size=2': unknown key 'size'; known are blocks, block-size, host-blocks, kv-bytes, memory-utilization, layers, kv-heads, head-size and dtype-bytes"
       ),
       (
         ["--pool", "x:blocks=1,blocks=2"], "--pool 'x:blocks=1,blocks=2': blocks is given twice"
@@ -83,6 +117,10 @@ struct ArgumentsTests {
       (
         ["--pool", "x:blocks=1", "--pool=x:blocks=2"],
         "--pool 'x:blocks=2': the name 'x' is taken by another --pool"
+      ),
+      (
+        ["--pool", "x:kv-bytes=1GiB,memory-utilization=1.1"],
+        "--pool 'x:kv-bytes=1GiB,memory-utilization=1.1': memory-utilization '1.1' is not a number over 0 and at most 1"
       ),
       (["--log-level", "loud"], "--log-level 'loud': must be error, warning, info or debug"),
       (["--log-format", "xml"], "--log-format 'xml': must be text or json"),
