@@ -44,7 +44,7 @@ extension BlockPool {
     if record.pointee.pins > 0 {
       counters.pinned -= 1
     } else {
-      unlink(id)
+      if let split { split.cached.remove(id) } else { unlink(id) }
       counters.cached -= 1
       counters.allocatedBlocks += 1
     }
@@ -63,7 +63,7 @@ extension BlockPool {
     precondition(record.pointee.twin != 0, "kept a block without content")
     save(id)
     if isEvictable(id) {
-      unlink(id)
+      if let split { split.cached.remove(id) } else { unlink(id) }
       counters.cached -= 1
       counters.pinned += 1
       counters.allocatedBlocks += 1
@@ -73,7 +73,7 @@ extension BlockPool {
   }
 
   /// Takes a block out of the queue, wherever it is. The caller has saved it.
-  private func unlink(_ id: BlockID) {
+  func unlink(_ id: BlockID) {
     let record = records + Int(id)
     save(record.pointee.previous)
     save(record.pointee.next)
@@ -103,13 +103,20 @@ extension BlockPool {
     if isEvictable(id) {
       counters.cached -= 1
       counters.free += 1
+      if let split {
+        save(id)
+        split.cached.remove(id)
+        split.free.insert(id, after: 0)
+      }
     }
     return true
   }
 
   /// Bytes for each block: the record, its hash and its share of the index.
   package var memoryPerBlock: Double {
-    let all = (Int(capacity) + 1) * Self.bytesPerBlock + (index?.memory ?? 0)
+    let all =
+      (Int(capacity) + 1) * Self.bytesPerBlock + (index?.memory ?? 0)
+      + (split?.memory ?? 0)
     return Double(all) / Double(capacity)
   }
 }

@@ -10,6 +10,7 @@ extension BlockPool {
     writeQueue(to: writer)
     writer.section("HOLD")
     writeHolds(to: writer)
+    if split != nil { writeRounding(to: writer) }
     counters.write(to: writer)
     index?.write(to: writer)
   }
@@ -19,14 +20,28 @@ extension BlockPool {
   func read(
     from reader: inout StateReader, sessions: UInt32, sequences: UInt32
   ) throws(StateFailure) {
+    // In split mode, too, the blocks queue up at first.
+    let isSplit = split != nil
+    split = nil
     try reader.section("BLKS")
     try readRecords(from: &reader, sessions: sessions, sequences: sequences)
     try reader.section("QUEU")
     try readQueue(from: &reader)
     try reader.section("HOLD")
     try readHolds(from: &reader, sessions: sessions)
+    let rounding = isSplit ? try readRounding(from: &reader) : []
     counters = try BlockCounters(from: &reader, blocks: capacity)
     try index?.read(from: &reader)
+    if isSplit {
+      let queue = freeQueue()
+      split(by: strategy)
+      if freeQueue() != queue { throw reader.failure("the queue is not in the strategy's order") }
+    }
+    for id in 1...Int(capacity) where records[id].holder == .rounding { counters.rounding += 1 }
+    for run in rounding {
+      records[Int(run.id)].next = run.next
+      records[Int(run.id)].previous = run.previous
+    }
   }
 
   // MARK: Records, without their links
@@ -66,7 +81,7 @@ extension BlockPool {
       record.refCount = try reader.u32()
       record.holder = Holder(bits: try reader.u32())
       let isHolder =
-        record.holder == .none || record.holder == .shared
+        record.holder == .none || record.holder == .shared || record.holder == .rounding
         || (record.holder.isRaw && record.holder.slot < sessions)
         || (record.holder.isSequence && record.holder.slot < sequences)
       if !isHolder { throw reader.failure("block \(id) has a holder that does not exist") }
@@ -90,6 +105,7 @@ extension BlockPool {
   private static let descends: UInt32 = 1 << 31
 
   private func writeQueue(to writer: StateWriter) {
+    if split != nil { return write(freeQueue(), to: writer) }
     var id = records[0].next
     while id != 0 {
       var next = records[Int(id)].next
@@ -102,6 +118,20 @@ extension BlockPool {
       writer.u32(length | (length > 1 && step != 1 ? Self.descends : 0))
       writer.u32(id)
       id = next
+    }
+    writer.u32(0)
+  }
+
+  /// The same of ids in a list.
+  private func write(_ queue: [BlockID], to writer: StateWriter) {
+    var i = 0
+    while i < queue.count {
+      var end = i + 1
+      let step: UInt32 = end < queue.count && queue[end] &+ 1 == queue[i] ? .max : 1
+      while end < queue.count && queue[end] == queue[end - 1] &+ step { end += 1 }
+      writer.u32(UInt32(end - i) | (end - i > 1 && step != 1 ? Self.descends : 0))
+      writer.u32(queue[i])
+      i = end
     }
     writer.u32(0)
   }
@@ -127,6 +157,44 @@ extension BlockPool {
     }
     records[Int(last)].next = 0
     records[0].previous = last
+  }
+
+  // MARK: Rounded runs
+
+  /// What held blocks have in the place of links; `takeRun` says what it means.
+  private struct Rounding: BitwiseCopyable {
+    var id: BlockID
+    var next: UInt32
+    var previous: UInt32
+  }
+
+  private func writeRounding(to writer: StateWriter) {
+    writer.section("RUND")
+    let ids = (1...capacity).filter {
+      let record = records[Int($0)]
+      return record.next != 0 && (record.refCount > 0 || record.pins > 0)
+    }
+    writer.u32(UInt32(ids.count))
+    for id in ids {
+      writer.u32(id)
+      writer.u32(records[Int(id)].next)
+      writer.u32(records[Int(id)].previous)
+    }
+  }
+
+  private func readRounding(from reader: inout StateReader) throws(StateFailure) -> [Rounding] {
+    try reader.section("RUND")
+    var list: [Rounding] = []
+    for _ in 0..<(try reader.count("rounded blocks", bytesEach: 12)) {
+      let id = try reader.u32("a block", (list.last?.id ?? 0) + 1, through: capacity)
+      if records[Int(id)].refCount == 0 && records[Int(id)].pins == 0 {
+        throw reader.failure("block \(id) is free and in a rounded run")
+      }
+      let next = try reader.u32("an order", 1, through: 29)
+      let previous = try reader.u32("blocks of a run", through: capacity)
+      list.append(Rounding(id: id, next: next, previous: previous))
+    }
+    return list
   }
 
   // MARK: Raw holds beyond the one that a record can name

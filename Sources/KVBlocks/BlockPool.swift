@@ -9,6 +9,9 @@
 /// in order; of the blocks that lose their last reference, those without a hash go to the front and
 /// those with one to the tail, each keeping the order in which they were given back. Record 0 is the
 /// queue's sentinel: its `next` is the head, its `previous` the tail.
+///
+/// That is the default, in which one queue is everything. In split mode (`BlockPool+Split.swift`) an
+/// allocation strategy keeps the free blocks and an eviction policy the cached ones.
 package final class BlockPool {
   /// Usable blocks; their ids are 1 ... `capacity`.
   package let capacity: UInt32
@@ -19,6 +22,9 @@ package final class BlockPool {
   /// What the blocks hold; nil in a pool that caches nothing.
   let index: PrefixIndex?
   let undo: UndoLog
+  /// nil where one queue has all available blocks.
+  var split: SplitBlocks?
+  let strategy: AllocationStrategy
 
   /// References to one block that raw holders may take; sequences stay far below the rest of 2^32.
   package static let maximumReferences: UInt32 = 1 << 31
@@ -30,22 +36,32 @@ package final class BlockPool {
   package static let bytesPerBlock = MemoryLayout<BlockRecord>.stride
 
   /// `hashBytes` is 32 or 16 where the pool caches prefixes, and 0 where it does not.
-  package convenience init(capacity: UInt32, hashBytes: Int = 0) {
-    self.init(capacity: capacity, hashBytes: hashBytes, secret: MapSecret(), undo: UndoLog())
+  package convenience init(
+    capacity: UInt32, hashBytes: Int = 0, strategy: AllocationStrategy = .freeQueue
+  ) {
+    self.init(
+      capacity: capacity, hashBytes: hashBytes, strategy: strategy, secret: MapSecret(),
+      undo: UndoLog())
   }
 
-  init(capacity: UInt32, hashBytes: Int, secret: MapSecret, undo: UndoLog) {
+  init(
+    capacity: UInt32, hashBytes: Int, strategy: AllocationStrategy = .freeQueue, secret: MapSecret,
+    undo: UndoLog
+  ) {
     self.capacity = capacity
     self.undo = undo
+    self.strategy = strategy
     sharedHolds = WideMap(.holds, undo: undo)
     counters = BlockCounters(free: capacity)
-    records = .allocate(capacity: Int(capacity) + 1)
+    // One more than there are ids: the sentinel of the cached blocks in split mode.
+    records = .allocate(capacity: Int(capacity) + 2)
     index =
       hashBytes == 0
       ? nil
       : PrefixIndex(
         capacity: capacity, hashBytes: hashBytes, records: records, secret: secret, undo: undo)
     makeAllFree()
+    if strategy != .freeQueue { split(by: strategy) }
   }
 
   deinit { records.deallocate() }
@@ -61,6 +77,8 @@ package final class BlockPool {
       record.next = id == capacity ? 0 : id + 1
       (records + Int(id)).initialize(to: record)
     }
+    (records + Int(capacity) + 1).initialize(to: BlockRecord())
+    if let split { makeAllFree(split) }
   }
 
   /// What an allocation can take.
@@ -88,6 +106,7 @@ package final class BlockPool {
     into room: UnsafeMutablePointer<BlockID>
   ) {
     precondition(count <= available, "took more blocks than there are")
+    if let split { return take(split, count, for: holder, generation: generation, into: room) }
     if undo.isRecording { saveHead(count) }
     let records = self.records
     var id = records[0].next
@@ -127,7 +146,7 @@ package final class BlockPool {
   /// Takes the content off a block that is about to be handed out: the only way in which a pool
   /// evicts by itself.
   @inline(never)
-  private func evict(_ id: BlockID) {
+  func evict(_ id: BlockID) {
     forget(id)
     counters.evictions += 1
   }
@@ -144,6 +163,7 @@ package final class BlockPool {
   func dropReferences(
     _ first: UnsafePointer<BlockID>, _ count: Int, stride: Int = 1
   ) -> UInt32 {
+    if let split { return dropReferences(split, first, count, stride) }
     if undo.isRecording { save(first, count, stride) }
     let records = self.records
     let oldHead = records[0].next
@@ -184,7 +204,7 @@ package final class BlockPool {
   ///   the long way, which also says what is wrong.
   @inline(__always)
   func freeExclusive(_ first: UnsafePointer<BlockID>, _ count: Int, heldBy slot: UInt32) -> Bool {
-    if undo.isRecording { return false }
+    if undo.isRecording || split != nil { return false }
     let records = self.records
     let capacity = self.capacity
     let holder = Holder.raw(slot)
@@ -309,11 +329,11 @@ package final class BlockPool {
 
   /// Blocks whose last pin goes, on their way back to the queue.
   struct Unpinning {
-    fileprivate var last: BlockID = 0
+    var last: BlockID = 0
     fileprivate var oldHead: BlockID
     fileprivate var others = Others()
     /// Blocks that became available.
-    fileprivate(set) var freed: UInt32 = 0
+    var freed: UInt32 = 0
   }
 
   /// Nothing else may touch the queue until `finish`.
@@ -330,6 +350,11 @@ package final class BlockPool {
     precondition(record.pointee.pins > 0, "unpinned a block that is not pinned")
     record.pointee.pins -= 1
     if record.pointee.pins > 0 || record.pointee.refCount > 0 { return }
+    if let split {
+      counters.pinned -= 1
+      unpinning.freed += makeAvailable(split, id, after: &unpinning.last)
+      return
+    }
     unpinning.freed += 1
     if record.pointee.twin != 0 {
       appendToTail(id, &unpinning.others)
@@ -341,6 +366,7 @@ package final class BlockPool {
   }
 
   func finish(_ unpinning: Unpinning) {
+    if split != nil { return }
     let cached = unpinning.others.cached
     let free = unpinning.freed - cached
     if free > 0 { spliceFront(unpinning.last, unpinning.oldHead) }
@@ -446,8 +472,10 @@ package final class BlockPool {
       pins: record.pins)
   }
 
-  /// The ids that allocations will hand out, in order. O(free blocks); for tests and snapshots.
+  /// The ids that allocations will hand out, in order; of a strategy that has no order, the free ones
+  /// by their id, then the cached ones as they will be evicted. O(blocks); for tests and snapshots.
   package func freeQueue() -> [BlockID] {
+    if let split { return split.free.list() + split.cached.list() }
     var ids: [BlockID] = []
     ids.reserveCapacity(Int(available))
     var id = records[0].next
@@ -474,6 +502,8 @@ struct BlockCounters: Equatable, BitwiseCopyable {
   var releasedReferences: UInt64 = 0
   /// Cached blocks handed out anew, ever.
   var evictions: UInt64 = 0
+  /// Of the active ones, blocks that a strategy took beside those it was asked for.
+  var rounding: UInt32 = 0
 }
 
 // MARK: - The pool alone, as a scheduler in this process would use it

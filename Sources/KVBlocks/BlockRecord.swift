@@ -5,7 +5,8 @@
 struct BlockRecord: BitwiseCopyable {
   /// References from tables and raw holds; 0 = free, cached or pinned.
   var refCount: UInt32 = 0
-  /// Free queue neighbours, 0 at the ends and while the block is not in the queue.
+  /// Free queue neighbours, 0 at the ends and while the block is not in the queue. (Of a block that
+  /// was handed out in a rounded run see `BlockPool.takeRun`.)
   var previous: UInt32 = 0
   var next: UInt32 = 0
   var holder = Holder.none
@@ -31,6 +32,8 @@ package struct Holder: Equatable, BitwiseCopyable {
 
   static let none = Holder(bits: 0)
   static let shared = Holder(bits: 3 << 30)
+  /// Nobody's: taken with an allocation that was rounded up, until all of that is given back.
+  static let rounding = Holder(bits: 3 << 30 | 1)
   /// Raw, by the session in this slot.
   package static func raw(_ session: UInt32) -> Holder { Holder(bits: 1 << 30 | session) }
   /// The table of the sequence in this slot.

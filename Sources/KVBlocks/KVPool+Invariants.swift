@@ -28,6 +28,7 @@ extension KVPool {
   }
 
   private func checkQueue(_ expected: UnsafeMutablePointer<ExpectedBlock>) -> String? {
+    if let split = blocks.split { return check(split, expected) }
     var previous: BlockID = 0
     var length: UInt32 = 0
     var id = blocks.records[0].next
@@ -43,6 +44,27 @@ extension KVPool {
     if blocks.records[0].previous != previous { return "the queue's tail is not its last block" }
     if length != blocks.available {
       return "\(length) blocks in the queue, \(blocks.available) available"
+    }
+    return nil
+  }
+
+  private func check(
+    _ split: SplitBlocks, _ expected: UnsafeMutablePointer<ExpectedBlock>
+  ) -> String? {
+    if let wrong = split.free.check() ?? split.cached.check() ?? blocks.checkRounding(split) {
+      return wrong
+    }
+    let free = split.free.list()
+    for (i, id) in (free + split.cached.list()).enumerated() {
+      if id < 1 || id > blocks.capacity { return "block \(id) is available and does not exist" }
+      if expected[Int(id)].isQueued { return "block \(id) is available twice" }
+      expected[Int(id)].isQueued = true
+      if blocks.state(of: blocks.records[Int(id)]) != (i < free.count ? .free : .cached) {
+        return "block \(id) is where its content says otherwise"
+      }
+    }
+    for id in 1...Int(blocks.capacity) where blocks.records[id].holder == .rounding {
+      expected[id].references += 1
     }
     return nil
   }

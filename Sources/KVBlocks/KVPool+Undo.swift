@@ -39,6 +39,7 @@ extension KVPool {
     for saved in undo.blocks.elements.reversed() {
       blocks.records[Int(saved.id)] = saved.record
     }
+    blocks.restoreSplit()
     for saved in undo.chainHashes.elements.reversed() { chains?.restore(saved) }
     for saved in undo.chainTokens.elements.reversed() { chains?.restore(saved) }
     for saved in undo.chains.elements.reversed() {

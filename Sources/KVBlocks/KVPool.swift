@@ -91,8 +91,8 @@ package final class KVPool {
     revision = other.map { $0.revision + 1 } ?? 0
     blocks = BlockPool(
       capacity: configuration.blocks,
-      hashBytes: configuration.cachesPrefixes ? configuration.hashBytes : 0, secret: secret,
-      undo: undo)
+      hashBytes: configuration.cachesPrefixes ? configuration.hashBytes : 0,
+      strategy: configuration.strategy, secret: secret, undo: undo)
     host =
       configuration.hostBlocks == 0
       ? nil

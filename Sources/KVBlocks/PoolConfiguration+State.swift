@@ -12,6 +12,7 @@ extension PoolConfiguration {
     writer.f64(watermark)
     writer.u32(maxModelTokens)
     writer.u32(hostBlocks)
+    writer.u8(strategy.rawValue)
     if cachesPrefixes { writer.u32(pinBudgetBlocks) }
     writer.flag(geometry != nil)
     geometry?.write(to: writer)
@@ -56,6 +57,14 @@ extension PoolConfiguration {
     }
     let maxModelTokens = try reader.u32()
     let hostBlocks = try reader.u32("host_blocks", through: Self.maximumBlocks)
+    guard let strategy = AllocationStrategy(rawValue: try reader.u8()), !strategy.needsRuns else {
+      throw reader.failure("the strategy is unknown")
+    }
+    if let conflict = Self.conflict(
+      strategy, cachesPrefixes: cachesPrefixes, maxModelTokens: maxModelTokens)
+    {
+      throw reader.failure("the strategy contradicts \(conflict.rawValue)")
+    }
     let pinBudgetBlocks = cachesPrefixes ? try reader.u32() : 0
     let geometry =
       try reader.flag("a geometry")
@@ -65,7 +74,7 @@ extension PoolConfiguration {
       blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: cachesPrefixes,
       hashBytes: Int(hashBytes), hashSeed: String(decoding: seed, as: UTF8.self),
       isHashSeedDrawn: isSeedDrawn, hashLookaheadTokens: lookahead, keepsTokens: keepsTokens,
-      eagle: eagle, watermark: watermark, maxModelTokens: maxModelTokens, hostBlocks: hostBlocks,
-      pinBudgetBlocks: pinBudgetBlocks, geometry: geometry, budget: budget)
+      eagle: eagle, watermark: watermark, maxModelTokens: maxModelTokens, strategy: strategy,
+      hostBlocks: hostBlocks, pinBudgetBlocks: pinBudgetBlocks, geometry: geometry, budget: budget)
   }
 }

@@ -24,9 +24,10 @@ package struct PoolConfiguration: Equatable {
   package var watermark: Double
   /// Most tokens of a sequence, and most slots that it is ever given; 0 = no limit.
   package var maxModelTokens: UInt32
+  /// Which free blocks an allocation gets.
+  package var strategy: AllocationStrategy
   /// Blocks of the host tier, to which sequences are swapped out; 0 = there is none.
   package var hostBlocks: UInt32
-
   /// Blocks that one session may pin.
   package var pinBudgetBlocks: UInt32
 
@@ -42,8 +43,9 @@ package struct PoolConfiguration: Equatable {
     blocks: UInt32, blockSize: UInt32, copyAck: CopyAck = .nextStep, cachesPrefixes: Bool = false,
     hashBytes: Int = 32, hashSeed: String = "", isHashSeedDrawn: Bool = false,
     hashLookaheadTokens: UInt32 = 0, keepsTokens: Bool = false, eagle: Bool = false,
-    watermark: Double = 0, maxModelTokens: UInt32 = 0, hostBlocks: UInt32 = 0,
-    pinBudgetBlocks: UInt32 = 0, geometry: KVGeometry? = nil, budget: KVBudget? = nil
+    watermark: Double = 0, maxModelTokens: UInt32 = 0, strategy: AllocationStrategy = .freeQueue,
+    hostBlocks: UInt32 = 0, pinBudgetBlocks: UInt32 = 0, geometry: KVGeometry? = nil,
+    budget: KVBudget? = nil
   ) {
     precondition(blocks >= 1 && blocks <= Self.maximumBlocks, "blocks out of range")
     precondition(blockSize >= 1 && blockSize <= Self.maximumBlockSize, "block size out of range")
@@ -51,6 +53,10 @@ package struct PoolConfiguration: Equatable {
     precondition(hostBlocks <= Self.maximumBlocks, "host blocks out of range")
     precondition(hashLookaheadTokens <= Self.maximumBlockSize, "hash lookahead out of range")
     precondition(watermark >= 0 && watermark < 1, "watermark out of range")
+    precondition(
+      Self.conflict(strategy, cachesPrefixes: cachesPrefixes, maxModelTokens: maxModelTokens)
+        == nil,
+      "a strategy that contradicts the rest")
     if let geometry {
       guard let bytes = geometry.bytesPerBlock(blockSize),
         bytes <= KVGeometry.maximumBytes / (UInt64(blocks) + 1)
@@ -72,6 +78,23 @@ package struct PoolConfiguration: Equatable {
     self.maxModelTokens = maxModelTokens
     self.pinBudgetBlocks = pinBudgetBlocks == 0 ? blocks / 4 : pinBudgetBlocks
     self.hostBlocks = hostBlocks
+    self.strategy = strategy
+  }
+
+  /// What a strategy may contradict.
+  package enum Conflict: String {
+    case prefixCaching = "prefix caching"
+    /// A reservation of the longest sequence needs to know how long that is.
+    case maxModelTokens = "max_model_tokens"
+  }
+
+  /// nil where the strategy goes with the rest. Blocks that keep their content are scattered, and a
+  /// hit makes a table of more than one run.
+  package static func conflict(
+    _ strategy: AllocationStrategy, cachesPrefixes: Bool, maxModelTokens: UInt32
+  ) -> Conflict? {
+    if strategy.needsRuns && cachesPrefixes { return .prefixCaching }
+    return strategy == .contiguousMax && maxModelTokens == 0 ? .maxModelTokens : nil
   }
 
   /// The watermark in blocks, as vLLM counts it: of N + 1, with the null block, and rounded down.

@@ -1,0 +1,266 @@
+/// Split mode: the free blocks, those without content, in a strategy's order, the cached ones in a
+/// policy's. An allocation takes free blocks first; then the policy names victims until it is placed.
+///
+/// The default pool has one queue instead and never gets here.
+final class SplitBlocks {
+  let free: FreeBlocks
+  /// A policy that is switched at run time replaces it by one with the same members.
+  var cached: CachedBlocks
+
+  init(free: FreeBlocks, cached: CachedBlocks) {
+    self.free = free
+    self.cached = cached
+  }
+
+  /// Bytes beside the records.
+  var memory: Int { free.memory + cached.memory }
+}
+
+extension BlockPool {
+  /// From one queue to a strategy's and vLLM's policy's structures.
+  package func split(by strategy: AllocationStrategy) { split(by: strategy, cached: nil) }
+
+  /// From one queue to two structures. Free blocks keep their order where the strategy has one; the
+  /// cached ones are evicted in the order they had. O(blocks).
+  func split(by strategy: AllocationStrategy, cached: CachedBlocks?) {
+    let queue = freeQueue()
+    let free: FreeBlocks =
+      switch strategy {
+      case .freeQueue: FreeQueue(capacity: capacity, records: records, undo: undo)
+      case .buddy: BuddyBlocks(capacity: capacity, records: records, undo: undo)
+      case .bestFit:
+        FreeRuns(picksSmallest: true, capacity: capacity, records: records, undo: undo)
+      case .firstFit, .contiguousMax, .contiguousPowerOfTwo, .contiguousExact:
+        FreeRuns(
+          picksSmallest: false, needsRuns: strategy.needsRuns, capacity: capacity, records: records,
+          undo: undo)
+      }
+    let split = SplitBlocks(
+      free: free,
+      cached: cached ?? LeastRecentlyUsed(capacity: capacity, records: records, undo: undo))
+    clearLinks(queue)
+    split.cached.removeAll()
+    var last: BlockID = 0
+    for id in queue {
+      if records[Int(id)].twin != 0 {
+        split.cached.insert(id)
+      } else {
+        split.free.insert(id, after: last)
+        last = id
+      }
+    }
+    self.split = split
+  }
+
+  /// As created. The records are as those of a default pool.
+  func makeAllFree(_ split: SplitBlocks) {
+    clearLinks(1...capacity)
+    split.free.insertAll()
+    split.cached.removeAll()
+  }
+
+  private func clearLinks(_ ids: some Sequence<BlockID>) {
+    for end in [0, capacity + 1] {
+      records[Int(end)].previous = 0
+      records[Int(end)].next = 0
+    }
+    for id in ids {
+      records[Int(id)].previous = 0
+      records[Int(id)].next = 0
+    }
+  }
+
+  // MARK: Taking
+
+  /// `take` in split mode. Where the strategy needs runs the caller has asked `canPlaceRun`.
+  @inline(never)
+  func take(
+    _ split: SplitBlocks, _ count: UInt32, for holder: Holder, generation: UInt32,
+    into room: UnsafeMutablePointer<BlockID>
+  ) {
+    if count == 0 { return }
+    if split.free.needsRuns {
+      let start = split.free.run(of: count)
+      precondition(start != 0, "took a run where there is none")
+      return takeRun(split, start, count, for: holder, generation: generation, into: room)
+    }
+    let fresh = min(count, counters.free)
+    if fresh > 0 { split.free.choose(fresh, into: room) }
+    for i in 0..<Int(count) {
+      if i >= Int(fresh) { room[i] = evictNext(split) }
+      save(room[i])
+      split.free.remove(room[i])
+      handOut(room[i], to: holder, generation)
+    }
+    countTaken(count)
+  }
+
+  /// Evicts whom the policy names. Returns the block, which is now free.
+  func evictNext(_ split: SplitBlocks) -> BlockID {
+    precondition(counters.cached > 0, "evicted where nothing is cached")
+    let id = split.cached.victim()
+    evict(id)
+    return id
+  }
+
+  /// Takes the adjacent blocks from `start` on, which are free.
+  ///
+  /// A strategy may round them up. Then every block of the run has in `next`, while it is held, 1 +
+  /// the run's order, and the last one in `previous` how many of the blocks asked for are still held:
+  /// with the last of them the rest comes back too. Links are 0 otherwise while a block is held.
+  func takeRun(
+    _ split: SplitBlocks, _ start: BlockID, _ count: UInt32, for holder: Holder, generation: UInt32,
+    into room: UnsafeMutablePointer<BlockID>
+  ) {
+    let whole = split.free.rounded(count)
+    for id in start..<start + whole { save(id) }
+    split.free.removeRun(start, whole)
+    for i in 0..<whole {
+      let id = start + i
+      handOut(id, to: i < count ? holder : .rounding, generation)
+      if i < count { room[Int(i)] = id }
+      if whole > count { records[Int(id)].next = UInt32(1 + BuddyBlocks.order(of: whole)) }
+    }
+    if whole > count { records[Int(start + whole - 1)].previous = count }
+    counters.rounding += whole - count
+    countTaken(whole)
+  }
+
+  func handOut(_ id: BlockID, to holder: Holder, _ generation: UInt32) {
+    let record = records + Int(id)
+    assert(record.pointee.refCount == 0 && record.pointee.pins == 0, "a used block was free")
+    record.pointee.refCount = 1
+    record.pointee.holder = holder
+    record.pointee.generation = generation
+    record.pointee.lastTouch = generation
+  }
+
+  func countTaken(_ count: UInt32) {
+    counters.free -= count
+    counters.active += count
+    counters.allocatedBlocks += UInt64(count)
+    counters.highWatermark = max(counters.highWatermark, capacity - available)
+  }
+
+  // MARK: Giving back
+
+  /// `dropReferences` in split mode.
+  @inline(never)
+  func dropReferences(
+    _ split: SplitBlocks, _ first: UnsafePointer<BlockID>, _ count: Int, _ stride: Int
+  ) -> UInt32 {
+    var last: BlockID = 0
+    var freed: UInt32 = 0
+    for i in 0..<count {
+      let id = first[i * stride]
+      save(id)
+      let record = records + Int(id)
+      precondition(record.pointee.refCount > 0, "released a block that nobody holds")
+      record.pointee.refCount -= 1
+      if record.pointee.refCount == 1 {
+        counters.shared -= 1
+        counters.active += 1
+      }
+      if record.pointee.refCount > 0 { continue }
+      record.pointee.holder = .none
+      counters.active -= 1
+      if record.pointee.pins > 0 {
+        counters.pinned += 1
+      } else {
+        freed += makeAvailable(split, id, after: &last)
+      }
+    }
+    counters.releasedReferences += UInt64(count)
+    return freed
+  }
+
+  /// A block without references and pins goes where it belongs. `last` is the one that went to the
+  /// free blocks before it. The caller has saved it and counts what it was before.
+  ///
+  /// - Returns: How many blocks became available: the rest of a rounded run comes with its last one.
+  func makeAvailable(_ split: SplitBlocks, _ id: BlockID, after last: inout BlockID) -> UInt32 {
+    let order = records[Int(id)].next
+    records[Int(id)].next = 0
+    if records[Int(id)].twin != 0 {
+      split.cached.insert(id)
+      counters.cached += 1
+    } else {
+      split.free.insert(id, after: last)
+      last = id
+      counters.free += 1
+    }
+    counters.freedBlocks += 1
+    return order == 0 ? 1 : 1 + leaveRun(split, id, order: order - 1, &last)
+  }
+
+  /// One block fewer of a rounded run is held. With the last one its rest comes back.
+  private func leaveRun(
+    _ split: SplitBlocks, _ id: BlockID, order: UInt32, _ last: inout BlockID
+  ) -> UInt32 {
+    let first = ((id - 1) >> order) << order + 1
+    var rest = first + 1 << order - 1
+    save(rest)
+    records[Int(rest)].previous -= 1
+    if records[Int(rest)].previous > 0 { return 0 }
+    var freed: UInt32 = 0
+    while rest >= first && records[Int(rest)].holder == .rounding {
+      save(rest)
+      records[Int(rest)].refCount = 0
+      records[Int(rest)].holder = .none
+      records[Int(rest)].previous = 0
+      records[Int(rest)].next = 0
+      split.free.insert(rest, after: last)
+      last = rest
+      freed += 1
+      rest -= 1
+    }
+    counters.rounding -= freed
+    counters.active -= freed
+    counters.free += freed
+    counters.freedBlocks += UInt64(freed)
+    return freed
+  }
+
+  // MARK: Undoing and checking
+
+  /// After the records were put back: what the structures keep beside them follows.
+  func restoreSplit() {
+    guard let split else { return }
+    for saved in undo.blocks.elements where saved.id >= 1 && saved.id <= capacity {
+      split.free.restored(saved.id)
+      split.cached.restored(saved.id)
+    }
+  }
+
+  /// What is wrong with the rounded runs; nil when nothing is. O(blocks).
+  func checkRounding(_ split: SplitBlocks) -> String? {
+    var rest: UInt32 = 0
+    for id in 1...capacity {
+      let record = records[Int(id)]
+      if record.refCount == 0 && record.pins == 0 { continue }
+      if record.holder == .rounding { rest += 1 }
+      if record.next == 0 {
+        if record.holder == .rounding || record.previous != 0 {
+          return "block \(id) is in no run and says otherwise"
+        }
+        continue
+      }
+      let order = record.next - 1
+      let first = ((id - 1) >> order) << order + 1
+      let last = first + 1 << order - 1
+      if last > capacity || records[Int(last)].holder != .rounding {
+        return "block \(id) is in a rounded run without a rest"
+      }
+      var held: UInt32 = 0
+      for other in first...last
+      where records[Int(other)].next == record.next && records[Int(other)].holder != .rounding {
+        let used = records[Int(other)]
+        if used.refCount > 0 || used.pins > 0 { held += 1 }
+      }
+      if held != records[Int(last)].previous {
+        return "\(held) blocks of the run behind \(first) are held"
+      }
+    }
+    return rest == counters.rounding ? nil : "the rounding is counted wrongly"
+  }
+}

@@ -1,0 +1,256 @@
+/// The free blocks of a pool in split mode, those without content, and which of them an allocation
+/// gets: the one interface of the allocation strategies.
+///
+/// Whatever a strategy keeps is a function of the set of its members (the queue's order lies in the
+/// records), so that undoing a command is to put every block that it touched back into, or out of,
+/// the set. Subclasses override all that does not say otherwise. Who calls `insert` and `remove` has
+/// saved the block's record.
+class FreeBlocks {
+  let capacity: UInt32
+  let records: UnsafeMutablePointer<BlockRecord>
+  let undo: UndoLog
+  /// Every allocation is one run.
+  let needsRuns: Bool
+
+  init(
+    needsRuns: Bool = false, capacity: UInt32, records: UnsafeMutablePointer<BlockRecord>,
+    undo: UndoLog
+  ) {
+    self.needsRuns = needsRuns
+    self.capacity = capacity
+    self.records = records
+    self.undo = undo
+  }
+
+  /// A block joins. `last` is the one before it of those given back together, 0 = it is the first.
+  func insert(_ id: BlockID, after last: BlockID) {
+    preconditionFailure("a strategy without insert")
+  }
+
+  /// This block leaves.
+  func remove(_ id: BlockID) { preconditionFailure("a strategy without remove") }
+
+  /// These adjacent blocks leave. To be overridden where there is a shorter way.
+  func removeRun(_ start: BlockID, _ count: UInt32) {
+    for id in start..<start + count { remove(id) }
+  }
+
+  /// Names the `count` members that an allocation is to get, in order; there are that many. Changes
+  /// nothing. Not asked of a strategy that needs runs.
+  func choose(_ count: UInt32, into room: UnsafeMutablePointer<BlockID>) {
+    preconditionFailure("a strategy without choose")
+  }
+
+  /// Adjacent blocks that an allocation of `count` takes out. To be overridden where they are more.
+  func rounded(_ count: UInt32) -> UInt32 { count }
+
+  /// Where this strategy puts a run of `count`; 0 = there is none. Changes nothing.
+  func run(of count: UInt32) -> BlockID { preconditionFailure("a strategy without runs") }
+
+  /// Whether a run of `count` may begin at `start`, 1 ... `capacity`.
+  func isRun(_ start: BlockID, _ count: UInt32) -> Bool {
+    preconditionFailure("a strategy without runs")
+  }
+
+  /// Whether a member lies in a run of at least `count`: asked while blocks are evicted to make one.
+  func isInRun(_ id: BlockID, of count: UInt32) -> Bool {
+    preconditionFailure("a strategy without runs")
+  }
+
+  /// All blocks join, in the order of their ids.
+  func insertAll() { preconditionFailure("a strategy without blocks") }
+
+  /// A rollback has put the block's record back. To be overridden by what does not lie in the records.
+  func restored(_ id: BlockID) {}
+
+  /// The members: a queue in its order, others by ascending id. O(blocks).
+  func list() -> [BlockID] { preconditionFailure("a strategy without blocks") }
+
+  /// What is wrong with it; nil when nothing is. For tests; O(blocks).
+  func check() -> String? { nil }
+
+  /// Bytes beside the records.
+  var memory: Int { 0 }
+
+  /// Whether a block is free and without content, by its record.
+  @inline(__always)
+  final func isFree(_ id: BlockID) -> Bool {
+    let record = records + Int(id)
+    return record.pointee.refCount == 0 && record.pointee.pins == 0 && record.pointee.twin == 0
+  }
+}
+
+/// vLLM's order without its cached blocks: given back to the front, taken from the front. The links
+/// lie in the records; record 0 is the sentinel. O(1) a block; runs are looked for in the records, O(blocks).
+final class FreeQueue: FreeBlocks {
+  override func insert(_ id: BlockID, after last: BlockID) {
+    let next = records[Int(last)].next
+    save(last)
+    save(next)
+    records[Int(id)].previous = last
+    records[Int(id)].next = next
+    records[Int(last)].next = id
+    records[Int(next)].previous = id
+  }
+
+  override func remove(_ id: BlockID) {
+    let record = records[Int(id)]
+    save(record.previous)
+    save(record.next)
+    records[Int(record.previous)].next = record.next
+    records[Int(record.next)].previous = record.previous
+    records[Int(id)].previous = 0
+    records[Int(id)].next = 0
+  }
+
+  private func save(_ id: BlockID) {
+    if undo.isRecording { undo.blocks.append(.init(id: id, record: records[Int(id)])) }
+  }
+
+  override func choose(_ count: UInt32, into room: UnsafeMutablePointer<BlockID>) {
+    var id = records[0].next
+    for i in 0..<Int(count) {
+      room[i] = id
+      id = records[Int(id)].next
+    }
+  }
+
+  override func run(of count: UInt32) -> BlockID {
+    records.run(of: count, capacity) { $0.refCount == 0 && $0.pins == 0 && $0.twin == 0 }
+  }
+
+  override func isRun(_ start: BlockID, _ count: UInt32) -> Bool {
+    if count > capacity - start + 1 { return false }
+    for id in start..<start + count where !isFree(id) { return false }
+    return true
+  }
+
+  override func isInRun(_ id: BlockID, of count: UInt32) -> Bool {
+    records.isInRun(id, of: count, capacity)
+  }
+
+  override func insertAll() {
+    for id in 0...capacity {
+      records[Int(id)].previous = id == 0 ? capacity : id - 1
+      records[Int(id)].next = id == capacity ? 0 : id + 1
+    }
+  }
+
+  override func list() -> [BlockID] {
+    var ids: [BlockID] = []
+    var id = records[0].next
+    while id != 0 && ids.count <= Int(capacity) {
+      ids.append(id)
+      id = records[Int(id)].next
+    }
+    return ids
+  }
+
+  override func check() -> String? {
+    var previous: BlockID = 0
+    for id in list() {
+      if records[Int(id)].previous != previous { return "block \(id) has a wrong back link" }
+      previous = id
+    }
+    return records[0].previous == previous ? nil : "the queue's tail is not its last block"
+  }
+}
+
+/// The lowest ids, or the smallest run that fits. A bit for each member.
+///
+/// O(1) for a block that comes or goes and for the next lowest id; a run is looked for a word at a
+/// time, O(blocks / 64).
+final class FreeRuns: FreeBlocks {
+  private let members: Bitmap
+  private let picksSmallest: Bool
+
+  init(
+    picksSmallest: Bool, needsRuns: Bool = false, capacity: UInt32,
+    records: UnsafeMutablePointer<BlockRecord>,
+    undo: UndoLog
+  ) {
+    self.picksSmallest = picksSmallest
+    members = Bitmap(count: Int(capacity))
+    super.init(needsRuns: needsRuns, capacity: capacity, records: records, undo: undo)
+  }
+
+  deinit { members.deallocate() }
+
+  override func insert(_ id: BlockID, after last: BlockID) { members.insert(Int(id) - 1) }
+  override func remove(_ id: BlockID) { members.remove(Int(id) - 1) }
+
+  override func choose(_ count: UInt32, into room: UnsafeMutablePointer<BlockID>) {
+    var next = picksSmallest ? members.smallestRun(of: Int(count)) ?? 0 : 0
+    for i in 0..<Int(count) {
+      guard let found = members.first(from: next) else {
+        preconditionFailure("chose more blocks than there are")
+      }
+      room[i] = BlockID(found + 1)
+      next = found + 1
+    }
+  }
+
+  override func run(of count: UInt32) -> BlockID {
+    let start =
+      picksSmallest ? members.smallestRun(of: Int(count)) : members.lowestRun(of: Int(count))
+    return start.map { BlockID($0 + 1) } ?? 0
+  }
+
+  override func isRun(_ start: BlockID, _ count: UInt32) -> Bool {
+    members.contains(Int(start) - 1)
+      && members.firstGap(from: Int(start) - 1) - Int(start) + 1 >= Int(count)
+  }
+
+  override func isInRun(_ id: BlockID, of count: UInt32) -> Bool {
+    members.firstGap(from: Int(id) - 1) - members.startOfRun(around: Int(id) - 1) >= Int(count)
+  }
+
+  override func insertAll() {
+    members.removeAll()
+    members.insertAll()
+  }
+
+  override func restored(_ id: BlockID) {
+    if isFree(id) { members.insert(Int(id) - 1) } else { members.remove(Int(id) - 1) }
+  }
+
+  override func list() -> [BlockID] { members.list() }
+  override var memory: Int { members.memory }
+}
+
+extension Bitmap {
+  /// As block ids.
+  func list() -> [BlockID] {
+    var ids: [BlockID] = []
+    var place = 0
+    while let found = first(from: place) {
+      ids.append(BlockID(found + 1))
+      place = found + 1
+    }
+    return ids
+  }
+}
+
+extension UnsafeMutablePointer<BlockRecord> {
+  /// The start of the lowest run of `count` blocks whose records are as `belongs` says; 0 = none.
+  func run(of count: UInt32, _ capacity: UInt32, _ belongs: (BlockRecord) -> Bool) -> BlockID {
+    var length: UInt32 = 0
+    for id in 1...capacity {
+      length = belongs(self[Int(id)]) ? length + 1 : 0
+      if length == count { return id - count + 1 }
+    }
+    return 0
+  }
+
+  /// Whether a free block without content lies in a run of at least `count` of them. O(`count`).
+  func isInRun(_ id: BlockID, of count: UInt32, _ capacity: UInt32) -> Bool {
+    func isFree(_ id: BlockID) -> Bool {
+      self[Int(id)].refCount == 0 && self[Int(id)].pins == 0 && self[Int(id)].twin == 0
+    }
+    var first = id
+    var last = id
+    while last - first + 1 < count && first > 1 && isFree(first - 1) { first -= 1 }
+    while last - first + 1 < count && last < capacity && isFree(last + 1) { last += 1 }
+    return last - first + 1 >= count
+  }
+}
