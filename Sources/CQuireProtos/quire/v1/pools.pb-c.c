@@ -682,6 +682,51 @@ void   quire__v1__flush_request__free_unpacked
   assert(message->base.descriptor == &quire__v1__flush_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   quire__v1__flush__init
+                     (Quire__V1__Flush         *message)
+{
+  static const Quire__V1__Flush init_value = QUIRE__V1__FLUSH__INIT;
+  *message = init_value;
+}
+size_t quire__v1__flush__get_packed_size
+                     (const Quire__V1__Flush *message)
+{
+  assert(message->base.descriptor == &quire__v1__flush__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__flush__pack
+                     (const Quire__V1__Flush *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__flush__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__flush__pack_to_buffer
+                     (const Quire__V1__Flush *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__flush__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__Flush *
+       quire__v1__flush__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__Flush *)
+     protobuf_c_message_unpack (&quire__v1__flush__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__flush__free_unpacked
+                     (Quire__V1__Flush *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__flush__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   quire__v1__flush_reply__init
                      (Quire__V1__FlushReply         *message)
 {
@@ -1409,7 +1454,7 @@ const ProtobufCMessageDescriptor quire__v1__pool_info__descriptor =
   (ProtobufCMessageInit) quire__v1__pool_info__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__pool_config__field_descriptors[23] =
+static const ProtobufCFieldDescriptor quire__v1__pool_config__field_descriptors[24] =
 {
   {
     "blocks",
@@ -1687,8 +1732,21 @@ static const ProtobufCFieldDescriptor quire__v1__pool_config__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "admission_threshold",
+    30,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Quire__V1__PoolConfig, memory_aware_admission_case),
+    offsetof(Quire__V1__PoolConfig, admission_threshold),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__pool_config__field_indices_by_name[] = {
+  23,   /* field[23] = admission_threshold */
   1,   /* field[1] = block_size */
   0,   /* field[0] = blocks */
   20,   /* field[20] = copy_ack */
@@ -1713,10 +1771,11 @@ static const unsigned quire__v1__pool_config__field_indices_by_name[] = {
   11,   /* field[11] = watermark */
   19,   /* field[19] = zero_on_free */
 };
-static const ProtobufCIntRange quire__v1__pool_config__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__pool_config__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 23 }
+  { 30, 23 },
+  { 0, 24 }
 };
 const ProtobufCMessageDescriptor quire__v1__pool_config__descriptor =
 {
@@ -1726,10 +1785,10 @@ const ProtobufCMessageDescriptor quire__v1__pool_config__descriptor =
   "Quire__V1__PoolConfig",
   "quire.v1",
   sizeof(Quire__V1__PoolConfig),
-  23,
+  24,
   quire__v1__pool_config__field_descriptors,
   quire__v1__pool_config__field_indices_by_name,
-  1,  quire__v1__pool_config__number_ranges,
+  2,  quire__v1__pool_config__number_ranges,
   (ProtobufCMessageInit) quire__v1__pool_config__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -2408,6 +2467,24 @@ const ProtobufCMessageDescriptor quire__v1__flush_request__descriptor =
   quire__v1__flush_request__field_indices_by_name,
   1,  quire__v1__flush_request__number_ranges,
   (ProtobufCMessageInit) quire__v1__flush_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+#define quire__v1__flush__field_descriptors NULL
+#define quire__v1__flush__field_indices_by_name NULL
+#define quire__v1__flush__number_ranges NULL
+const ProtobufCMessageDescriptor quire__v1__flush__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.Flush",
+  "Flush",
+  "Quire__V1__Flush",
+  "quire.v1",
+  sizeof(Quire__V1__Flush),
+  0,
+  quire__v1__flush__field_descriptors,
+  quire__v1__flush__field_indices_by_name,
+  0,  quire__v1__flush__number_ranges,
+  (ProtobufCMessageInit) quire__v1__flush__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor quire__v1__flush_reply__field_descriptors[4] =

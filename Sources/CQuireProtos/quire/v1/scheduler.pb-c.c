@@ -412,7 +412,7 @@ void   quire__v1__op_result__free_unpacked
   assert(message->base.descriptor == &quire__v1__op_result__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor quire__v1__step_request__field_descriptors[7] =
+static const ProtobufCFieldDescriptor quire__v1__step_request__field_descriptors[8] =
 {
   {
     "call",
@@ -498,6 +498,18 @@ static const ProtobufCFieldDescriptor quire__v1__step_request__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "victim_policy",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__StepRequest, victim_policy),
+    &quire__v1__victim_policy__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__step_request__field_indices_by_name[] = {
   5,   /* field[5] = acked_copy_id */
@@ -506,12 +518,14 @@ static const unsigned quire__v1__step_request__field_indices_by_name[] = {
   2,   /* field[2] = on_refusal */
   1,   /* field[1] = ops */
   3,   /* field[3] = token_budget */
+  7,   /* field[7] = victim_policy */
   6,   /* field[6] = with_stats */
 };
-static const ProtobufCIntRange quire__v1__step_request__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__step_request__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 10, 7 },
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor quire__v1__step_request__descriptor =
 {
@@ -521,14 +535,14 @@ const ProtobufCMessageDescriptor quire__v1__step_request__descriptor =
   "Quire__V1__StepRequest",
   "quire.v1",
   sizeof(Quire__V1__StepRequest),
-  7,
+  8,
   quire__v1__step_request__field_descriptors,
   quire__v1__step_request__field_indices_by_name,
-  1,  quire__v1__step_request__number_ranges,
+  2,  quire__v1__step_request__number_ranges,
   (ProtobufCMessageInit) quire__v1__step_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__op__field_descriptors[24] =
+static const ProtobufCFieldDescriptor quire__v1__op__field_descriptors[25] =
 {
   {
     "on_refusal",
@@ -818,6 +832,18 @@ static const ProtobufCFieldDescriptor quire__v1__op__field_descriptors[24] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "flush",
+    40,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Quire__V1__Op, op_case),
+    offsetof(Quire__V1__Op, flush),
+    &quire__v1__flush__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__op__field_indices_by_name[] = {
   10,   /* field[10] = ack_copies */
@@ -832,6 +858,7 @@ static const unsigned quire__v1__op__field_indices_by_name[] = {
   1,   /* field[1] = decode */
   22,   /* field[22] = evict_blocks */
   3,   /* field[3] = extend */
+  24,   /* field[24] = flush */
   6,   /* field[6] = fork */
   18,   /* field[18] = fork_blocks */
   17,   /* field[17] = free_blocks */
@@ -845,11 +872,12 @@ static const unsigned quire__v1__op__field_indices_by_name[] = {
   12,   /* field[12] = swap_in */
   11,   /* field[11] = swap_out */
 };
-static const ProtobufCIntRange quire__v1__op__number_ranges[2 + 1] =
+static const ProtobufCIntRange quire__v1__op__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 20, 16 },
-  { 0, 24 }
+  { 40, 24 },
+  { 0, 25 }
 };
 const ProtobufCMessageDescriptor quire__v1__op__descriptor =
 {
@@ -859,10 +887,10 @@ const ProtobufCMessageDescriptor quire__v1__op__descriptor =
   "Quire__V1__Op",
   "quire.v1",
   sizeof(Quire__V1__Op),
-  24,
+  25,
   quire__v1__op__field_descriptors,
   quire__v1__op__field_indices_by_name,
-  2,  quire__v1__op__number_ranges,
+  3,  quire__v1__op__number_ranges,
   (ProtobufCMessageInit) quire__v1__op__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1305,7 +1333,7 @@ const ProtobufCMessageDescriptor quire__v1__recover_reply__descriptor =
   (ProtobufCMessageInit) quire__v1__recover_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__recover_report__field_descriptors[5] =
+static const ProtobufCFieldDescriptor quire__v1__recover_report__field_descriptors[7] =
 {
   {
     "rung",
@@ -1367,18 +1395,44 @@ static const ProtobufCFieldDescriptor quire__v1__recover_report__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "evicted_blocks",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__RecoverReport, evicted_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "skipped",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__RecoverReport, skipped),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__recover_report__field_indices_by_name[] = {
   4,   /* field[4] = detail */
+  5,   /* field[5] = evicted_blocks */
   1,   /* field[1] = freed_blocks */
   2,   /* field[2] = largest_run */
   0,   /* field[0] = rung */
+  6,   /* field[6] = skipped */
   3,   /* field[3] = sufficient */
 };
 static const ProtobufCIntRange quire__v1__recover_report__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor quire__v1__recover_report__descriptor =
 {
@@ -1388,7 +1442,7 @@ const ProtobufCMessageDescriptor quire__v1__recover_report__descriptor =
   "Quire__V1__RecoverReport",
   "quire.v1",
   sizeof(Quire__V1__RecoverReport),
-  5,
+  7,
   quire__v1__recover_report__field_descriptors,
   quire__v1__recover_report__field_indices_by_name,
   1,  quire__v1__recover_report__number_ranges,
@@ -1498,7 +1552,7 @@ const ProtobufCMessageDescriptor quire__v1__step_reply__descriptor =
   (ProtobufCMessageInit) quire__v1__step_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__op_result__field_descriptors[24] =
+static const ProtobufCFieldDescriptor quire__v1__op_result__field_descriptors[25] =
 {
   {
     "refusal",
@@ -1788,6 +1842,18 @@ static const ProtobufCFieldDescriptor quire__v1__op_result__field_descriptors[24
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "flush",
+    40,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Quire__V1__OpResult, reply_case),
+    offsetof(Quire__V1__OpResult, flush),
+    &quire__v1__flush_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__op_result__field_indices_by_name[] = {
   10,   /* field[10] = ack_copies */
@@ -1802,6 +1868,7 @@ static const unsigned quire__v1__op_result__field_indices_by_name[] = {
   1,   /* field[1] = decode */
   22,   /* field[22] = evict_blocks */
   3,   /* field[3] = extend */
+  24,   /* field[24] = flush */
   6,   /* field[6] = fork */
   18,   /* field[18] = fork_blocks */
   17,   /* field[17] = free_blocks */
@@ -1815,11 +1882,12 @@ static const unsigned quire__v1__op_result__field_indices_by_name[] = {
   12,   /* field[12] = swap_in */
   11,   /* field[11] = swap_out */
 };
-static const ProtobufCIntRange quire__v1__op_result__number_ranges[2 + 1] =
+static const ProtobufCIntRange quire__v1__op_result__number_ranges[3 + 1] =
 {
   { 1, 0 },
   { 20, 16 },
-  { 0, 24 }
+  { 40, 24 },
+  { 0, 25 }
 };
 const ProtobufCMessageDescriptor quire__v1__op_result__descriptor =
 {
@@ -1829,10 +1897,10 @@ const ProtobufCMessageDescriptor quire__v1__op_result__descriptor =
   "Quire__V1__OpResult",
   "quire.v1",
   sizeof(Quire__V1__OpResult),
-  24,
+  25,
   quire__v1__op_result__field_descriptors,
   quire__v1__op_result__field_indices_by_name,
-  2,  quire__v1__op_result__number_ranges,
+  3,  quire__v1__op_result__number_ranges,
   (ProtobufCMessageInit) quire__v1__op_result__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -1868,6 +1936,36 @@ const ProtobufCEnumDescriptor quire__v1__on_refusal__descriptor =
   quire__v1__on_refusal__enum_values_by_name,
   1,
   quire__v1__on_refusal__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue quire__v1__victim_policy__enum_values_by_number[3] =
+{
+  { "VICTIM_POLICY_UNSPECIFIED", "QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_UNSPECIFIED", 0 },
+  { "VICTIM_POLICY_FCFS", "QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_FCFS", 1 },
+  { "VICTIM_POLICY_PRIORITY", "QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_PRIORITY", 2 },
+};
+static const ProtobufCIntRange quire__v1__victim_policy__value_ranges[] = {
+{0, 0},{0, 3}
+};
+static const ProtobufCEnumValueIndex quire__v1__victim_policy__enum_values_by_name[3] =
+{
+  { "VICTIM_POLICY_FCFS", 1 },
+  { "VICTIM_POLICY_PRIORITY", 2 },
+  { "VICTIM_POLICY_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor quire__v1__victim_policy__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "quire.v1.VictimPolicy",
+  "VictimPolicy",
+  "Quire__V1__VictimPolicy",
+  "quire.v1",
+  3,
+  quire__v1__victim_policy__enum_values_by_number,
+  3,
+  quire__v1__victim_policy__enum_values_by_name,
+  1,
+  quire__v1__victim_policy__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
 static const ProtobufCEnumValue quire__v1__recover_rung__enum_values_by_number[4] =

@@ -123,8 +123,9 @@ struct  Quire__V1__Stats
   ProtobufCBinaryData pool;
   uint64_t revision;
   /*
-   * Usable blocks. The five that follow partition it:
-   * free + cached + active + shared + pinned = capacity.
+   * Usable blocks. The five that follow partition it, with lazy_pending_blocks, which is 0 unless the
+   * pool frees lazily:
+   * free + cached + active + shared + pinned + lazy pending = capacity.
    */
   uint32_t capacity_blocks;
   /*
@@ -148,15 +149,16 @@ struct  Quire__V1__Stats
    */
   uint32_t pinned_blocks;
   /*
-   * Blocks: free + cached.
+   * Blocks: free + cached + lazy pending.
    */
   uint32_t available_blocks;
   /*
-   * Blocks promised, over free + cached; not part of the sum.
+   * Blocks promised, over the available ones; not part of the sum.
    */
   uint32_t reserved_blocks;
   /*
-   * Blocks whose free waits for its batch; counted as active or shared until then.
+   * Blocks whose free waits for its batch: nobody holds them, they are available and can be hit, but
+   * have no place among the free and cached blocks yet.
    */
   uint32_t lazy_pending_blocks;
   /*
@@ -236,7 +238,7 @@ struct  Quire__V1__Stats
    */
   uint32_t pending_copies;
   /*
-   * Cached blocks that lost their content to an allocation.
+   * Cached blocks that lost their content to an allocation, or ahead of one.
    */
   uint64_t evictions;
   uint64_t preemptions;

@@ -31,6 +31,7 @@ typedef struct Quire__V1__ResetPoolRequest Quire__V1__ResetPoolRequest;
 typedef struct Quire__V1__ResetPrefixCacheRequest Quire__V1__ResetPrefixCacheRequest;
 typedef struct Quire__V1__ResetPrefixCacheReply Quire__V1__ResetPrefixCacheReply;
 typedef struct Quire__V1__FlushRequest Quire__V1__FlushRequest;
+typedef struct Quire__V1__Flush Quire__V1__Flush;
 typedef struct Quire__V1__FlushReply Quire__V1__FlushReply;
 typedef struct Quire__V1__PlanDefragmentRequest Quire__V1__PlanDefragmentRequest;
 typedef struct Quire__V1__DefragmentPlan Quire__V1__DefragmentPlan;
@@ -216,6 +217,12 @@ struct  Quire__V1__PoolInfo
     , {0,NULL}, NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
+typedef enum {
+  QUIRE__V1__POOL_CONFIG__MEMORY_AWARE_ADMISSION__NOT_SET = 0,
+  QUIRE__V1__POOL_CONFIG__MEMORY_AWARE_ADMISSION_ADMISSION_THRESHOLD = 30
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__POOL_CONFIG__MEMORY_AWARE_ADMISSION__CASE)
+} Quire__V1__PoolConfig__MemoryAwareAdmissionCase;
+
 struct  Quire__V1__PoolConfig
 {
   ProtobufCMessage base;
@@ -278,11 +285,12 @@ struct  Quire__V1__PoolConfig
    */
   uint32_t host_blocks;
   /*
-   * Blocks that lazy free collects before it gives them back; 0 = at once.
+   * Blocks that lazy free collects before it gives them back; 0 = at once. At most 65,536.
    */
   uint32_t lazy_free_batch;
   /*
-   * Blocks that proactive eviction keeps free of content; 0 = none.
+   * Blocks that proactive eviction keeps free of content, shortly after each command, evicting the
+   * deficit; 0 = none. Such an eviction is a command: it moves the revision.
    */
   uint32_t proactive_free_blocks;
   /*
@@ -303,10 +311,19 @@ struct  Quire__V1__PoolConfig
    * Blocks that one session may pin (Sequences.Pin), at most `blocks`; 0 = a quarter of the pool.
    */
   uint32_t pin_budget_blocks;
+  Quire__V1__PoolConfig__MemoryAwareAdmissionCase memory_aware_admission_case;
+  union {
+    /*
+     * Share of the pool, above 0 up to 1, that admissions may fill; 0 = 0.9. Counted are the blocks
+     * that are not available, those that running sequences still need for their known tokens, those
+     * promised to others and those of the admission itself; strictly more is refused.
+     */
+    double admission_threshold;
+  };
 };
 #define QUIRE__V1__POOL_CONFIG__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__pool_config__descriptor) \
-    , 0, 0, 0,NULL, 0, 0, NULL, QUIRE__V1__STRATEGY__STRATEGY_UNSPECIFIED, QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_UNSPECIFIED, 0, QUIRE__V1__HASH_ALGORITHM__HASH_ALGORITHM_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, QUIRE__V1__COPY_ACK__COPY_ACK_UNSPECIFIED, 0, 0 }
+    , 0, 0, 0,NULL, 0, 0, NULL, QUIRE__V1__STRATEGY__STRATEGY_UNSPECIFIED, QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_UNSPECIFIED, 0, QUIRE__V1__HASH_ALGORITHM__HASH_ALGORITHM_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, QUIRE__V1__COPY_ACK__COPY_ACK_UNSPECIFIED, 0, 0, QUIRE__V1__POOL_CONFIG__MEMORY_AWARE_ADMISSION__NOT_SET, {0} }
 
 
 /*
@@ -539,6 +556,18 @@ struct  Quire__V1__FlushRequest
 #define QUIRE__V1__FLUSH_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__flush_request__descriptor) \
     , NULL }
+
+
+/*
+ * Lazy frees and proactive eviction, now: Pools.Flush as an operation of a step.
+ */
+struct  Quire__V1__Flush
+{
+  ProtobufCMessage base;
+};
+#define QUIRE__V1__FLUSH__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__flush__descriptor) \
+     }
 
 
 struct  Quire__V1__FlushReply
@@ -1069,6 +1098,25 @@ Quire__V1__FlushRequest *
 void   quire__v1__flush_request__free_unpacked
                      (Quire__V1__FlushRequest *message,
                       ProtobufCAllocator *allocator);
+/* Quire__V1__Flush methods */
+void   quire__v1__flush__init
+                     (Quire__V1__Flush         *message);
+size_t quire__v1__flush__get_packed_size
+                     (const Quire__V1__Flush   *message);
+size_t quire__v1__flush__pack
+                     (const Quire__V1__Flush   *message,
+                      uint8_t             *out);
+size_t quire__v1__flush__pack_to_buffer
+                     (const Quire__V1__Flush   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__Flush *
+       quire__v1__flush__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__flush__free_unpacked
+                     (Quire__V1__Flush *message,
+                      ProtobufCAllocator *allocator);
 /* Quire__V1__FlushReply methods */
 void   quire__v1__flush_reply__init
                      (Quire__V1__FlushReply         *message);
@@ -1325,6 +1373,9 @@ typedef void (*Quire__V1__ResetPrefixCacheReply_Closure)
 typedef void (*Quire__V1__FlushRequest_Closure)
                  (const Quire__V1__FlushRequest *message,
                   void *closure_data);
+typedef void (*Quire__V1__Flush_Closure)
+                 (const Quire__V1__Flush *message,
+                  void *closure_data);
 typedef void (*Quire__V1__FlushReply_Closure)
                  (const Quire__V1__FlushReply *message,
                   void *closure_data);
@@ -1384,6 +1435,7 @@ extern const ProtobufCMessageDescriptor quire__v1__reset_pool_request__descripto
 extern const ProtobufCMessageDescriptor quire__v1__reset_prefix_cache_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__reset_prefix_cache_reply__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__flush_request__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__flush__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__flush_reply__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__plan_defragment_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__defragment_plan__descriptor;

@@ -16,6 +16,7 @@ PROTOBUF_C__BEGIN_DECLS
 
 #include "quire/v1/analyzer.pb-c.h"
 #include "quire/v1/block_pool.pb-c.h"
+#include "quire/v1/pools.pb-c.h"
 #include "quire/v1/sequences.pb-c.h"
 #include "quire/v1/types.pb-c.h"
 
@@ -55,10 +56,33 @@ typedef enum _Quire__V1__OnRefusal {
   QUIRE__V1__ON_REFUSAL__ON_REFUSAL_ABORT = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__ON_REFUSAL)
 } Quire__V1__OnRefusal;
+/*
+ * vLLM's scheduling policies, as far as they choose victims. Only the session's own sequences are
+ * preempted. When the requester is the victim, it is preempted and refused, and the next one has its
+ * turn.
+ */
+typedef enum _Quire__V1__VictimPolicy {
+  /*
+   * FCFS.
+   */
+  QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_UNSPECIFIED = 0,
+  /*
+   * The latest: in a decode its list from the end, in an extension the one admitted last.
+   */
+  QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_FCFS = 1,
+  /*
+   * The running sequence with the highest priority value, of those the one that came last (by Add,
+   * Admit with add, or Fork), in the list or not. What this step scheduled of it goes back into the
+   * token budget.
+   */
+  QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_PRIORITY = 2
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__VICTIM_POLICY)
+} Quire__V1__VictimPolicy;
 typedef enum _Quire__V1__RecoverRung {
   QUIRE__V1__RECOVER_RUNG__RECOVER_RUNG_UNSPECIFIED = 0,
   /*
-   * Evict cached blocks.
+   * Evict cached blocks. They are available as they are, so this frees none: it takes the content off
+   * the blocks that the need would be met with.
    */
   QUIRE__V1__RECOVER_RUNG__RECOVER_RUNG_EVICT = 1,
   /*
@@ -103,10 +127,14 @@ struct  Quire__V1__StepRequest
    * Fill in StepReply.stats.
    */
   protobuf_c_boolean with_stats;
+  /*
+   * Whom ON_REFUSAL_PREEMPT preempts.
+   */
+  Quire__V1__VictimPolicy victim_policy;
 };
 #define QUIRE__V1__STEP_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__step_request__descriptor) \
-    , NULL, 0,NULL, QUIRE__V1__ON_REFUSAL__ON_REFUSAL_UNSPECIFIED, 0, 0, 0, 0 }
+    , NULL, 0,NULL, QUIRE__V1__ON_REFUSAL__ON_REFUSAL_UNSPECIFIED, 0, 0, 0, 0, QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_UNSPECIFIED }
 
 
 typedef enum {
@@ -133,7 +161,8 @@ typedef enum {
   QUIRE__V1__OP__OP_ACQUIRE = 24,
   QUIRE__V1__OP__OP_CACHE_BLOCKS = 25,
   QUIRE__V1__OP__OP_EVICT_BLOCKS = 26,
-  QUIRE__V1__OP__OP_RECOVER = 27
+  QUIRE__V1__OP__OP_RECOVER = 27,
+  QUIRE__V1__OP__OP_FLUSH = 40
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__OP__OP__CASE)
 } Quire__V1__Op__OpCase;
 
@@ -169,6 +198,7 @@ struct  Quire__V1__Op
     Quire__V1__CacheBlocks *cache_blocks;
     Quire__V1__EvictBlocks *evict_blocks;
     Quire__V1__Recover *recover;
+    Quire__V1__Flush *flush;
   };
 };
 #define QUIRE__V1__OP__INIT \
@@ -213,7 +243,7 @@ struct  Quire__V1__Decode
    */
   protobuf_c_boolean commit_previous;
   /*
-   * For PREEMPT: whom to preempt first; empty: this list from its end.
+   * For PREEMPT: whom to preempt first; empty: as the step's victim_policy says.
    */
   size_t n_victim_order;
   uint64_t *victim_order;
@@ -266,13 +296,14 @@ struct  Quire__V1__DecodeResult
 
 
 /*
- * The out-of-memory ladder, dry-run first, so that it preempts only what suffices.
+ * The out-of-memory ladder, dry-run first: it preempts a set of which nobody can be left out, and
+ * changes nothing where all rungs together do not suffice; then it is refused, with the reports.
  */
 struct  Quire__V1__Recover
 {
   ProtobufCMessage base;
   /*
-   * Blocks that must be available afterwards.
+   * Blocks that must be available afterwards, beside those promised by Reserve; at least 1.
    */
   uint32_t blocks_needed;
   /*
@@ -285,7 +316,7 @@ struct  Quire__V1__Recover
   size_t n_rungs;
   Quire__V1__RecoverRung *rungs;
   /*
-   * Sequences that must not be preempted.
+   * Sequences that must not be preempted; unknown ones are passed over.
    */
   size_t n_keep_sequence_ids;
   uint64_t *keep_sequence_ids;
@@ -348,10 +379,18 @@ struct  Quire__V1__RecoverReport
    * For people.
    */
   ProtobufCBinaryData detail;
+  /*
+   * Cached blocks that lost their content.
+   */
+  uint32_t evicted_blocks;
+  /*
+   * The rung has nothing to do here: the need was met before it, or the pool has no use for it.
+   */
+  protobuf_c_boolean skipped;
 };
 #define QUIRE__V1__RECOVER_REPORT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__recover_report__descriptor) \
-    , QUIRE__V1__RECOVER_RUNG__RECOVER_RUNG_UNSPECIFIED, 0, 0, 0, {0,NULL} }
+    , QUIRE__V1__RECOVER_RUNG__RECOVER_RUNG_UNSPECIFIED, 0, 0, 0, {0,NULL}, 0, 0 }
 
 
 struct  Quire__V1__StepReply
@@ -407,7 +446,8 @@ typedef enum {
   QUIRE__V1__OP_RESULT__REPLY_ACQUIRE = 24,
   QUIRE__V1__OP_RESULT__REPLY_CACHE_BLOCKS = 25,
   QUIRE__V1__OP_RESULT__REPLY_EVICT_BLOCKS = 26,
-  QUIRE__V1__OP_RESULT__REPLY_RECOVER = 27
+  QUIRE__V1__OP_RESULT__REPLY_RECOVER = 27,
+  QUIRE__V1__OP_RESULT__REPLY_FLUSH = 40
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__OP_RESULT__REPLY__CASE)
 } Quire__V1__OpResult__ReplyCase;
 
@@ -443,6 +483,7 @@ struct  Quire__V1__OpResult
     Quire__V1__CacheBlocksReply *cache_blocks;
     Quire__V1__EvictBlocksReply *evict_blocks;
     Quire__V1__RecoverReply *recover;
+    Quire__V1__FlushReply *flush;
   };
 };
 #define QUIRE__V1__OP_RESULT__INIT \
@@ -657,6 +698,7 @@ typedef void (*Quire__V1__OpResult_Closure)
 /* --- descriptors --- */
 
 extern const ProtobufCEnumDescriptor    quire__v1__on_refusal__descriptor;
+extern const ProtobufCEnumDescriptor    quire__v1__victim_policy__descriptor;
 extern const ProtobufCEnumDescriptor    quire__v1__recover_rung__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__step_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__op__descriptor;

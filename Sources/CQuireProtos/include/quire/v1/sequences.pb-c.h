@@ -861,19 +861,24 @@ struct  Quire__V1__ReserveRequest
     , NULL, NULL }
 
 
+/*
+ * A promise over available blocks: whatever takes blocks leaves the promises of others alone, and is
+ * refused LATER with `reserved` where it cannot. Given beside the watermark while anything runs; an
+ * admission within its promise pays neither again.
+ */
 struct  Quire__V1__Reserve
 {
   ProtobufCMessage base;
   /*
-   * The sequence the promise is for; it need not exist yet.
+   * The sequence the promise is for; it need not exist yet, and must not run.
    */
   uint64_t sequence_id;
   /*
-   * Blocks in all for this sequence; replaces its earlier promise.
+   * Blocks in all for this sequence, at least 1; replaces its earlier promise.
    */
   uint32_t blocks;
   /*
-   * Gives the promise up.
+   * Gives the promise up, if there is one; without blocks.
    */
   protobuf_c_boolean release;
 };
@@ -1114,11 +1119,12 @@ struct  Quire__V1__AdviseVictimsRequest
   ProtobufCMessage base;
   Quire__V1__Call *call;
   /*
-   * Blocks that must become available.
+   * Blocks that must be available afterwards, beside those promised by Reserve: `needed + watermark`
+   * of a refusal.
    */
   uint32_t blocks_needed;
   /*
-   * Sequences that must stay.
+   * Sequences that must stay; unknown ones are passed over.
    */
   size_t n_keep_sequence_ids;
   uint64_t *keep_sequence_ids;
@@ -1137,12 +1143,13 @@ struct  Quire__V1__AdviseVictimsReply
   ProtobufCMessage base;
   uint64_t revision;
   /*
-   * In the order to preempt them.
+   * In the order to preempt them. None of them can be left out; where no set suffices, all that would
+   * free something.
    */
   size_t n_victims;
   Quire__V1__Victim **victims;
   /*
-   * Blocks available if all of them are preempted.
+   * Blocks available if all of them are preempted, promised ones included.
    */
   uint32_t available_blocks;
   /*
@@ -1160,7 +1167,8 @@ struct  Quire__V1__Victim
   ProtobufCMessage base;
   uint64_t sequence_id;
   /*
-   * Blocks that become available.
+   * Blocks that become available with this one, once those before it are preempted: a block that two
+   * of them share counts for the later one.
    */
   uint32_t freed_blocks;
   /*

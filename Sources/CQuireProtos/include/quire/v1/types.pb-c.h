@@ -41,7 +41,7 @@ typedef enum _Quire__V1__Tier {
  * The gRPC status of a unary refusal is a fixed function of the reason; Protos/README.md has the
  * table. The reason also travels as ASCII trailers quire-reason (the value's name without
  * REFUSAL_REASON_) and, where blocks are short, quire-needed and quire-available, for clients
- * without the details.
+ * without the details; quire-evictable, quire-reserved and quire-watermark where they are not 0.
  */
 typedef enum _Quire__V1__RefusalReason {
   /*
@@ -210,11 +210,12 @@ struct  Quire__V1__Refusal
    */
   ProtobufCBinaryData detail;
   /*
-   * Blocks that the operation needed.
+   * Blocks that the operation needed, hits that nobody holds among them. Where blocks are short (LATER),
+   * needed + reserved + watermark is more than available.
    */
   uint32_t needed;
   /*
-   * Blocks that were available: free + cached.
+   * Blocks that were available: free + cached, and frees that wait for their batch.
    */
   uint32_t available;
   /*
@@ -222,11 +223,12 @@ struct  Quire__V1__Refusal
    */
   uint32_t evictable_within_available;
   /*
-   * Blocks promised to reservations.
+   * Blocks kept back for others: promised by Reserve, and the operation's own reserved_blocks.
    */
   uint32_t reserved;
   /*
-   * Blocks kept back by the pool's watermark.
+   * Blocks kept back by the pool's watermark or, where that is what refused, by its admission
+   * threshold, with what the sequences that run will still need.
    */
   uint32_t watermark;
   /*
