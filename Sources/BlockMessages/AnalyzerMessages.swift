@@ -29,6 +29,8 @@ package struct StatsFields: Equatable {
   package var sharedBlocks: UInt32 = 0
   package var pinnedBlocks: UInt32 = 0
   package var availableBlocks: UInt32 = 0
+  package var reservedBlocks: UInt32 = 0
+  package var lazyPendingBlocks: UInt32 = 0
   package var blockSize: UInt32 = 0
   package var sequenceSlotsHeld: UInt64 = 0
   package var sequenceSlotsUsed: UInt64 = 0
@@ -125,6 +127,8 @@ extension MessagePacker {
     uint64(14, UInt64(stats.capacityBlocks - stats.availableBlocks) * bytes)
     uint64(13, bytes)
     uint32(12, stats.blockSize)
+    uint32(11, stats.lazyPendingBlocks)
+    uint32(10, stats.reservedBlocks)
     uint32(9, stats.availableBlocks)
     uint32(8, stats.pinnedBlocks)
     uint32(7, stats.sharedBlocks)

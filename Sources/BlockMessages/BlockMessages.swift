@@ -11,8 +11,8 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case allocateRequest, freeRequest, forkBlocksRequest, copyOnWriteRequest, ackCopiesRequest
   case lookupBlocksRequest, acquireRequest, cacheBlocksRequest, evictBlocksRequest
   case addRequest, admitRequest, extendRequest, appendRequest, forkRequest, rewindRequest
-  case preemptRequest, swapRequest, freeSequencesRequest, getSequenceRequest, listSequencesRequest
-  case lookupRequest, commitRequest
+  case preemptRequest, swapRequest, reserveRequest, freeSequencesRequest
+  case getSequenceRequest, listSequencesRequest, lookupRequest, commitRequest
   case stepRequest
   case createPoolRequest, getPoolRequest, listPoolsRequest, deletePoolRequest, resetPoolRequest
   case updatePoolRequest
@@ -44,6 +44,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .rewindRequest: address(quire__v1__rewind_request__init)
     case .preemptRequest: address(quire__v1__preempt_request__init)
     case .swapRequest: address(quire__v1__swap_request__init)
+    case .reserveRequest: address(quire__v1__reserve_request__init)
     case .freeSequencesRequest: address(quire__v1__free_sequences_request__init)
     case .getSequenceRequest: address(quire__v1__get_sequence_request__init)
     case .listSequencesRequest: address(quire__v1__list_sequences_request__init)

@@ -54,13 +54,14 @@ package struct RefusalFields: Equatable {
   package var needed: UInt32
   package var available: UInt32
   package var evictableWithinAvailable: UInt32
+  package var reserved: UInt32
   package var watermark: UInt32
   package var sequenceID: UInt64
 
   package init(
     reason: UInt32, field: String = "", detail: String = "", needed: UInt32 = 0,
-    available: UInt32 = 0, evictableWithinAvailable: UInt32 = 0, watermark: UInt32 = 0,
-    sequenceID: UInt64 = 0
+    available: UInt32 = 0, evictableWithinAvailable: UInt32 = 0, reserved: UInt32 = 0,
+    watermark: UInt32 = 0, sequenceID: UInt64 = 0
   ) {
     self.reason = reason
     self.field = field
@@ -68,6 +69,7 @@ package struct RefusalFields: Equatable {
     self.needed = needed
     self.available = available
     self.evictableWithinAvailable = evictableWithinAvailable
+    self.reserved = reserved
     self.watermark = watermark
     self.sequenceID = sequenceID
   }
@@ -80,6 +82,7 @@ package struct RefusalFields: Equatable {
     needed = m.needed
     available = m.available
     evictableWithinAvailable = m.evictable_within_available
+    reserved = m.reserved
     watermark = m.watermark
     sequenceID = m.sequence_id
   }
@@ -103,6 +106,7 @@ extension MessagePacker {
   package mutating func refusal(_ refusal: RefusalFields) {
     uint64(9, refusal.sequenceID)
     uint32(8, refusal.watermark)
+    uint32(7, refusal.reserved)
     uint32(6, refusal.evictableWithinAvailable)
     uint32(5, refusal.available)
     uint32(4, refusal.needed)

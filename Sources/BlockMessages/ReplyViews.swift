@@ -72,6 +72,7 @@ package struct OperationResultMessage {
     case freeSequences(freedBlocks: UInt32, sequences: UInt32)
     case ackCopies(acknowledged: UInt32)
     case add(tokens: UInt32, blocksNeeded: UInt32)
+    case reserve(reservedBlocks: UInt32)
     case allocate(AllocateReplyMessage)
     case freeBlocks(FreeReplyMessage)
     case forkBlocks(refCounts: UnsafeBufferPointer<UInt32>)
@@ -106,6 +107,8 @@ package struct OperationResultMessage {
       .ackCopies(acknowledged: m.pointee.ack_copies.pointee.acknowledged)
     case QUIRE__V1__OP_RESULT__REPLY_ADD:
       .add(tokens: m.pointee.add.pointee.tokens, blocksNeeded: m.pointee.add.pointee.blocks_needed)
+    case QUIRE__V1__OP_RESULT__REPLY_RESERVE:
+      .reserve(reservedBlocks: m.pointee.reserve.pointee.reserved_blocks)
     case QUIRE__V1__OP_RESULT__REPLY_ALLOCATE:
       .allocate(.init(UnsafeRawPointer(m.pointee.allocate!)))
     case QUIRE__V1__OP_RESULT__REPLY_FREE_BLOCKS:
@@ -308,6 +311,8 @@ extension StatsFields {
     sharedBlocks = m.shared_blocks
     pinnedBlocks = m.pinned_blocks
     availableBlocks = m.available_blocks
+    reservedBlocks = m.reserved_blocks
+    lazyPendingBlocks = m.lazy_pending_blocks
     blockSize = m.block_size
     sequenceSlotsHeld = m.sequence_slots_held
     sequenceSlotsUsed = m.sequence_slots_used

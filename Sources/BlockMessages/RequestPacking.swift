@@ -44,6 +44,7 @@ package enum OperationFields: Equatable, Sendable {
     releasesBlocks: Bool = false)
   case preempt([UInt64])
   case freeSequences([UInt64], ignoresMissing: Bool = false)
+  case reserve(sequence: UInt64, blocks: UInt32 = 0, releases: Bool = false)
   case decode(DecodeFields)
 
   /// Where an `Op` holds it; an `OpResult` holds its reply under the same number.
@@ -66,6 +67,7 @@ package enum OperationFields: Equatable, Sendable {
     case .rewind: .rewind
     case .preempt: .preempt
     case .freeSequences: .freeSequences
+    case .reserve: .reserve
     case .decode: .decode
     }
   }
@@ -300,6 +302,10 @@ extension MessagePacker {
     case .freeSequences(let ids, let ignoresMissing):
       bool(2, ignoresMissing)
       ids.withUnsafeBufferPointer { packedFixed64(1, $0) }
+    case .reserve(let sequence, let blocks, let releases):
+      bool(3, releases)
+      uint32(2, blocks)
+      uint64(1, sequence)
     case .decode(let decode): self.decode(decode)
     }
   }

@@ -57,6 +57,7 @@ package struct OperationMessage {
     case swapOut(SwapMessage)
     case swapIn(SwapMessage)
     case freeSequences(FreeSequencesMessage)
+    case reserve(ReserveMessage)
     case ackCopies(AckCopiesMessage)
     case add(AddMessage)
     case allocate(AllocateMessage)
@@ -82,6 +83,7 @@ package struct OperationMessage {
     case QUIRE__V1__OP__OP_SWAP_OUT: .swapOut(.init(m.pointee.swap_out))
     case QUIRE__V1__OP__OP_SWAP_IN: .swapIn(.init(m.pointee.swap_in))
     case QUIRE__V1__OP__OP_FREE_SEQUENCES: .freeSequences(.init(m.pointee.free_sequences))
+    case QUIRE__V1__OP__OP_RESERVE: .reserve(.init(m.pointee.reserve))
     case QUIRE__V1__OP__OP_ACK_COPIES: .ackCopies(.init(m.pointee.ack_copies))
     case QUIRE__V1__OP__OP_ADD: .add(.init(m.pointee.add))
     case QUIRE__V1__OP__OP_ALLOCATE: .allocate(.init(m.pointee.allocate))
@@ -140,6 +142,7 @@ package enum OperationReplyField: UInt32, Sendable {
   case swapIn = 13
   case add = 14
   case pin = 16
+  case reserve = 15
   case allocate = 20
   case freeBlocks = 21
   case forkBlocks = 22

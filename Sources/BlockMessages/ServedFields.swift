@@ -63,6 +63,8 @@ enum ServedFields {
     "quire.v1.Preempt": ["sequence_ids"],
     "quire.v1.SwapRequest": ["call", "swap"],
     "quire.v1.SwapSequences": ["sequence_ids"],
+    "quire.v1.ReserveRequest": ["call", "reserve"],
+    "quire.v1.Reserve": ["sequence_id", "blocks", "release"],
     "quire.v1.FreeSequencesRequest": ["call", "free_sequences"],
     "quire.v1.FreeSequences": ["sequence_ids", "ignore_missing"],
     "quire.v1.GetSequenceRequest": ["call", "sequence_id"],
@@ -77,7 +79,8 @@ enum ServedFields {
     ],
     "quire.v1.Op": [
       "on_refusal", "decode", "admit", "extend", "append", "commit", "fork", "rewind", "preempt",
-      "swap_out", "swap_in", "free_sequences", "ack_copies", "add", "allocate", "free_blocks",
+      "swap_out", "swap_in", "free_sequences", "reserve", "ack_copies", "add", "allocate",
+      "free_blocks",
       "fork_blocks",
       "copy_on_write", "acquire", "cache_blocks", "evict_blocks",
     ],

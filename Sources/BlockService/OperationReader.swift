@@ -129,6 +129,7 @@ enum OperationReader {
       case .swapOut(let m): swapOut(m)
       case .swapIn(let m): swapIn(m)
       case .freeSequences(let m): freeSequences(m)
+      case .reserve(let m): reserve(m)
       case .ackCopies(let m): ackCopies(m)
       case .add(let m): add(m, contents)
       case .allocate(let m): allocate(m)

@@ -34,6 +34,7 @@ extension StatsFields {
     sharedBlocks = stats.shared
     pinnedBlocks = stats.pinned
     availableBlocks = stats.free + stats.cached
+    reservedBlocks = stats.reserved
     blockSize = stats.blockSize
     bytesPerBlock = hosted.pool.configuration.bytesPerBlock
     managerBytesPerBlock = hosted.pool.memoryPerBlock

@@ -111,7 +111,7 @@ extension QuireService {
       return RefusalFields(
         reason: UInt32(refusal.reason.rawValue), needed: refusal.needed,
         available: refusal.available, evictableWithinAvailable: refusal.evictable,
-        watermark: refusal.watermark, sequenceID: refusal.sequence)
+        reserved: refusal.reserved, watermark: refusal.watermark, sequenceID: refusal.sequence)
     }
     return RefusalText.fields(of: refusal, operation: operation, pool: pool)
   }
@@ -202,6 +202,10 @@ extension QuireService {
         revision: revision, freedBlocks: result.freedBlocks, freedSequences: result.affected,
         availableBlocks: available)
       return .freeSequences
+    case .reserve:
+      packer.reserveReply(
+        revision: revision, reservedBlocks: result.affected, availableBlocks: available)
+      return .reserve
     case .add:
       packer.addReply(
         revision: revision, tokens: result.tokens, blocksNeeded: result.blocksNeeded)

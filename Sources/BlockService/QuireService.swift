@@ -55,6 +55,7 @@ package final class QuireService {
     unary(table, "Sequences/Preempt", preempt)
     unary(table, "Sequences/SwapOut", swapOut)
     unary(table, "Sequences/SwapIn", swapIn)
+    unary(table, "Sequences/Reserve", reserve)
     unary(table, "Sequences/Free", freeSequences)
     unary(table, "Sequences/Get", getSequence)
     unary(table, "Sequences/List", listSequences)

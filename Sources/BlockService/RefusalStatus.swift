@@ -53,6 +53,13 @@ enum RefusalStatus {
     if reason == .later || reason == .never || reason == .noRun {
       trailers.append(Status.Trailer("quire-needed", "\(refusal.needed)"))
       trailers.append(Status.Trailer("quire-available", "\(refusal.available)"))
+      let more = [
+        ("quire-evictable", refusal.evictableWithinAvailable), ("quire-reserved", refusal.reserved),
+        ("quire-watermark", refusal.watermark),
+      ]
+      for (name, blocks) in more where blocks > 0 {
+        trailers.append(Status.Trailer(name, "\(blocks)"))
+      }
     }
     return Status(
       code, message, detailType: "quire.v1.Refusal", detail: Array(packer.bytes),

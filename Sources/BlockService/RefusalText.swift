@@ -19,8 +19,8 @@ enum RefusalText {
       field: field,
       detail: detail(refusal, operation, pool),
       needed: refusal.needed, available: refusal.available,
-      evictableWithinAvailable: refusal.evictable, watermark: refusal.watermark,
-      sequenceID: refusal.sequence)
+      evictableWithinAvailable: refusal.evictable, reserved: refusal.reserved,
+      watermark: refusal.watermark, sequenceID: refusal.sequence)
   }
 
   // MARK: Words
@@ -32,12 +32,9 @@ enum RefusalText {
     if let words = hostDetail(refusal, operation, pool) { return words }
     switch refusal.reason {
     case .none: return ""
-    case .later where refusal.watermark > 0:
-      return
-        "needs \(refusal.needed) blocks beside the watermark of \(refusal.watermark), "
-        + "\(refusal.available) are available now"
     case .later:
-      return "needs \(refusal.needed) blocks, \(refusal.available) are available now"
+      return
+        "needs \(refusal.needed) blocks\(kept(refusal)), \(refusal.available) are available now"
     case .never:
       return "needs \(refusal.needed) blocks, more than the pool's \(blocks)"
     case .noRun: return "needs \(refusal.needed) adjacent blocks and there is no such run"
@@ -77,6 +74,16 @@ enum RefusalText {
     }
   }
 
+  /// What is kept back beside the blocks that are needed.
+  private static func kept(_ refusal: Refusal) -> String {
+    switch (refusal.reserved, refusal.watermark) {
+    case (0, 0): ""
+    case (_, 0): " beside \(refusal.reserved) reserved"
+    case (0, _): " beside the watermark of \(refusal.watermark)"
+    default: " beside \(refusal.reserved) reserved and the watermark of \(refusal.watermark)"
+    }
+  }
+
   /// The limit of the domain that was reached: of a block, of a command or of the pool.
   private static func limit(_ refusal: Refusal) -> String {
     if refusal.subject != 0 {
@@ -98,6 +105,7 @@ enum RefusalText {
     case .admit: "sequence \(sequence) is running already"
     case .extend, .decode, .preempt, .swapOut: "sequence \(sequence) is not running"
     case .swapIn: "sequence \(sequence) is not swapped out"
+    case .reserve: "sequence \(sequence) is running and takes what it needs itself"
     case .cacheBlocks: "block \(refusal.subject) has other content already"
     case .resetPrefixCache:
       "\(refusal.needed - refusal.available) blocks are held; free them first"
@@ -116,6 +124,8 @@ enum RefusalText {
     case .count where isAcquisition(operation):
       return "must be at least 1 where there are no hashes"
     case .count: return "must be at least 1"
+    case .blocks where limit == 0: return "must be 0 where a promise is released"
+    case .blocks: return "must be at least \(limit)"
     case .filledTokens: return "must be at most the block size, \(limit)"
     case .copyIDs: return "must name at least one copy, unless up_to does"
     case .upTo, .acknowledgedCopyID: return "is past the last copy ordered, \(limit)"
@@ -216,6 +226,7 @@ enum RefusalText {
     case .swapOut: "swap_out"
     case .swapIn: "swap_in"
     case .freeSequences: "free_sequences"
+    case .reserve: "reserve"
     case .decode: "decode"
     case .commit: "commit"
     case .acquire: "acquire"
@@ -260,6 +271,7 @@ enum RefusalText {
     case .hashCounts: "hash_counts"
     case .watermark: "watermark"
     case .hostBlocks: "config.host_blocks"
+    case .blocks: "blocks"
     }
   }
 

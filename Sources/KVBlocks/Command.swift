@@ -118,6 +118,7 @@ package struct Operation {
     /// Swapped to running.
     case swapIn(UnsafeBufferPointer<SequenceID>)
     case freeSequences(UnsafeBufferPointer<SequenceID>, ignoresMissing: Bool)
+    case reserve(Reserve)
     case decode(Decode)
 
     // The prefix cache by hashes, for schedulers that keep their own tables.

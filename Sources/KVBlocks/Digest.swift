@@ -62,8 +62,9 @@ struct Digest: BitwiseCopyable {
     add(
       UInt64(refusal.reason.rawValue) | UInt64(refusal.field.rawValue) << 8,
       UInt64(refusal.needed) << 32 | UInt64(refusal.available))
-    if refusal.evictable > 0 || refusal.watermark > 0 {
-      add(UInt64(refusal.evictable), UInt64(refusal.watermark))
+    if refusal.evictable > 0 || refusal.watermark > 0 || refusal.reserved > 0 {
+      add(
+        UInt64(refusal.evictable), UInt64(refusal.reserved) << 32 | UInt64(refusal.watermark))
     }
     add(refusal.limit, refusal.sequence)
     add(refusal.subject)
@@ -141,6 +142,9 @@ extension Digest {
     case .freeSequences(let ids, let ignoresMissing):
       add(13 | mode << 8, ignoresMissing ? 1 : 0)
       add(ids)
+    case .reserve(let reserve):
+      add(20 | mode << 8, reserve.sequence)
+      add(reserve.blocks, reserve.releases ? 1 : 0)
     case .decode(let decode):
       add(14 | mode << 8)
       add(decode.sequences)

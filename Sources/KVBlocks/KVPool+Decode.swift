@@ -230,7 +230,9 @@ extension KVPool {
           delaysCommit: columns.delaysCommit, outcome)
         return
       } catch {
-        guard mode == .preempt && error.reason == .later else { throw error }
+        guard mode == .preempt && error.reason == .later && run.preemptingHelps else {
+          throw error
+        }
         let victim = nextVictim(&victims, columns)
         if victim == SequenceSlot.none { throw error }
         outcome.preempted.append(sequences.slots[Int(victim)].id)

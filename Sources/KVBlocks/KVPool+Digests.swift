@@ -44,6 +44,7 @@ extension KVPool {
     chains?.write(to: writer, sequences)
     copies.write(to: writer, sessions)
     if configuration.cachesPrefixes { pins.write(to: writer, hashBytes: configuration.hashBytes) }
+    writePromises(to: writer)
   }
 
   /// The other way round, into a pool as created from the configuration, which has been read.
@@ -70,6 +71,7 @@ extension KVPool {
         from: &reader, hashBytes: configuration.hashBytes, sessions: sessions.count,
         capacity: blocks.capacity)
     }
+    try readPromises(from: &reader)
   }
 
   /// As created: everything free, nothing known, all counters 0. The revision goes on, by one, and
@@ -81,6 +83,8 @@ extension KVPool {
     chains?.removeAll()
     copies.removeAll()
     pins.removeAll()
+    reservations.removeAll()
+    promised = 0
     sessions.removeAll()
     clock = 0
     activity = Activity()

@@ -6,16 +6,18 @@ extension KVPool {
     let expected = UnsafeMutablePointer<ExpectedBlock>.allocate(capacity: size)
     defer { expected.deallocate() }
     expected.initialize(repeating: ExpectedBlock(), count: size)
-    return checkQueue(expected)
-      ?? checkSequences(expected)
-      ?? checkRawHolds(expected)
-      ?? checkCopies(expected)
-      ?? checkBlocks(expected)
-      ?? checkSessions()
-      ?? blocks.index?.check()
-      ?? pins.check(sessions.count)
-      ?? checkChains()
-      ?? checkHost()
+    // One by one: the compiler gives up on them in one expression.
+    if let problem = checkQueue(expected) { return problem }
+    if let problem = checkSequences(expected) { return problem }
+    if let problem = checkRawHolds(expected) { return problem }
+    if let problem = checkCopies(expected) { return problem }
+    if let problem = checkBlocks(expected) { return problem }
+    if let problem = checkSessions() { return problem }
+    if let problem = blocks.index?.check() { return problem }
+    if let problem = pins.check(sessions.count) { return problem }
+    if let problem = checkChains() { return problem }
+    if let problem = checkHost() { return problem }
+    return checkReservations()
   }
 
   /// What the rest of the pool implies about a block.

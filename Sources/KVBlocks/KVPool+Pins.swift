@@ -67,7 +67,7 @@ extension KVPool {
 
   /// Whether the session's budget has room for this block, and the pool can spare it.
   private func mayPin(_ block: BlockID) -> Bool {
-    if blocks.isEvictable(block) && blocks.available == 0 { return false }
+    if blocks.isEvictable(block) && unpromised == 0 { return false }
     if run.slot == SequenceSlot.none { return configuration.pinBudgetBlocks > 0 }
     let owner = sessions.slots[Int(run.slot)]
     if owner.pinLinks == Self.maximumBlocksPerCommand { return false }

@@ -6,10 +6,12 @@ extension KVPool {
     guard count > 0 else { throw Refusal(.invalid, field: .count, limit: 1) }
     let available = blocks.available
     if count > blocks.capacity {
-      throw Refusal(.never, needed: count, available: available)
+      throw Refusal(.never, needed: count, available: available, reserved: promised)
     }
     try checkBlocks(UInt64(count), .count)
-    if count > available { throw Refusal(.later, needed: count, available: available) }
+    if count > unpromised {
+      throw Refusal(.later, needed: count, available: available, reserved: promised)
+    }
     let session = ensureSession()
     run.blocks += count
     let start = outcome.blocks.count
@@ -134,7 +136,9 @@ extension KVPool {
     }
     try checkPins(of: id)
     try checkBlocks(1)
-    if blocks.available == 0 { throw Refusal(.later, needed: 1, available: 0) }
+    if unpromised == 0 {
+      throw Refusal(.later, needed: 1, available: blocks.available, reserved: promised)
+    }
     sessions.save(session)
     _ = blocks.takeRawHold(id, from: session)
     if held > 1 { sessions.slots[Int(session)].rawBlocks += 1 }

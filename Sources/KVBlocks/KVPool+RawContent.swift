@@ -24,15 +24,16 @@ extension KVPool {
     hits.removeAll()
     findPrefix(hashes, limit: .max, into: &hits)
     let available = blocks.available
+    let evictable = evictable(hits.elements)
     if count > blocks.capacity {
-      throw Refusal(.never, needed: count, available: available)
+      throw Refusal(
+        .never, needed: count, available: available, evictable: evictable, reserved: promised)
     }
     try checkBlocks(UInt64(count) + UInt64(hits.count), .count)
-    let evictable = evictable(hits.elements)
-    if UInt64(count) + UInt64(evictable) > UInt64(available) {
+    if UInt64(count) + UInt64(evictable) > UInt64(unpromised) {
       throw Refusal(
-        .later, needed: UInt32(clamping: UInt64(count) + UInt64(evictable)), available: available,
-        evictable: evictable)
+        .later, needed: count + evictable, available: available, evictable: evictable,
+        reserved: promised)
     }
     for id in hits.elements {
       let references = UInt64(blocks.records[Int(id)].refCount) + UInt64(hits.count)

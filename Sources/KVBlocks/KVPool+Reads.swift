@@ -110,6 +110,7 @@ extension KVPool {
     stats.active = counters.active
     stats.shared = counters.shared
     stats.pinned = counters.pinned
+    stats.reserved = promised
     stats.highWatermark = counters.highWatermark
     stats.waitingSequences = sequences.counts.waiting
     stats.runningSequences = sequences.counts.running

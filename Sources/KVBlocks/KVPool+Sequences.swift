@@ -114,7 +114,10 @@ extension KVPool {
       }
       sequences.index.set(children[i], session, to: Holder.maximumSlots)
     }
-    for child in children { fork(parentSlot, into: child, session) }
+    for child in children {
+      fork(parentSlot, into: child, session)
+      if sequences.slots[Int(parentSlot)].isRunning { releasePromise(of: child) }
+    }
     run.blocks += table * UInt32(children.count)
     sessions.save(session)
     sessions.slots[Int(session)].sequences += UInt32(children.count)
@@ -212,10 +215,11 @@ extension KVPool {
   ) throws(Refusal) {
     try checkList(ids)
     if !ignoresMissing {
-      for id in ids { _ = try slot(of: id) }
+      for id in ids where promised(to: id) == 0 { _ = try slot(of: id) }
     }
     guard run.slot != SequenceSlot.none else { return }
     for id in ids {
+      releasePromise(of: id)
       let slot = sequences.find(id, session: run.slot)
       if slot == SequenceSlot.none { continue }
       if sequences.slots[Int(slot)].state == .swapped {

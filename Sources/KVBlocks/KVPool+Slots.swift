@@ -63,28 +63,32 @@ extension KVPool {
     let wanted = blocksFor(slots(UInt64(present) + UInt64(now) + UInt64(request.lookaheadTokens)))
     let whole = request.allowsPartialFit ? 0 : blocksFor(UInt64(tokens))
     let available = blocks.available
-    if max(wanted, whole) > blocks.capacity {
-      throw Refusal(.never, needed: max(wanted, whole), available: available, sequence: id)
-    }
     let found = UInt32(hits.count)
-    try checkBlocks(UInt64(max(wanted, found)), .none, id)
     let evictable = evictable(hits.elements)
     let watermark =
       request.ignoresWatermark || sequences.counts.running == 0
       ? 0 : configuration.watermarkBlocks
-    // Blocks, of a table of so many, that leave the queue.
-    func charge(_ table: UInt32) -> UInt32 { max(table, found) - found + evictable }
-    if !request.allowsPartialFit && charge(whole) + watermark > available {
+    let own = promised(to: id)
+    let others = promised - own
+    if max(wanted, whole) > blocks.capacity {
       throw Refusal(
-        .later, needed: charge(whole), available: available, evictable: evictable,
-        watermark: watermark, sequence: id)
+        .never, needed: max(wanted, whole), available: available, evictable: evictable,
+        reserved: others, watermark: watermark, sequence: id)
     }
-    let reserved = request.reservedBlocks
-    if UInt64(charge(wanted) + watermark) + UInt64(reserved) > UInt64(available) {
-      throw Refusal(
-        .later, needed: charge(wanted), available: available - min(available, reserved),
-        evictable: evictable, watermark: watermark, sequence: id)
+    try checkBlocks(UInt64(max(wanted, found)), .none, id)
+    // `table` blocks must be there beside so many: of them, those leave the queue that are no hits,
+    // and the hits that nobody holds. What was promised has paid the watermark before.
+    func check(_ table: UInt32, beside reserved: UInt32) throws(Refusal) {
+      let charge = max(table, found) - found + evictable
+      let kept = charge <= own ? 0 : watermark
+      if UInt64(charge) + UInt64(kept) + UInt64(reserved) > UInt64(available) {
+        throw Refusal(
+          .later, needed: charge, available: available, evictable: evictable, reserved: reserved,
+          watermark: kept, sequence: id)
+      }
     }
+    if !request.allowsPartialFit { try check(whole, beside: others) }
+    try check(wanted, beside: UInt32(clamping: UInt64(others) + UInt64(request.reservedBlocks)))
     return Admission(present: present, now: now, newBlocks: max(wanted, found) - found)
   }
 
@@ -107,6 +111,7 @@ extension KVPool {
     sequences.slots[Int(slot)].admittedRevision = revision + 1
     sequences.setState(.running, of: slot)
     sessions.appendRunning(slot, in: sequences)
+    releasePromise(of: sequences.slots[Int(slot)].id)
     if !request.delaysCommit { cacheFull(slot, tokens: plan.present + plan.now) }
     result.scheduledTokens = plan.now
     result.newBlocks = Slice32(start: UInt32(firstBlock), count: plan.newBlocks)
@@ -211,7 +216,8 @@ extension KVPool {
     let whole = blocksFor(slots(UInt64(computed) + UInt64(now) + UInt64(lookahead)))
     if whole > blocks.capacity {
       throw Refusal(
-        .never, needed: whole, available: blocks.available, sequence: sequence.pointee.id)
+        .never, needed: whole, available: blocks.available, reserved: promised,
+        sequence: sequence.pointee.id)
     }
     let held = sequence.pointee.blockCount
     let firstWritten = computed / size
@@ -235,13 +241,13 @@ extension KVPool {
     if new + copied > 0 {
       try checkBlocks(UInt64(new) + UInt64(copied), .none, sequence.pointee.id)
     }
-    // Also where nothing is needed: reserved blocks are to stay, or the answer is no.
     let available = blocks.available
-    if UInt64(new) + UInt64(copied) + UInt64(reserved) > UInt64(available) {
-      run.preemptingHelps =
-        UInt64(max(whole, held)) + UInt64(reserved) <= UInt64(blocks.capacity)
+    let kept = UInt64(reserved) + UInt64(promised)
+    // Also where nothing is needed: reserved blocks are to stay, or the answer is no.
+    if UInt64(new) + UInt64(copied) + kept > UInt64(available) {
+      run.preemptingHelps = UInt64(max(whole, held)) + kept <= UInt64(blocks.capacity)
       throw Refusal(
-        .later, needed: new + copied, available: available - min(available, reserved),
+        .later, needed: new + copied, available: available, reserved: UInt32(clamping: kept),
         sequence: sequence.pointee.id)
     }
     if overwrites { forgetWritten(slot, from: firstWritten, to: min(held, whole), filled) }

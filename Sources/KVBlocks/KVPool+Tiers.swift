@@ -48,7 +48,7 @@ extension KVPool {
     let host = try checkSwap(ids, .swapped)
     var set = SwapSet()
     try collect(ids, host, into: &set)
-    try checkFit(UInt32(set.blocks.count) + UInt32(ids.count), ids[0])
+    try checkFit(UInt32(set.blocks.count) + UInt32(ids.count), ids)
     take(&set, from: blocks)
     orderSwap(set, .swapIn, inReverse: false, outcome)
     result.copies = slice(outcome.copies.count - set.blocks.count, outcome.copies.count)
@@ -61,6 +61,7 @@ extension KVPool {
       sequences.slots[Int(slot)].admittedRevision = revision + 1
       sequences.setState(.running, of: slot)
       sessions.appendRunning(slot, in: sequences)
+      releasePromise(of: id)
       cacheAgain(slot)
     }
     finishSwap(ids, set, pinned: host.counters.pinned - pinned, &result)
@@ -92,16 +93,22 @@ extension KVPool {
     return host
   }
 
-  /// v0's `can_swap_in`: never where the pool is too small, now where the watermark stays.
-  private func checkFit(_ needed: UInt32, _ id: SequenceID) throws(Refusal) {
+  /// v0's `can_swap_in`: never where the pool is too small, now where the watermark stays. What was
+  /// promised to others stays too; what was promised to these has paid the watermark.
+  private func checkFit(
+    _ needed: UInt32, _ ids: UnsafeBufferPointer<SequenceID>
+  ) throws(Refusal) {
     let available = blocks.available
-    if needed > blocks.capacity {
-      throw Refusal(.never, needed: needed, available: available, sequence: id)
-    }
-    let watermark = configuration.watermarkBlocks
-    if UInt64(needed) + UInt64(watermark) > UInt64(available) {
+    var own: UInt32 = 0
+    for id in ids { own += promised(to: id) }
+    let others = promised - own
+    let watermark = needed <= own ? 0 : configuration.watermarkBlocks
+    if needed > blocks.capacity
+      || UInt64(needed) + UInt64(watermark) + UInt64(others) > UInt64(available)
+    {
       throw Refusal(
-        .later, needed: needed, available: available, watermark: watermark, sequence: id)
+        needed > blocks.capacity ? .never : .later, needed: needed, available: available,
+        reserved: others, watermark: watermark, sequence: ids[0])
     }
   }
 

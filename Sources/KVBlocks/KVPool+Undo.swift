@@ -8,6 +8,7 @@ extension KVPool {
     fileprivate var copies: CopyTable.Mark
     fileprivate var pins: PinTable.Scalars
     fileprivate var sessions: UInt32
+    fileprivate var promised: UInt32
     fileprivate var activity: Activity
     fileprivate var host: BlockCounters?
   }
@@ -18,7 +19,7 @@ extension KVPool {
     return Mark(
       configuration: configuration, blocks: blocks.counters, sequences: sequences.mark,
       copies: copies.mark, pins: pins.mark,
-      sessions: sessions.count, activity: activity, host: host?.counters)
+      sessions: sessions.count, promised: promised, activity: activity, host: host?.counters)
   }
 
   /// What was recorded stands.
@@ -68,6 +69,7 @@ extension KVPool {
     copies.restore(mark.copies)
     pins.restore(mark.pins)
     sessions.restore(count: mark.sessions)
+    promised = mark.promised
     activity = mark.activity
     undo.clear(keepingNew: false)
   }
@@ -93,6 +95,7 @@ extension KVPool {
     case .pinHeads: pins.heads
     case .pinHolds: pins.holds
     case .swaps: preconditionFailure("what a swap looks up is never undone")
+    case .reservations: reservations
     }
   }
 }

@@ -16,6 +16,9 @@ package final class KVPool {
   let sessions: SessionTable
   let copies: CopyTable
   let pins: PinTable
+  /// Blocks held back: (sequence, session slot) -> count; `promised` is their sum.
+  let reservations: WideMap
+  var promised: UInt32 = 0
   /// nil in a pool that caches nothing.
   let chains: HashChains?
   /// Most tokens of a sequence, and most slots it is given.
@@ -102,6 +105,7 @@ package final class KVPool {
     sessions = SessionTable(undo: undo, spentCopyIDs: other?.sessions.lastCopyID ?? 0)
     copies = CopyTable(sessions: sessions, undo: undo)
     pins = PinTable(sessions: sessions, undo: undo, secret: secret)
+    reservations = WideMap(.reservations, undo: undo, secret: secret)
     chains =
       configuration.cachesPrefixes
       ? HashChains(configuration, hasher: hasher, undo: undo) : nil
@@ -279,6 +283,7 @@ package final class KVPool {
     case .swapOut(let ids): try swapOut(ids, &result, outcome)
     case .swapIn(let ids): try swapIn(ids, &result, outcome)
     case .freeSequences(let ids, let ignores): try freeSequences(ids, ignores, &result)
+    case .reserve(let request): try reserve(request, &result)
     case .decode(let columns): try decode(columns, mode, &result, outcome)
     case .acquire(let hashes, let count): try acquire(hashes, count, &result, outcome)
     case .cacheBlocks(let ids, let hashes, let parent):

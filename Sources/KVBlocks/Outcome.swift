@@ -83,7 +83,7 @@ package struct OperationResult: BitwiseCopyable {
   /// state. fork: children made.
   /// acknowledgeCopies: copies acknowledged. commit, cacheBlocks: blocks that became hit-able.
   /// evictBlocks, resetPrefixCache: blocks that had content and lost it. pin: blocks that the session
-  /// pins after it.
+  /// pins after it. reserve: blocks promised in the pool, after it.
   package var affected: UInt32 = 0
   /// copyOnWrite: the block to write.
   package var block: BlockID = 0

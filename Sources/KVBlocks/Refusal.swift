@@ -3,10 +3,14 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
   package var reason: Reason
   /// The field of the operation that is wrong, as the wire spells it; empty where none is to blame.
   package var field: StaticName
+  /// Blocks that the operation needed.
   package var needed: UInt32
+  /// Blocks that were available. Short of blocks means `needed + reserved + watermark` is more.
   package var available: UInt32
   /// Of the available ones, cached blocks that the operation counted on hitting; `needed` has them.
   package var evictable: UInt32
+  /// Blocks kept back beside `needed` for others: promised to them, or named by the operation.
+  package var reserved: UInt32
   /// Blocks that the pool's watermark kept back, beside `needed`.
   package var watermark: UInt32
   /// The limit or the index that `field` broke, where the numbers above do not say it.
@@ -17,14 +21,15 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
 
   package init(
     _ reason: Reason, field: StaticName = .none, needed: UInt32 = 0, available: UInt32 = 0,
-    evictable: UInt32 = 0, watermark: UInt32 = 0, limit: UInt64 = 0, sequence: SequenceID = 0,
-    subject: UInt64 = 0
+    evictable: UInt32 = 0, reserved: UInt32 = 0, watermark: UInt32 = 0, limit: UInt64 = 0,
+    sequence: SequenceID = 0, subject: UInt64 = 0
   ) {
     self.reason = reason
     self.field = field
     self.needed = needed
     self.available = available
     self.evictable = evictable
+    self.reserved = reserved
     self.watermark = watermark
     self.limit = limit
     self.sequence = sequence
@@ -67,7 +72,7 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     case sequenceID, sequenceIDs, childIDs, tokenCount, appendCounts, scheduleCounts
     case lookaheadTokens, uncomputeTokens, dropTokens, victimOrder, label, ifRevision
     case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts, watermark
-    case hostBlocks, tokenIDs
+    case hostBlocks, tokenIDs, blocks
     /// `dropTokens`, where token ids are needed that are not kept.
     case keptTokens
     case parentHash, multimodal, promptEmbedsDigest, loraPath

@@ -52,6 +52,13 @@ struct StateReader: ~Copyable {
     section = name
   }
 
+  /// Whether this section begins here: of a part that is written only while there is something in it.
+  func begins(_ name: StaticString) -> Bool {
+    if remaining < 4 { return false }
+    for i in 0..<4 where bytes[position + i] != name.utf8Start[i] { return false }
+    return true
+  }
+
   mutating func u8() throws(StateFailure) -> UInt8 { try take(UInt8.self) }
   mutating func u16() throws(StateFailure) -> UInt16 { UInt16(littleEndian: try take(UInt16.self)) }
   mutating func u32() throws(StateFailure) -> UInt32 { UInt32(littleEndian: try take(UInt32.self)) }

@@ -21,6 +21,7 @@ final class WideMap {
   /// Which of a pool's maps this is, for the undo log.
   enum Identity: UInt8, BitwiseCopyable {
     case sessions, sequences, holds, copies, chains, swaps, pinNames, pinHeads, pinHolds
+    case reservations
   }
 
   struct Entry: BitwiseCopyable {

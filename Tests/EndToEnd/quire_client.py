@@ -143,6 +143,11 @@ class Client:
         request = q.PreemptRequest(call=self.call(), preempt=preempt)
         return self.Sequences.Preempt(request, timeout=PATIENCE)
 
+    def reserve(self, sequence_id, blocks=0, release=False):
+        reserve = q.Reserve(sequence_id=sequence_id, blocks=blocks, release=release)
+        request = q.ReserveRequest(call=self.call(), reserve=reserve)
+        return self.Sequences.Reserve(request, timeout=PATIENCE)
+
     def free_sequences(self, *sequence_ids, ignore_missing=False):
         free = q.FreeSequences(sequence_ids=sequence_ids, ignore_missing=ignore_missing)
         request = q.FreeSequencesRequest(call=self.call(), free_sequences=free)

@@ -11,7 +11,7 @@ from quire_client import MODULES, PATIENCE, q, refused, untouched
 SERVED = {
     "Pools": "CreatePool UpdatePool GetPool ListPools DeletePool ResetPool ResetPrefixCache GetDigest DumpPool LoadPool",
     "BlockPool": "Allocate Free Fork CopyOnWrite AckCopies LookupBlocks Acquire CacheBlocks EvictBlocks",
-    "Sequences": "Add Lookup Commit Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Free Get List",
+    "Sequences": "Add Lookup Commit Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Reserve Free Get List",
     "Scheduler": "Step Run",
     "Sessions": "",
     "Analyzer": "GetStats",
@@ -66,7 +66,6 @@ FIELDS = {
     "allocate.size_class": lambda p: allocate(p, size_class=1),
     "options.size_class": lambda p: add_option(p, size_class=1),
     "options.retention": lambda p: add_option(p, retention=[q.Retention(priority=1)]),
-    "ops[0].reserve": lambda p: step(p, reserve=q.Reserve(blocks=1)),
     "ops[0].pin": lambda p: step(p, pin=q.Pin(unpin=True)),
     "ops[0].recover": lambda p: step(p, recover=q.Recover(blocks_needed=1)),
 }

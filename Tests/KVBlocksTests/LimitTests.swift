@@ -68,7 +68,7 @@ struct LimitTests {
           TestOperation(.extend(Extend(sequence: 1, appendTokens: 1, reservedBlocks: 9)))
         ]))
     #expect(
-      seen.results[0].refusal == Refusal(.later, needed: 1, available: 0, sequence: 1))
+      seen.results[0].refusal == Refusal(.later, needed: 1, available: 8, reserved: 9, sequence: 1))
     #expect(seen.results[0].preempted == [])
     #expect(bench.state(2) == .running)
   }

@@ -20,6 +20,8 @@ struct ModelTests {
     var keepsTokens = false
     var pinBudget: UInt32 = 0
     var host: UInt32 = 0
+    /// Draws what `Walk+Admission` has.
+    var admission = false
     var testDescription: String {
       "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching" : "")
         + (host > 0 ? ", \(host) on the host" : "")
@@ -71,6 +73,18 @@ struct ModelTests {
       host: 24),
   ]
 
+  static let admission: [Setup] = [
+    .init(seed: 41, blocks: 40, size: 4, ack: .explicit, watermark: 0.1, admission: true),
+    .init(
+      seed: 42, blocks: 64, size: 8, ack: .nextStep, caches: true, watermark: 0.06, admission: true),
+    .init(seed: 44, blocks: 40, size: 4, ack: .nextStep, watermark: 0.1, host: 40, admission: true),
+    .init(
+      seed: 43, blocks: 33, size: 2, ack: .explicit, caches: true, pinBudget: 12, admission: true),
+  ]
+
+  @Test("the same with promises", arguments: admission)
+  func agreesWithAdmission(setup: Setup) { walk(setup, pins: setup.pinBudget > 0) }
+
   @Test("on every outcome and the whole state after it", arguments: setups)
   func agrees(setup: Setup) { walk(setup) }
 
@@ -110,6 +124,7 @@ struct ModelTests {
     walk.swaps = setup.host > 0
     walk.feedsTokens = tokens
     model.hasTokens = tokens && setup.caches
+    walk.admission = setup.admission
     let outcome = Outcome()
     var history: [TestCommand] = []
     let count = Self.commands / Self.setups.count
@@ -128,6 +143,7 @@ struct ModelTests {
         (seen == expected ? nil : "outcome: \(seen) instead of \(expected)")
         ?? (unchanged && pool.stateDigest() != before ? "changed without a revision" : nil)
         ?? differences(pool, model)
+        ?? unexplained(seen)
         ?? pool.checkInvariants()
       if let difference {
         Issue.record("seed \(setup.seed), command \(step): \(command)\n\(difference)")
@@ -162,6 +178,16 @@ struct ModelTests {
     #expect(second.historyDigest == pool.historyDigest)
   }
 
+  /// Short of blocks means that what was needed and what was kept back were more than there were.
+  private func unexplained(_ seen: Seen) -> String? {
+    let refusals = seen.results.flatMap { [$0.refusal, $0.firstRefusal] } + [seen.refusal]
+    for refusal in refusals where refusal.reason == .later {
+      let parts = [refusal.needed, refusal.reserved, refusal.watermark].map { UInt64($0) }
+      if parts.reduce(0, +) <= UInt64(refusal.available) { return "does not explain: \(refusal)" }
+    }
+    return nil
+  }
+
   /// A walk that never met a refusal, a copy or a preemption would prove little.
   private func checkVariety(_ model: Model, _ setup: Setup) {
     let reasons: [Refusal.Reason] = [
@@ -179,6 +205,7 @@ struct ModelTests {
       #expect(model.state.host.outs > 10)
       #expect(model.state.host.ins > 10)
     }
+    if setup.admission { #expect(model.keptPromises > 10) }
     if setup.caches {
       #expect(model.state.evictions > 10)
       #expect(model.state.found[0] > 10)
@@ -289,6 +316,7 @@ struct ModelTests {
     expected.active = UInt32(parts[.active] ?? 0)
     expected.shared = UInt32(parts[.shared] ?? 0)
     expected.pinned = UInt32(parts[.pinned] ?? 0)
+    expected.reserved = UInt32(model.promised)
     expected.highWatermark = UInt32(model.state.mostUsed)
     for sequence in model.state.sequences.values {
       switch sequence.state {

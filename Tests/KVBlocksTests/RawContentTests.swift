@@ -40,7 +40,9 @@ struct RawContentTests {
     #expect(
       bench.run(.acquire([1, 2], 3)).refusal
         == Refusal(.later, needed: 5, available: 4, evictable: 2))
-    #expect(bench.run(.acquire([1, 2], 5)).refusal == Refusal(.never, needed: 5, available: 4))
+    #expect(
+      bench.run(.acquire([1, 2], 5)).refusal
+        == Refusal(.never, needed: 5, available: 4, evictable: 2))
     #expect(bench.run(.acquire([], 0)).refusal == Refusal(.invalid, field: .count, limit: 1))
     #expect(bench.pool.stateDigest() == before)
     #expect(bench.run(.acquire([1, 2], 2)).newBlocks == [3, 4])

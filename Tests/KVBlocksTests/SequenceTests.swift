@@ -61,7 +61,7 @@ struct SequenceTests {
     let new = TestOperation.New(id: 1, tokens: 64)
     #expect(
       bench.run(.admit(.init(id: 1, add: new, maxTokensNow: 32, reserved: 3))).refusal
-        == Refusal(.later, needed: 2, available: 1, sequence: 1))
+        == Refusal(.later, needed: 2, available: 4, reserved: 3, sequence: 1))
     #expect(
       bench.run(.admit(.init(id: 1, add: new, maxTokensNow: 32, reserved: 2))).scheduled == 32)
   }
@@ -74,7 +74,7 @@ struct SequenceTests {
     // Token 18 has its slot in block 2 already; no block is available, and one is to stay.
     #expect(
       bench.run(.extend(Extend(sequence: 1, appendTokens: 1, reservedBlocks: 1))).refusal
-        == Refusal(.later, needed: 0, available: 0, sequence: 1))
+        == Refusal(.later, needed: 0, available: 0, reserved: 1, sequence: 1))
     #expect(bench.run(.extend(Extend(sequence: 1))).scheduled == 1)
   }
 

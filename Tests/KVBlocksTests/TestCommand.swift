@@ -87,6 +87,7 @@ struct TestOperation {
     case swapOut([SequenceID])
     case swapIn([SequenceID])
     case free([SequenceID], ignoresMissing: Bool = false)
+    case reserve(Reserve)
     case decode(TestDecode)
   }
 }
@@ -166,6 +167,7 @@ private final class Arena {
     case .preempt(let ids): .preempt(copy(ids))
     case .swapOut(let ids): .swapOut(copy(ids))
     case .swapIn(let ids): .swapIn(copy(ids))
+    case .reserve(let request): .reserve(request)
     case .free(let ids, let ignores): .freeSequences(copy(ids), ignoresMissing: ignores)
     case .decode(let decode):
       .decode(

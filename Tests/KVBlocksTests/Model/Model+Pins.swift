@@ -65,10 +65,10 @@ extension Model {
         if !mine.contains(block) && mine.count >= pinBudget { break }
         // One taken for this pin is out of the queue already.
         if isQueued && !new.blocks.contains(block) {
-          if state.queue.isEmpty { break }
+          if available <= promised { break }
           state.queue.removeAll { $0 == block }
           state.handedOut += 1
-          state.mostUsed = max(state.mostUsed, blocks - state.queue.count)
+          state.mostUsed = max(state.mostUsed, blocks - available)
         }
         new.blocks.append(block)
       }

@@ -43,7 +43,7 @@ extension Model {
       if let place = state.queue.firstIndex(of: block) {
         state.queue.remove(at: place)
         state.handedOut += 1
-        state.mostUsed = max(state.mostUsed, blocks - state.queue.count)
+        state.mostUsed = max(state.mostUsed, blocks - available)
       }
     }
     state.references[Int(block)] += 1
@@ -100,14 +100,12 @@ extension Model {
     if !caches && !hashes.isEmpty { throw Refusal(.invalid, field: .blockHashes, limit: 0) }
     if count == 0 && hashes.isEmpty { throw Refusal(.invalid, field: .count, limit: 1) }
     let found = prefix(hashes, limit: hashes.count)
-    if count > blocks {
-      throw Refusal(.never, needed: UInt32(count), available: UInt32(state.queue.count))
-    }
     let queued = inQueue(found)
-    if count + queued > state.queue.count {
+    if count + queued > available - promised || count > blocks {
       throw Refusal(
-        .later, needed: UInt32(count + queued), available: UInt32(state.queue.count),
-        evictable: UInt32(queued))
+        count > blocks ? .never : .later,
+        needed: UInt32(count > blocks ? count : count + queued), available: UInt32(available),
+        evictable: UInt32(queued), reserved: UInt32(promised))
     }
     for block in found {
       touch(block)
@@ -154,7 +152,7 @@ extension Model {
   mutating func resetCache(_ result: inout Seen.Result) throws(Refusal) {
     if state.references.contains(where: { $0 > 0 }) || !state.copies.isEmpty {
       throw Refusal(
-        .wrongState, needed: UInt32(blocks), available: UInt32(state.queue.count))
+        .wrongState, needed: UInt32(blocks), available: UInt32(available))
     }
     if state.host.queue.count < state.host.size {
       throw Refusal(

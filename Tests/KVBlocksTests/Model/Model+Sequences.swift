@@ -73,6 +73,7 @@ extension Model {
         new.admittedRevision = revision + 1
         state.running.append(key(child))
         for block in new.table { state.references[Int(block)] += 1 }
+        endPromise(key(child))
       } else {
         new.state = .waiting
       }
@@ -161,9 +162,10 @@ extension Model {
   ) throws(Refusal) {
     try checkTwice(ids)
     if !ignoresMissing {
-      for id in ids { _ = try find(id) }
+      for id in ids where state.promises[key(id)] == nil { _ = try find(id) }
     }
     for id in ids {
+      endPromise(key(id))
       guard let sequence = state.sequences.removeValue(forKey: key(id)) else { continue }
       let gone = key(id)
       state.running.removeAll { $0 == gone }
@@ -225,26 +227,28 @@ extension Model {
     }
     let need = blocksFor(min(here + now + Int(request.lookahead), slotLimit))
     let gate = request.partial ? 0 : blocksFor(sequence.tokens)
-    let available = state.queue.count
-    if need > blocks || gate > blocks {
-      throw Refusal(
-        .never, needed: UInt32(clamping: max(need, gate)), available: UInt32(available),
-        sequence: id)
-    }
     // A hit that nobody holds leaves the queue too.
     let queued = inQueue(found)
     let kept = state.running.isEmpty || request.ignoresWatermark ? 0 : watermark
-    let unreserved = available - Int(request.reserved)
-    let gates = request.partial ? [(need, unreserved)] : [(gate, available), (need, unreserved)]
-    for (table, room) in gates {
+    let others = promised(exceptTo: id)
+    if need > blocks || gate > blocks {
+      throw Refusal(
+        .never, needed: UInt32(clamping: max(need, gate)), available: UInt32(available),
+        evictable: UInt32(queued), reserved: UInt32(others), watermark: UInt32(kept), sequence: id)
+    }
+    let later = (need, others + Int(request.reserved))
+    for (table, reserved) in request.partial ? [later] : [(gate, others), later] {
       let charge = max(0, table - found.count) + queued
-      if charge + kept > room {
+      // Its own promise was given beside the watermark.
+      let kept = charge <= promised - others ? 0 : kept
+      if charge + kept > available - reserved {
         throw Refusal(
-          .later, needed: UInt32(charge), available: UInt32(max(0, room)),
-          evictable: UInt32(queued),
-          watermark: UInt32(kept), sequence: id)
+          .later, needed: UInt32(charge), available: UInt32(available), evictable: UInt32(queued),
+          reserved: UInt32(clamping: reserved), watermark: UInt32(kept), sequence: id)
       }
     }
+    if promised > others { keptPromises += 1 }
+    endPromise(key(id))
     for block in found { touch(block) }
     let taken = take(max(0, need - found.count))
     if caches && !sequence.skips {
@@ -322,8 +326,8 @@ extension Model {
     let whole = blocksFor(end)
     if whole > blocks {
       throw Refusal(
-        .never, needed: UInt32(clamping: whole), available: UInt32(state.queue.count),
-        sequence: id)
+        .never, needed: UInt32(clamping: whole), available: UInt32(available),
+        reserved: UInt32(promised), sequence: id)
     }
     // Which existing blocks does the range of slots to be written touch?
     var toCopy: [(index: Int, filled: Int)] = []
@@ -338,14 +342,14 @@ extension Model {
       }
     }
     let new = max(0, whole - sequence.table.count)
-    let unreserved = state.queue.count - reserved
-    if new + toCopy.count > unreserved {
+    let kept = reserved + promised
+    if new + toCopy.count > available - kept {
       // Were all others gone, these would be left.
-      let most = blocks - sequence.table.count - reserved
+      let most = blocks - sequence.table.count - kept
       isHopeless = new > most
       throw Refusal(
-        .later, needed: UInt32(new + toCopy.count), available: UInt32(max(0, unreserved)),
-        sequence: id)
+        .later, needed: UInt32(new + toCopy.count), available: UInt32(available),
+        reserved: UInt32(clamping: kept), sequence: id)
     }
     for block in written where forget(block) { changed = true }
     for (index, filled) in toCopy {
@@ -483,7 +487,7 @@ extension Model {
         _ = try schedule(id, chunk, lookahead, 0, delays, &result)
         return
       } catch {
-        if mode != .preempt || error.reason != .later { throw error }
+        if mode != .preempt || error.reason != .later || isHopeless { throw error }
         let next = victims.first { state.sequences[key($0)]?.state == .running }
         guard let victim = next else { throw error }
         result.preempted.append(victim)

@@ -143,15 +143,12 @@ extension Model {
     let moving = distinct(ids)
     // vLLM: one spare block for each sequence, and the watermark.
     let needed = moving.count + ids.count
-    let available = state.queue.count
-    if needed > blocks {
+    let own = ids.reduce(0) { $0 + state.promises[key($1), default: 0] }
+    let kept = needed <= own ? 0 : watermark
+    if needed > blocks || available - needed - (promised - own) < kept {
       throw Refusal(
-        .never, needed: UInt32(needed), available: UInt32(available), sequence: ids[0])
-    }
-    if available - needed < watermark {
-      throw Refusal(
-        .later, needed: UInt32(needed), available: UInt32(available),
-        watermark: UInt32(watermark), sequence: ids[0])
+        needed > blocks ? .never : .later, needed: UInt32(needed), available: UInt32(available),
+        reserved: UInt32(promised - own), watermark: UInt32(kept), sequence: ids[0])
     }
     let taken = take(moving.count)
     var target: [BlockID: BlockID] = [:]
@@ -163,6 +160,7 @@ extension Model {
     }
     for id in ids {
       guard var sequence = state.sequences[key(id)] else { continue }
+      endPromise(key(id))
       giveBackHost(sequence.table.reversed())
       sequence.table = sequence.table.map { target[$0] ?? 0 }
       for block in sequence.table { state.references[Int(block)] += 1 }

@@ -47,6 +47,7 @@ struct Model {
     /// In the order of their admission, of all sessions.
     var running: [Key] = []
     var copies: [Copy] = []
+    var promises: [Key: Int] = [:]
     var lastCopy: [SessionID: UInt64] = [:]
     var mostUsed = 0
     var handedOut = 0
@@ -98,6 +99,8 @@ struct Model {
   var noAdmissions = false
   var gaveBack = false
   var isHopeless = false
+  /// Admissions of sequences that had a promise, to see that a walk met some.
+  var keptPromises = 0
 
   init(_ configuration: PoolConfiguration) {
     blocks = Int(configuration.blocks)
@@ -132,7 +135,7 @@ struct Model {
         .invalid, field: .acknowledgedCopyID, limit: state.lastCopy[command.session, default: 0])
     }
     if seen.refusal.reason != .none {
-      seen.available = UInt32(state.queue.count)
+      seen.available = UInt32(available)
       if !command.isDryRun { refusals[Int(seen.refusal.reason.rawValue)] += 1 }
       return seen
     }
@@ -176,7 +179,7 @@ struct Model {
             var aborted = Seen()
             aborted.revision = revision
             aborted.refusal = refusal
-            aborted.available = UInt32(state.queue.count)
+            aborted.available = UInt32(available)
             if !command.isDryRun { refusals[Int(refusal.reason.rawValue)] += 1 }
             return aborted
           }
@@ -184,10 +187,10 @@ struct Model {
           if mode == .preempt, case .admit = operation.kind { isStopped = true }
         }
       }
-      result.available = UInt32(state.queue.count)
+      result.available = UInt32(available)
       seen.results.append(result)
     }
-    seen.available = UInt32(state.queue.count)
+    seen.available = UInt32(available)
     if command.isDryRun {
       state = before
       return seen
@@ -239,6 +242,7 @@ struct Model {
     case .swapOut(let ids): try swapOut(ids, &result)
     case .swapIn(let ids): try swapIn(ids, &result)
     case .free(let ids, let ignores): try free(ids, ignores, &result)
+    case .reserve(let request): try reserve(request, &result)
     case .decode(let decode): try self.decode(decode, mode, &result)
     }
   }
@@ -263,7 +267,7 @@ struct Model {
       state.generation[Int(block)] = UInt32(truncatingIfNeeded: revision + 1)
     }
     state.handedOut += count
-    state.mostUsed = max(state.mostUsed, blocks - state.queue.count)
+    state.mostUsed = max(state.mostUsed, blocks - available)
     if count > 0 { changed = true }
     return taken
   }
@@ -335,10 +339,10 @@ struct Model {
 
   private mutating func allocate(_ count: Int, _ result: inout Seen.Result) throws(Refusal) {
     if count == 0 { throw Refusal(.invalid, field: .count, limit: 1) }
-    if count > state.queue.count {
+    if count > available - promised {
       throw Refusal(
-        count > blocks ? .never : .later, needed: UInt32(count),
-        available: UInt32(state.queue.count))
+        count > blocks ? .never : .later, needed: UInt32(count), available: UInt32(available),
+        reserved: UInt32(promised))
     }
     result.newBlocks = take(count)
     for block in result.newBlocks { state.raw[session, default: [:]][block] = 1 }
@@ -413,7 +417,10 @@ struct Model {
       result.block = id
       return
     }
-    if state.queue.isEmpty { throw Refusal(.later, needed: 1, available: 0) }
+    if available == promised {
+      throw Refusal(
+        .later, needed: 1, available: UInt32(available), reserved: UInt32(promised))
+    }
     let order = move(id, tokens: filled == 0 ? size : filled, sequence: 0, index: 0, raw: true)
     state.raw[session]?[id] = held > 1 ? held - 1 : nil
     state.raw[session]?[order.target] = 1

@@ -13,6 +13,8 @@ struct Walk {
   var swaps = false
   /// The same for token ids.
   var feedsTokens = false
+  /// The same for promises, lazy frees and the like.
+  var admission = false
   static let sessions: [SessionID] = [0, 7, 1 << 40]
 
   init(seed: UInt64, blocks: UInt32, size: UInt32, caches: Bool = false) {
@@ -155,6 +157,7 @@ struct Walk {
     if pins && one(in: 9) { return pin(model, session) }
     if pins && one(in: 60) { return update() }
     if swaps && one(in: 5) { return swap(model, session) }
+    if admission && one(in: 8) { return admission(model, session) }
     if caches && one(in: 6) { return more(model, session) }
     switch below(40) {
     case 0...2:

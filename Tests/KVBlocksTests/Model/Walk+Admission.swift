@@ -1,0 +1,17 @@
+import KVBlocks
+
+extension Walk {
+  /// Promises, and what finds blocks.
+  mutating func admission(_ model: Model, _ session: SessionID) -> TestOperation.Kind {
+    let waiting = model.state.sequences.filter {
+      $0.key.session == session && $0.value.state != .running
+    }
+    .keys.map(\.id).sorted()
+    let id = waiting.isEmpty || one(in: 3) ? sequence() : pick(waiting)
+    if one(in: 4) {
+      return .reserve(Reserve(sequence: id, blocks: one(in: 12) ? 1 : 0, releases: true))
+    }
+    return .reserve(
+      Reserve(sequence: id, blocks: one(in: 15) ? blocks : UInt32(below(Int(blocks) / 4))))
+  }
+}
