@@ -40,6 +40,9 @@ package struct PoolConfigFields: Equatable {
   /// 0 = no limit.
   package var maxModelTokens: UInt32
   package var eagle: Bool
+  /// Tokens; 0 = full attention.
+  package var slidingWindow: UInt32
+  package var maxInFlightTokens: UInt32
   package var hashLookaheadTokens: UInt32
   package var keepsTokens: Bool
   package var copyAck: UInt32
@@ -57,8 +60,9 @@ package struct PoolConfigFields: Equatable {
     blocks: UInt32, blockSize: UInt32, strategy: UInt32 = 0, eviction: UInt32 = 0,
     disablesPrefixCaching: Bool = false, hash: UInt32 = 0, hashSeed: String = "",
     watermark: Double = 0, maxModelTokens: UInt32 = 0, eagle: Bool = false,
-    hashLookaheadTokens: UInt32 = 0, keepsTokens: Bool = false, copyAck: UInt32 = 0,
-    pinBudgetBlocks: UInt32 = 0, hostBlocks: UInt32 = 0
+    slidingWindow: UInt32 = 0, maxInFlightTokens: UInt32 = 0, hashLookaheadTokens: UInt32 = 0,
+    keepsTokens: Bool = false, copyAck: UInt32 = 0, pinBudgetBlocks: UInt32 = 0,
+    hostBlocks: UInt32 = 0
   ) {
     self.pinBudgetBlocks = pinBudgetBlocks
     self.blocks = blocks
@@ -71,6 +75,8 @@ package struct PoolConfigFields: Equatable {
     self.watermark = watermark
     self.maxModelTokens = maxModelTokens
     self.eagle = eagle
+    self.slidingWindow = slidingWindow
+    self.maxInFlightTokens = maxInFlightTokens
     self.hashLookaheadTokens = hashLookaheadTokens
     self.keepsTokens = keepsTokens
     self.copyAck = copyAck
@@ -88,6 +94,8 @@ package struct PoolConfigFields: Equatable {
     watermark = m.pointee.watermark
     maxModelTokens = m.pointee.max_model_tokens
     eagle = m.pointee.eagle != 0
+    slidingWindow = m.pointee.sliding_window
+    maxInFlightTokens = m.pointee.max_in_flight_tokens
     hashLookaheadTokens = m.pointee.hash_lookahead_tokens
     keepsTokens = m.pointee.keep_tokens != 0
     copyAck = m.pointee.copy_ack.rawValue
@@ -225,12 +233,14 @@ package struct PoolInfoFields: Equatable {
 extension MessagePacker {
   package mutating func poolConfig(_ field: UInt32, _ config: PoolConfigFields) {
     let mark = mark
+    uint32(24, config.maxInFlightTokens)
     uint32(23, config.pinBudgetBlocks)
     bool(22, config.keepsTokens)
     uint32(21, config.copyAck)
     uint32(17, config.hostBlocks)
     uint32(16, config.hashLookaheadTokens)
     bool(15, config.eagle)
+    uint32(14, config.slidingWindow)
     uint32(13, config.maxModelTokens)
     double(12, config.watermark)
     text(11, config.hashSeed)

@@ -119,6 +119,9 @@ package struct DecodeMessage {
   }
   package var delaysCommit: Bool { m.pointee.delay_commit != 0 }
   package var commitsPrevious: Bool { m.pointee.commit_previous != 0 }
+  package var inFlightTokens: UnsafeBufferPointer<UInt32> {
+    list(m.pointee.in_flight_tokens, m.pointee.n_in_flight_tokens)
+  }
   package var victimOrder: UnsafeBufferPointer<UInt64> {
     list(m.pointee.victim_order, m.pointee.n_victim_order)
   }
@@ -179,7 +182,12 @@ extension MessagePacker {
   /// Field of `copies` in `DecodeResult`, packed between the two halves.
   package static var decodeCopiesField: UInt32 { 6 }
 
-  package mutating func decodeResultAfterCopies(evictedBlocks: UInt32) { uint32(7, evictedBlocks) }
+  package mutating func decodeResultAfterCopies(
+    evictedBlocks: UInt32, nullPrefixBlocks: UnsafeBufferPointer<UInt32>
+  ) {
+    packedUInt32(8, nullPrefixBlocks)
+    uint32(7, evictedBlocks)
+  }
 
   package mutating func decodeResultBeforeCopies(
     newBlockCounts: UnsafeBufferPointer<UInt32>, newBlockIDs: UnsafeBufferPointer<UInt32>,

@@ -69,6 +69,7 @@ package struct ExtendMessage {
   package var lookaheadTokens: UInt32 { m.pointee.lookahead_tokens }
   package var delaysCommit: Bool { m.pointee.delay_commit != 0 }
   package var reservedBlocks: UInt32 { m.pointee.reserved_blocks }
+  package var inFlightTokens: UInt32 { m.pointee.in_flight_tokens }
 }
 
 package struct AppendRequest: WireMessage {
@@ -229,7 +230,10 @@ extension MessagePacker {
   /// Field of `copies` in `AdmitReply`, packed between the two halves.
   package static var admitCopiesField: UInt32 { 6 }
 
-  package mutating func admitReplyAfterCopies(availableBlocks: UInt32, evictedBlocks: UInt32) {
+  package mutating func admitReplyAfterCopies(
+    availableBlocks: UInt32, evictedBlocks: UInt32, nullPrefixBlocks: UInt32
+  ) {
+    uint32(9, nullPrefixBlocks)
     uint32(8, availableBlocks)
     uint32(7, evictedBlocks)
   }
@@ -249,10 +253,11 @@ extension MessagePacker {
   package static var extendCopiesField: UInt32 { 4 }
 
   package mutating func extendReplyAfterCopies(
-    availableBlocks: UInt32, evictedBlocks: UInt32,
+    availableBlocks: UInt32, evictedBlocks: UInt32, nullPrefixBlocks: UInt32,
     preemptedSequenceIDs: UnsafeBufferPointer<UInt64>
   ) {
     packedFixed64(8, preemptedSequenceIDs)
+    uint32(7, nullPrefixBlocks)
     uint32(6, availableBlocks)
     uint32(5, evictedBlocks)
   }

@@ -49,7 +49,7 @@ enum ServedFields {
     "quire.v1.ExtendRequest": ["call", "extend"],
     "quire.v1.Extend": [
       "sequence_id", "append", "max_tokens_now", "lookahead_tokens", "delay_commit",
-      "reserved_blocks",
+      "reserved_blocks", "in_flight_tokens",
     ],
     "quire.v1.AppendRequest": ["call", "append"],
     "quire.v1.Append": ["sequence_id", "content"],
@@ -86,15 +86,16 @@ enum ServedFields {
     ],
     "quire.v1.Decode": [
       "sequence_ids", "append_counts", "token_ids", "schedule_counts", "lookahead_tokens",
-      "delay_commit", "commit_previous", "victim_order",
+      "delay_commit", "commit_previous", "victim_order", "in_flight_tokens",
     ],
 
     // Pools. `PoolConfig`'s strategy and eviction are served for some values only.
     "quire.v1.CreatePoolRequest": ["call", "name", "config", "if_exists"],
     "quire.v1.PoolConfig": [
       "blocks", "block_size", "kv_bytes", "memory_utilization", "geometry", "strategy", "eviction",
-      "disable_prefix_caching", "hash", "hash_seed", "watermark", "max_model_tokens", "eagle",
-      "hash_lookahead_tokens", "copy_ack", "keep_tokens", "pin_budget_blocks", "host_blocks",
+      "disable_prefix_caching", "hash", "hash_seed", "watermark", "max_model_tokens",
+      "sliding_window", "max_in_flight_tokens", "eagle", "hash_lookahead_tokens", "copy_ack",
+      "keep_tokens", "pin_budget_blocks", "host_blocks",
     ],
     "quire.v1.KvGeometry": ["layers", "kv_heads", "head_size", "dtype_bytes"],
     "quire.v1.UpdatePoolRequest": ["call", "eviction", "watermark"],

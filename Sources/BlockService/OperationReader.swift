@@ -68,8 +68,8 @@ enum OperationReader {
       Extend(
         sequence: m.sequenceID, appendTokens: content.tokens, maxTokensNow: m.maxTokensNow,
         lookaheadTokens: m.lookaheadTokens, reservedBlocks: m.reservedBlocks,
-        blockHashes: content.blockHashes, tokenIDs: content.tokenIDs,
-        delaysCommit: m.delaysCommit))
+        inFlightTokens: m.inFlightTokens, blockHashes: content.blockHashes,
+        tokenIDs: content.tokenIDs, delaysCommit: m.delaysCommit))
   }
 
   static func append(_ m: AppendMessage, _ contents: ContentReader) -> Operation.Kind {
@@ -109,8 +109,9 @@ enum OperationReader {
     .decode(
       Decode(
         sequences: m.sequenceIDs, appendCounts: m.appendCounts, scheduleCounts: m.scheduleCounts,
-        lookaheadTokens: m.lookaheadTokens, victimOrder: m.victimOrder, tokenIDs: m.tokenIDs,
-        delaysCommit: m.delaysCommit, commitsPrevious: m.commitsPrevious))
+        lookaheadTokens: m.lookaheadTokens, inFlightTokens: m.inFlightTokens,
+        victimOrder: m.victimOrder, tokenIDs: m.tokenIDs, delaysCommit: m.delaysCommit,
+        commitsPrevious: m.commitsPrevious))
   }
 
   /// nil when the message names no operation.

@@ -206,6 +206,13 @@ extension PoolConfiguration {
     guard config.hostBlocks <= Self.maximumBlocks else {
       throw .invalid("config.host_blocks", "must be at most \(Self.maximumBlocks)")
     }
+    guard config.slidingWindow <= KVPool.maximumTokens else {
+      throw .invalid("config.sliding_window", "must be at most \(KVPool.maximumTokens)")
+    }
+    guard config.slidingWindow > 0 || config.maxInFlightTokens == 0 else {
+      throw .invalid(
+        "config.max_in_flight_tokens", "is of no use without config.sliding_window")
+    }
     guard config.watermark >= 0 && config.watermark < 1 else {
       throw .invalid("config.watermark", "must be at least 0 and less than 1")
     }
@@ -223,6 +230,7 @@ extension PoolConfiguration {
       hashSeed: config.hashSeed, hashLookaheadTokens: config.hashLookaheadTokens,
       keepsTokens: config.keepsTokens, eagle: config.eagle, watermark: config.watermark,
       maxModelTokens: config.maxModelTokens, hostBlocks: config.hostBlocks,
+      slidingWindow: config.slidingWindow, maxInFlightTokens: config.maxInFlightTokens,
       pinBudgetBlocks: config.pinBudgetBlocks, geometry: memory.geometry, budget: memory.budget)
   }
 
@@ -262,7 +270,9 @@ extension PoolInfoFields {
       disablesPrefixCaching: !configuration.cachesPrefixes,
       hash: configuration.hashBytes == 16 ? 2 : 1, hashSeed: configuration.hashSeed,
       watermark: configuration.watermark, maxModelTokens: configuration.maxModelTokens,
-      eagle: configuration.eagle, hashLookaheadTokens: configuration.hashLookaheadTokens,
+      eagle: configuration.eagle, slidingWindow: configuration.slidingWindow,
+      maxInFlightTokens: configuration.maxInFlightTokens,
+      hashLookaheadTokens: configuration.hashLookaheadTokens,
       keepsTokens: configuration.keepsTokens,
       copyAck: configuration.copyAck == .explicit ? 2 : 1,
       pinBudgetBlocks: configuration.pinBudgetBlocks, hostBlocks: configuration.hostBlocks)

@@ -224,7 +224,9 @@ extension QuireService {
   private func packDecodeResult(
     _ result: OperationResult, of operation: Operation, _ pool: KVPool
   ) {
-    packer.decodeResultAfterCopies(evictedBlocks: result.evictedBlocks)
+    packer.decodeResultAfterCopies(
+      evictedBlocks: result.evictedBlocks,
+      nullPrefixBlocks: outcome.nullCounts.elements(result.nullCounts))
     packCopies(MessagePacker.decodeCopiesField, result)
     packer.decodeResultBeforeCopies(
       newBlockCounts: outcome.counts.elements(result.counts),

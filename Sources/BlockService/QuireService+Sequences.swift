@@ -27,7 +27,8 @@ extension QuireService {
 
   func packAdmitReply(_ result: OperationResult) {
     packer.admitReplyAfterCopies(
-      availableBlocks: result.availableBlocks, evictedBlocks: result.evictedBlocks)
+      availableBlocks: result.availableBlocks, evictedBlocks: result.evictedBlocks,
+      nullPrefixBlocks: result.nullBlocks)
     packCopies(MessagePacker.admitCopiesField, result)
     packer.admitReplyBeforeCopies(
       revision: outcome.revision, cachedTokens: result.cachedTokens,
@@ -48,6 +49,7 @@ extension QuireService {
   func packExtendReply(_ result: OperationResult) {
     packer.extendReplyAfterCopies(
       availableBlocks: result.availableBlocks, evictedBlocks: result.evictedBlocks,
+      nullPrefixBlocks: result.nullBlocks,
       preemptedSequenceIDs: outcome.preempted.elements(result.preempted))
     packCopies(MessagePacker.extendCopiesField, result)
     packer.extendReplyBeforeCopies(

@@ -133,7 +133,8 @@ enum RefusalText {
       return "takes sequence \(refusal.sequence) past the limit of \(limit) tokens"
     case .appendCounts, .scheduleCounts:
       return "must be empty or one for each of \(limit) sequences"
-    case .lookaheadTokens: return "must be none, one for all, or one for each of \(limit) sequences"
+    case .lookaheadTokens, .inFlightTokens:
+      return "must be none, one for all, or one for each of \(limit) sequences"
     case .label: return "must be at most \(limit) bytes"
     case .dropTokens, .uncomputeTokens: return "must be at most \(limit)"
     case .sequenceIDs where refusal.sequence != 0:
@@ -260,6 +261,7 @@ enum RefusalText {
     case .appendCounts: "append_counts"
     case .scheduleCounts: "schedule_counts"
     case .lookaheadTokens: "lookahead_tokens"
+    case .inFlightTokens: "in_flight_tokens"
     case .uncomputeTokens: "uncompute_tokens"
     case .dropTokens, .keptTokens: "drop_tokens"
     case .victimOrder: "victim_order"

@@ -232,6 +232,9 @@ package struct Extend {
   package var maxTokensNow: UInt32
   package var lookaheadTokens: UInt32
   package var reservedBlocks: UInt32
+  /// Computed tokens that steps under way still compute: a sliding window moves behind the others
+  /// only.
+  package var inFlightTokens: UInt32
   /// Of the blocks that are full with the appended tokens.
   package var blockHashes: UnsafeBufferPointer<UInt8>
   /// The appended tokens.
@@ -240,7 +243,7 @@ package struct Extend {
 
   package init(
     sequence: SequenceID, appendTokens: UInt32 = 0, maxTokensNow: UInt32 = 0,
-    lookaheadTokens: UInt32 = 0, reservedBlocks: UInt32 = 0,
+    lookaheadTokens: UInt32 = 0, reservedBlocks: UInt32 = 0, inFlightTokens: UInt32 = 0,
     blockHashes: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
     tokenIDs: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
     delaysCommit: Bool = false
@@ -248,6 +251,7 @@ package struct Extend {
     self.blockHashes = blockHashes
     self.tokenIDs = tokenIDs
     self.delaysCommit = delaysCommit
+    self.inFlightTokens = inFlightTokens
     self.sequence = sequence
     self.appendTokens = appendTokens
     self.maxTokensNow = maxTokensNow
@@ -286,6 +290,8 @@ package struct Decode {
   package var scheduleCounts: UnsafeBufferPointer<UInt32>
   /// Empty = none; one value = for all.
   package var lookaheadTokens: UnsafeBufferPointer<UInt32>
+  /// Computed tokens that steps under way still compute; empty = none; one value = for all.
+  package var inFlightTokens: UnsafeBufferPointer<UInt32>
   /// For `OnRefusal.preempt`: whom to preempt first; empty = this list from its end.
   package var victimOrder: UnsafeBufferPointer<SequenceID>
   /// Hashes of the blocks that are full with the appended tokens, one sequence after the other.
@@ -305,6 +311,7 @@ package struct Decode {
     appendCounts: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
     scheduleCounts: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
     lookaheadTokens: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
+    inFlightTokens: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
     victimOrder: UnsafeBufferPointer<SequenceID> = .init(start: nil, count: 0),
     blockHashes: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
     hashCounts: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
@@ -316,6 +323,7 @@ package struct Decode {
     self.tokenIDs = tokenIDs
     self.delaysCommit = delaysCommit
     self.commitsPrevious = commitsPrevious
+    self.inFlightTokens = inFlightTokens
     self.sequences = sequences
     self.appendCounts = appendCounts
     self.scheduleCounts = scheduleCounts

@@ -118,6 +118,7 @@ extension Digest {
       add(8 | mode << 8, extend.sequence)
       add(extend.appendTokens, extend.maxTokensNow, extend.lookaheadTokens, extend.reservedBlocks)
       if extend.delaysCommit { add(1) }
+      if extend.inFlightTokens > 0 { add(2, UInt64(extend.inFlightTokens)) }
       if extend.blockHashes.count > 0 { add(hashes: extend.blockHashes) }
       if extend.tokenIDs.count > 0 { add(extend.tokenIDs) }
     case .append(let sequence, let tokens, let hashes, let ids):
@@ -158,6 +159,10 @@ extension Digest {
       if decode.blockHashes.count > 0 { add(hashes: decode.blockHashes) }
       if decode.hashCounts.count > 0 { add(decode.hashCounts) }
       if decode.tokenIDs.count > 0 { add(decode.tokenIDs) }
+      if decode.inFlightTokens.count > 0 {
+        add(2)
+        add(decode.inFlightTokens)
+      }
     case .commit(let sequence, let tokens):
       add(15 | mode << 8 | UInt64(tokens) << 32, sequence)
     case .acquire(let hashes, let count):
@@ -211,10 +216,12 @@ extension Digest {
       if result.pointee.availableHostBlocks > 0 {
         add(UInt64(result.pointee.availableHostBlocks))
       }
+      if result.pointee.nullBlocks > 0 { add(UInt64(result.pointee.nullBlocks)) }
     }
     add(outcome.blocks.elements)
     if outcome.cached.count > 0 { add(outcome.cached.elements) }
     if outcome.counts.count > 0 { add(outcome.counts.elements) }
+    if outcome.nullCounts.count > 0 { add(outcome.nullCounts.elements) }
     if outcome.refusedIndexes.count > 0 { add(outcome.refusedIndexes.elements) }
     if outcome.preempted.count > 0 { add(outcome.preempted.elements) }
     for copy in outcome.copies.elements {

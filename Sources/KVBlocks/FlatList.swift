@@ -43,6 +43,14 @@ package struct FlatList<Element: BitwiseCopyable>: ~Copyable {
     return room
   }
 
+  /// O(elements that stay).
+  @inlinable
+  package mutating func removeFirst(_ n: Int) {
+    precondition(n <= count, "removed more than there is")
+    base.update(from: base + n, count: count - n)
+    count -= n
+  }
+
   @inlinable
   package mutating func removeLast(_ n: Int) {
     precondition(n <= count, "removed more than there is")

@@ -21,6 +21,7 @@ extension KVPool {
     let firstCount = outcome.counts.count
     let firstRefused = outcome.refusedIndexes.count
     let firstPreempted = outcome.preempted.count
+    let dropped = run.droppedBlocks
     var victims = Victims(columns)
     let newCounts = outcome.counts.extend(by: count)
     newCounts.initialize(repeating: 0, count: count)
@@ -51,6 +52,7 @@ extension KVPool {
         isStopped = mode == .stop
       }
     }
+    if run.droppedBlocks != dropped { listNulls(count, &result, outcome) }
     if outcome.blocks.count == firstBlock { outcome.counts.removeLast(count) }
     result.newBlocks = slice(firstBlock, outcome.blocks.count)
     result.copies = slice(firstCopy, outcome.copies.count)
@@ -70,6 +72,9 @@ extension KVPool {
     }
     if columns.lookaheadTokens.count > 1 && columns.lookaheadTokens.count != count {
       throw Refusal(.invalid, field: .lookaheadTokens, limit: UInt64(count))
+    }
+    if columns.inFlightTokens.count > 1 && columns.inFlightTokens.count != count {
+      throw Refusal(.invalid, field: .inFlightTokens, limit: UInt64(count))
     }
   }
 
@@ -223,10 +228,13 @@ extension KVPool {
     let lookahead =
       columns.lookaheadTokens.count == 0
       ? 0 : columns.lookaheadTokens[columns.lookaheadTokens.count == 1 ? 0 : i]
+    let inFlight =
+      columns.inFlightTokens.count == 0
+      ? 0 : columns.inFlightTokens[columns.inFlightTokens.count == 1 ? 0 : i]
     while true {
       do throws(Refusal) {
         _ = try schedule(
-          slot, atMost: tokens, lookahead: lookahead, reserved: 0,
+          slot, atMost: tokens, lookahead: lookahead, inFlight: inFlight, reserved: 0,
           delaysCommit: columns.delaysCommit, outcome)
         return
       } catch {

@@ -93,6 +93,7 @@ extension KVPool {
       case .preempted: counts.preempted += 1
       case .swapped: counts.swapped += 1
       }
+      if let wrong = checkNulls(slot) { return wrong }
       if sequence.state == .swapped { continue }
       if !sequence.isRunning && sequence.blockCount > 0 {
         return "sequence \(sequence.id) does not run but holds blocks"
@@ -100,7 +101,7 @@ extension KVPool {
       if !sequence.isRunning && sequence.table != nil {
         return "sequence \(sequence.id) does not run but keeps memory for a table"
       }
-      for block in sequence.blocks {
+      for block in sequence.blocks.dropFirst(Int(sequence.nullBlocks)) {
         if block == 0 || block > blocks.capacity {
           return "sequence \(sequence.id) holds block \(block), which does not exist"
         }
@@ -119,6 +120,19 @@ extension KVPool {
     if let problem = sequences.checkUnused() { return problem }
     if used != sequences.index.count { return "the index names sequences that do not exist" }
     return counts == sequences.counts ? nil : "the sequences are counted wrongly"
+  }
+
+  private func checkNulls(_ slot: UInt32) -> String? {
+    let sequence = sequences.slots[Int(slot)]
+    if sequence.nullBlocks == 0 { return nil }
+    if window == 0 { return "sequence \(sequence.id) dropped blocks without a window" }
+    if sequence.nullBlocks > skippedBlocks(sequence.computed) {
+      return "sequence \(sequence.id) dropped blocks inside its window"
+    }
+    for i in 0..<Int(sequence.nullBlocks) where sequence.blocks[i] != 0 {
+      return "sequence \(sequence.id) has a block before its window"
+    }
+    return nil
   }
 
   private func checkChains() -> String? {

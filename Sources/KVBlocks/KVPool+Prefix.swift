@@ -41,12 +41,18 @@ extension KVPool {
 
   /// The hits of a sequence of `tokens`: at least one token is always left to compute, so that there
   /// are logits, and with EAGLE one block less is used.
+  ///
+  /// - Returns: Blocks of the prefix before those in the list, which a sliding window is past.
+  @discardableResult
   func findHits(
     _ hashes: UnsafeBufferPointer<UInt8>, tokens: UInt32, into list: inout FlatList<BlockID>
-  ) {
+  ) -> UInt32 {
+    let limit = Int((tokens - 1) / configuration.blockSize)
+    if window > 0 { return findWindow(hashes, limit: limit, into: &list) }
     let old = list.count
-    findPrefix(hashes, limit: Int((tokens - 1) / configuration.blockSize), into: &list)
+    findPrefix(hashes, limit: limit, into: &list)
     if configuration.eagle && list.count > old { list.removeLast(1) }
+    return 0
   }
 
   @inline(__always)
@@ -76,9 +82,10 @@ extension KVPool {
   private func cache(_ slot: UInt32, upTo full: UInt32, _ chains: HashChains) -> UInt32 {
     let table = sequences.slots[Int(slot)].blocks
     var made: UInt32 = 0
-    // A block may have its content already: from a raw holder, or from a fork that was faster.
+    // A block may have its content already: from a raw holder, or from a fork that was faster. With
+    // a reach of 0 no block would be needed for a hit, and vLLM caches none.
     for i in chains.chains[Int(slot)].cachedBlocks..<full
-    where blocks.cache(table[Int(i)], chains.hash(i, of: slot)) {
+    where reach > 0 && table[Int(i)] != 0 && blocks.cache(table[Int(i)], chains.hash(i, of: slot)) {
       made += 1
     }
     chains.save(slot)
@@ -172,6 +179,8 @@ package struct PrefixLookup: Equatable {
   package var evictableBlocks: UInt32
   /// Blocks for the rest of the tokens.
   package var blocksNeeded: UInt32
+  /// Blocks of the prefix before those found: a sliding window is past them.
+  package var nullBlocks: UInt32 = 0
 }
 
 extension KVPool {
@@ -186,10 +195,11 @@ extension KVPool {
     if slot == SequenceSlot.none { return nil }
     list.removeAll()
     let tokens = sequences.slots[Int(slot)].tokens
+    var nulls: UInt32 = 0
     if let chains, !chains.chains[Int(slot)].skipsLookup {
-      findHits(chains.bytes(of: slot), tokens: tokens, into: &list)
+      nulls = findHits(chains.bytes(of: slot), tokens: tokens, into: &list)
     }
-    return describe(list.elements, tokens)
+    return describe(list.elements, nulls, tokens)
   }
 
   /// The same for content that no sequence has: `tokens`, and the hashes of their full blocks.
@@ -202,8 +212,8 @@ extension KVPool {
     }
     try checkHashes(blockHashes, of: SequenceSlot.none, tokens: tokens, 0)
     list.removeAll()
-    findHits(blockHashes, tokens: tokens, into: &list)
-    return describe(list.elements, tokens)
+    let nulls = findHits(blockHashes, tokens: tokens, into: &list)
+    return describe(list.elements, nulls, tokens)
   }
 
   /// The same for a sequence to come, which is checked as one, but for its id.
@@ -212,14 +222,19 @@ extension KVPool {
   ) throws(Refusal) -> PrefixLookup {
     try checkContent(of: new)
     list.removeAll()
-    if !new.skipsPrefixLookup { findHits(hashes(of: new), tokens: new.tokens, into: &list) }
-    return describe(list.elements, new.tokens)
+    var nulls: UInt32 = 0
+    if !new.skipsPrefixLookup {
+      nulls = findHits(hashes(of: new), tokens: new.tokens, into: &list)
+    }
+    return describe(list.elements, nulls, new.tokens)
   }
 
-  private func describe(_ hits: UnsafeBufferPointer<BlockID>, _ tokens: UInt32) -> PrefixLookup {
-    let count = UInt32(hits.count)
+  private func describe(
+    _ hits: UnsafeBufferPointer<BlockID>, _ nulls: UInt32, _ tokens: UInt32
+  ) -> PrefixLookup {
+    let count = UInt32(hits.count) + nulls
     return PrefixLookup(
       cachedTokens: count * configuration.blockSize, evictableBlocks: evictable(hits),
-      blocksNeeded: blocksFor(UInt64(tokens)) - count)
+      blocksNeeded: blocksFor(UInt64(tokens)) - count, nullBlocks: nulls)
   }
 }

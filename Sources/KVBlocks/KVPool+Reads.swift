@@ -42,7 +42,7 @@ extension KVPool {
     var runs: UInt32 = 0
     var previous: BlockID = 0
     let records = pool(of: sequence).records
-    for block in sequence.blocks {
+    for block in sequence.blocks.dropFirst(Int(sequence.nullBlocks)) {
       if records[Int(block)].refCount == 1 { exclusive += 1 }
       if runs == 0 || block != previous &+ 1 { runs += 1 }
       previous = block
@@ -55,7 +55,7 @@ extension KVPool {
       knownHashes: chains?.chains[Int(slot)].count ?? 0,
       cachedBlocks: chains?.chains[Int(slot)].cachedBlocks ?? 0,
       blocks: sequence.blocks, exclusiveBlocks: exclusive,
-      sharedBlocks: sequence.blockCount - exclusive, runs: runs)
+      sharedBlocks: sequence.heldBlocks - exclusive, runs: runs)
   }
 
   /// Blocks of which the session holds raw references, and its sequences in any state. O(1).
@@ -144,7 +144,7 @@ extension KVPool {
     fill.initialize(repeating: 0, count: Int(blocks.capacity) + 1)
     for slot in 0..<Int(sequences.slotCount) where sequences.slots[slot].isRunning {
       let sequence = sequences.slots[slot]
-      for i in 0..<sequence.blocks.count {
+      for i in Int(sequence.nullBlocks)..<Int(sequence.blockCount) {
         let begin = UInt64(i) * UInt64(size)
         let used = UInt64(sequence.computed) > begin ? UInt64(sequence.computed) - begin : 0
         let block = Int(sequence.blocks[i])

@@ -103,7 +103,7 @@ extension KVPool {
     if children.count == 0 { throw Refusal(.invalid, field: .childIDs, limit: 1) }
     try checkSequences(children.count, .childIDs, parent)
     let table =
-      sequences.slots[Int(parentSlot)].isRunning ? sequences.slots[Int(parentSlot)].blockCount : 0
+      sequences.slots[Int(parentSlot)].isRunning ? sequences.slots[Int(parentSlot)].heldBlocks : 0
     try checkBlocks(UInt64(table) * UInt64(children.count), .childIDs, parent)
     let session = run.slot
     // Entering them in the index finds the ids that exist as well as those named twice.
@@ -140,22 +140,27 @@ extension KVPool {
     sessions.appendRunning(slot, in: sequences)
     guard parent.blockCount > 0 else { return }
     let table = sequences.extendTable(of: slot, by: parent.blockCount)
-    for i in 0..<parent.blocks.count {
+    let nulls = Int(parent.nullBlocks)
+    for i in 0..<nulls { table[i] = 0 }
+    for i in nulls..<parent.blocks.count {
       table[i] = parent.blocks[i]
       blocks.addReference(parent.blocks[i], touch: generation)
     }
+    sequences.slots[Int(slot)].nullBlocks = parent.nullBlocks
   }
 
   func rewind(_ request: Rewind, _ result: inout OperationResult) throws(Refusal) {
     let slot = try slot(of: request.sequence)
     let old = sequences.slots[Int(slot)]
     if old.state == .swapped { throw Refusal(.wrongState, sequence: old.id) }
-    if request.uncomputeTokens > old.computed {
+    let least = leastComputed(slot)
+    if request.uncomputeTokens > old.computed - least {
       throw Refusal(
-        .invalid, field: .uncomputeTokens, limit: UInt64(old.computed), sequence: old.id)
+        .invalid, field: .uncomputeTokens, limit: UInt64(old.computed - least), sequence: old.id)
     }
-    if request.dropTokens >= old.tokens {
-      throw Refusal(.invalid, field: .dropTokens, limit: UInt64(old.tokens - 1), sequence: old.id)
+    if request.dropTokens > old.tokens - max(least, 1) {
+      throw Refusal(
+        .invalid, field: .dropTokens, limit: UInt64(old.tokens - max(least, 1)), sequence: old.id)
     }
     let left = old.tokens - request.dropTokens
     if let most = chains?.tooFar(slot, tokens: old.tokens, left: left) {
@@ -245,9 +250,12 @@ extension KVPool {
     if kept >= count { return 0 }
     guard let table = sequence.pointee.table else { preconditionFailure("a table without memory") }
     sequences.save(slot)
+    let first = max(kept, sequence.pointee.nullBlocks)
     sequence.pointee.blockCount = kept
+    sequence.pointee.nullBlocks = min(kept, sequence.pointee.nullBlocks)
+    if first == count { return 0 }
     return blocks.dropReferences(
-      table + Int(count) - 1, Int(count - kept), stride: -1)
+      table + Int(count) - 1, Int(count - first), stride: -1)
   }
 
   /// A list of sequences names at least one, and none of those that exist twice.

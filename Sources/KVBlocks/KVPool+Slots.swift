@@ -32,8 +32,12 @@ extension KVPool {
     }
   }
 
-  /// What an admission that was let through does, beside the hits in `hits`.
+  /// What an admission that was let through does, beside the hits in `hits`. Its table is `nulls`
+  /// null blocks, the hits and `newBlocks`.
   private struct Admission: BitwiseCopyable {
+    /// Tokens that were found in the cache.
+    var cached: UInt32
+    var nulls: UInt32
     /// Tokens whose KV is there or comes from elsewhere, and tokens to compute now.
     var present: UInt32
     var now: UInt32
@@ -51,8 +55,9 @@ extension KVPool {
       throw Refusal(.notAttempted, sequence: id)
     }
     hits.removeAll()
-    if hashes.count > 0 && !skipsLookup { findHits(hashes, tokens: tokens, into: &hits) }
-    let cached = UInt32(hits.count) * configuration.blockSize
+    var nulls: UInt32 = 0
+    if hashes.count > 0 && !skipsLookup { nulls = findHits(hashes, tokens: tokens, into: &hits) }
+    let cached = (nulls + UInt32(hits.count)) * configuration.blockSize
     let present = cached + min(request.externalComputedTokens, tokens - cached)
     var now = tokens - present
     if request.maxTokensNow > 0 { now = min(now, request.maxTokensNow) }
@@ -61,25 +66,33 @@ extension KVPool {
       now = min(now, run.budget)
     }
     let wanted = blocksFor(slots(UInt64(present) + UInt64(now) + UInt64(request.lookaheadTokens)))
-    let whole = request.allowsPartialFit ? 0 : blocksFor(UInt64(tokens))
+    let whole = request.allowsPartialFit ? 0 : min(blocksFor(UInt64(tokens)), admissionCap())
     let available = blocks.available
-    let found = UInt32(hits.count)
+    // Tokens from elsewhere move the window past what was found, and beyond.
+    let skipped = skippedBlocks(present)
+    if skipped > nulls {
+      hits.removeFirst(min(hits.count, Int(skipped - nulls)))
+      nulls = skipped
+    }
+    // Entries of the table before the new blocks.
+    let head = nulls + UInt32(hits.count)
     let evictable = evictable(hits.elements)
     let watermark =
       request.ignoresWatermark || sequences.counts.running == 0
       ? 0 : configuration.watermarkBlocks
     let own = promised(to: id)
     let others = promised - own
-    if max(wanted, whole) > blocks.capacity {
+    let most = max(wanted, whole, head) - nulls
+    if most > blocks.capacity {
       throw Refusal(
-        .never, needed: max(wanted, whole), available: available, evictable: evictable,
+        .never, needed: most, available: available, evictable: evictable,
         reserved: others, watermark: watermark, sequence: id)
     }
-    try checkBlocks(UInt64(max(wanted, found)), .none, id)
+    try checkBlocks(UInt64(max(wanted, head) - nulls), .none, id)
     // `table` blocks must be there beside so many: of them, those leave the queue that are no hits,
     // and the hits that nobody holds. What was promised has paid the watermark before.
     func check(_ table: UInt32, beside reserved: UInt32) throws(Refusal) {
-      let charge = max(table, found) - found + evictable
+      let charge = max(table, head) - head + evictable
       let kept = charge <= own ? 0 : watermark
       if UInt64(charge) + UInt64(kept) + UInt64(reserved) > UInt64(available) {
         throw Refusal(
@@ -89,7 +102,9 @@ extension KVPool {
     }
     if !request.allowsPartialFit { try check(whole, beside: others) }
     try check(wanted, beside: UInt32(clamping: UInt64(others) + UInt64(request.reservedBlocks)))
-    return Admission(present: present, now: now, newBlocks: max(wanted, found) - found)
+    return Admission(
+      cached: cached, nulls: nulls, present: present, now: now,
+      newBlocks: max(wanted, head) - head)
   }
 
   /// Slots that a sequence is given at most.
@@ -104,7 +119,9 @@ extension KVPool {
   ) {
     sequences.save(slot)
     if run.isBudgeted { run.budget -= plan.now }
-    if let chains { useHits(slot, chains, &result, outcome) }
+    if plan.nulls > 0 { startWithNulls(slot, plan.nulls) }
+    result.nullBlocks = plan.nulls
+    if let chains { useHits(slot, plan.cached, chains, &result, outcome) }
     let firstBlock = outcome.blocks.count
     takeBlocks(plan.newBlocks, for: slot, outcome)
     sequences.slots[Int(slot)].computed = plan.present + plan.now
@@ -118,9 +135,17 @@ extension KVPool {
     run.changed = true
   }
 
+  /// The head of a table that a window is past.
+  @inline(never)
+  private func startWithNulls(_ slot: UInt32, _ count: UInt32) {
+    sequences.extendTable(of: slot, by: count).update(repeating: 0, count: Int(count))
+    sequences.slots[Int(slot)].nullBlocks = count
+  }
+
   /// Before anything is allocated: the hits leave the queue and become the head of the table.
   private func useHits(
-    _ slot: UInt32, _ chains: HashChains, _ result: inout OperationResult, _ outcome: Outcome
+    _ slot: UInt32, _ cached: UInt32, _ chains: HashChains, _ result: inout OperationResult,
+    _ outcome: Outcome
   ) {
     let found = UInt32(hits.count)
     if found > 0 {
@@ -129,10 +154,10 @@ extension KVPool {
       room.update(from: hits.base, count: hits.count)
       for id in hits.elements { blocks.touch(id, for: .sequence(slot), generation: generation) }
       result.cachedBlocks = listHits(outcome)
-      result.cachedTokens = found * configuration.blockSize
     }
+    result.cachedTokens = cached
     chains.save(slot)
-    chains.chains[Int(slot)].cachedBlocks = found
+    chains.chains[Int(slot)].cachedBlocks = cached / configuration.blockSize
     if chains.chains[Int(slot)].skipsLookup { return }
     let tokens = UInt64(sequences.slots[Int(slot)].tokens)
     if sequences.slots[Int(slot)].state == .preempted {
@@ -167,7 +192,9 @@ extension KVPool {
       do throws(Refusal) {
         result.scheduledTokens = try schedule(
           slot, atMost: request.maxTokensNow, lookahead: request.lookaheadTokens,
-          reserved: request.reservedBlocks, delaysCommit: request.delaysCommit, outcome)
+          inFlight: request.inFlightTokens, reserved: request.reservedBlocks,
+          delaysCommit: request.delaysCommit, outcome)
+        result.nullBlocks = sequences.slots[Int(slot)].nullBlocks
         result.newBlocks = slice(firstBlock, outcome.blocks.count)
         result.copies = slice(firstCopy, outcome.copies.count)
         return
@@ -195,13 +222,15 @@ extension KVPool {
   /// Blocks in the written range that others refer to, or that a copy under way conflicts with, are
   /// replaced first, in table order; then new blocks are taken. All or none.
   ///
+  /// Before that, and even if it is then refused, a sliding window moves.
+  ///
   /// - Parameter tokens: At most this many; 0 = all outstanding.
   /// - Returns: Tokens that now have slots thanks to this call.
   /// - Complexity: O(blocks in the written range).
   @inline(__always)
   func schedule(
-    _ slot: UInt32, atMost tokens: UInt32, lookahead: UInt32, reserved: UInt32,
-    delaysCommit: Bool, _ outcome: Outcome
+    _ slot: UInt32, atMost tokens: UInt32, lookahead: UInt32, inFlight: UInt32,
+    reserved: UInt32, delaysCommit: Bool, _ outcome: Outcome
   ) throws(Refusal) -> UInt32 {
     let sequence = sequences.slots + Int(slot)
     let computed = sequence.pointee.computed
@@ -212,11 +241,13 @@ extension KVPool {
       if run.budget == 0 { throw Refusal(.notAttempted, sequence: sequence.pointee.id) }
       now = min(now, run.budget)
     }
+    if window > 0 { dropSkipped(slot, inFlight: inFlight) }
     let size = configuration.blockSize
     let whole = blocksFor(slots(UInt64(computed) + UInt64(now) + UInt64(lookahead)))
-    if whole > blocks.capacity {
+    let most = max(whole, sequence.pointee.nullBlocks) - sequence.pointee.nullBlocks
+    if most > blocks.capacity {
       throw Refusal(
-        .never, needed: whole, available: blocks.available, reserved: promised,
+        .never, needed: most, available: blocks.available, reserved: promised,
         sequence: sequence.pointee.id)
     }
     let held = sequence.pointee.blockCount
@@ -245,7 +276,8 @@ extension KVPool {
     let kept = UInt64(reserved) + UInt64(promised)
     // Also where nothing is needed: reserved blocks are to stay, or the answer is no.
     if UInt64(new) + UInt64(copied) + kept > UInt64(available) {
-      run.preemptingHelps = UInt64(max(whole, held)) + kept <= UInt64(blocks.capacity)
+      run.preemptingHelps =
+        UInt64(max(whole, held) - sequence.pointee.nullBlocks) + kept <= UInt64(blocks.capacity)
       throw Refusal(
         .later, needed: new + copied, available: available, reserved: UInt32(clamping: kept),
         sequence: sequence.pointee.id)

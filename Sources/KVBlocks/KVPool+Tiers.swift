@@ -214,6 +214,7 @@ extension KVPool {
       let place = set.table[Int(i)]
       if place == 0 {
         room[Int(i)] = 0
+        sequences.slots[Int(slot)].nullBlocks += 1
         continue
       }
       let block = set.blocks[Int(place) - 1]
@@ -252,8 +253,8 @@ extension KVPool {
     let sequence = sequences.slots[Int(slot)]
     sequences.save(slot)
     sequences.slots[Int(slot)].blockCount = 0
-    // Null blocks are at the head of a table only.
-    let first = sequence.blocks.firstIndex { $0 != 0 } ?? sequence.blocks.count
+    sequences.slots[Int(slot)].nullBlocks = 0
+    let first = Int(sequence.nullBlocks)
     guard let table = sequence.table, first < sequence.blocks.count else { return }
     pool(.host).dropReferences(
       table + sequence.blocks.count - 1, sequence.blocks.count - first, stride: -1)

@@ -23,6 +23,10 @@ package final class KVPool {
   let chains: HashChains?
   /// Most tokens of a sequence, and most slots it is given.
   let tokenLimit: UInt32
+  /// 0 with full attention.
+  let window: UInt32
+  /// Blocks that a hit must have at its end; `.max`, all there are, with full attention.
+  let reach: UInt32
   let undo = UndoLog()
   var activity = Activity()
   var history = Digest()
@@ -70,6 +74,8 @@ package final class KVPool {
     /// Whether what was refused for now would fit if nobody else held anything. Reserved blocks may
     /// be more than that leaves; they become fewer without anyone's preemption.
     var preemptingHelps = true
+    /// Blocks that sliding windows gave back.
+    var droppedBlocks: UInt32 = 0
     /// Blocks handed out or shared, up to `maximumBlocksPerCommand`.
     var blocks: UInt32 = 0
   }
@@ -112,6 +118,8 @@ package final class KVPool {
     tokenLimit =
       configuration.maxModelTokens == 0
       ? Self.maximumTokens : min(configuration.maxModelTokens, Self.maximumTokens)
+    window = configuration.slidingWindow
+    reach = window == 0 ? .max : configuration.windowReach
     refusalCounts = .allocate(capacity: Self.refusalReasons)
     refusalCounts.initialize(repeating: 0, count: Self.refusalReasons)
   }

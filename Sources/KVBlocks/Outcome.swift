@@ -18,6 +18,8 @@ package final class Outcome {
   package var cached = FlatList<BlockID>(minimumCapacity: 1)
   /// Numbers per sequence or block, as the operation says.
   package var counts = FlatList<UInt32>()
+  /// Null blocks per sequence of a decode.
+  package var nullCounts = FlatList<UInt32>(minimumCapacity: 1)
   /// Indexes of refused sequences of a decode.
   package var refusedIndexes = FlatList<UInt32>()
   package var preempted = FlatList<SequenceID>()
@@ -34,6 +36,7 @@ package final class Outcome {
     blocks.removeAll()
     cached.removeAll()
     counts.removeAll()
+    nullCounts.removeAll()
     refusedIndexes.removeAll()
     preempted.removeAll()
     copies.removeAll()
@@ -60,6 +63,11 @@ package struct OperationResult: BitwiseCopyable {
   package var cachedBlocks = Slice32()
   /// decode: new blocks per sequence, empty when none needed a block. forkBlocks: reference counts.
   package var counts = Slice32()
+  /// decode: null blocks at the head of each sequence's table, in `Outcome.nullCounts`; empty when
+  /// no window moved.
+  package var nullCounts = Slice32()
+  /// admit, extend: null blocks at the head of the table.
+  package var nullBlocks: UInt32 = 0
   /// decode: indexes of the sequences refused; `firstRefusal` says why the first was.
   package var refusedIndexes = Slice32()
   package var firstRefusal: Refusal = .none

@@ -12,6 +12,8 @@ extension PoolConfiguration {
     writer.f64(watermark)
     writer.u32(maxModelTokens)
     writer.u32(hostBlocks)
+    writer.u32(slidingWindow)
+    if slidingWindow > 0 { writer.u32(maxInFlightTokens) }
     writer.u8(strategy.rawValue)
     if cachesPrefixes { writer.u32(pinBudgetBlocks) }
     writer.flag(geometry != nil)
@@ -57,6 +59,8 @@ extension PoolConfiguration {
     }
     let maxModelTokens = try reader.u32()
     let hostBlocks = try reader.u32("host_blocks", through: Self.maximumBlocks)
+    let window = try reader.u32("the sliding window", through: KVPool.maximumTokens)
+    let inFlight = window > 0 ? try reader.u32() : 0
     guard let strategy = AllocationStrategy(rawValue: try reader.u8()), !strategy.needsRuns else {
       throw reader.failure("the strategy is unknown")
     }
@@ -75,6 +79,7 @@ extension PoolConfiguration {
       hashBytes: Int(hashBytes), hashSeed: String(decoding: seed, as: UTF8.self),
       isHashSeedDrawn: isSeedDrawn, hashLookaheadTokens: lookahead, keepsTokens: keepsTokens,
       eagle: eagle, watermark: watermark, maxModelTokens: maxModelTokens, strategy: strategy,
-      hostBlocks: hostBlocks, pinBudgetBlocks: pinBudgetBlocks, geometry: geometry, budget: budget)
+      hostBlocks: hostBlocks, slidingWindow: window, maxInFlightTokens: inFlight,
+      pinBudgetBlocks: pinBudgetBlocks, geometry: geometry, budget: budget)
   }
 }

@@ -28,6 +28,11 @@ package struct PoolConfiguration: Equatable {
   package var strategy: AllocationStrategy
   /// Blocks of the host tier, to which sequences are swapped out; 0 = there is none.
   package var hostBlocks: UInt32
+  /// Tokens that a token attends to, itself included; 0 = all before it.
+  package var slidingWindow: UInt32
+  /// With a window: most tokens that are scheduled and not settled at any time; 0 = as many as a
+  /// sequence may have. The gate for whole sequences counts on it.
+  package var maxInFlightTokens: UInt32
   /// Blocks that one session may pin.
   package var pinBudgetBlocks: UInt32
 
@@ -44,8 +49,8 @@ package struct PoolConfiguration: Equatable {
     hashBytes: Int = 32, hashSeed: String = "", isHashSeedDrawn: Bool = false,
     hashLookaheadTokens: UInt32 = 0, keepsTokens: Bool = false, eagle: Bool = false,
     watermark: Double = 0, maxModelTokens: UInt32 = 0, strategy: AllocationStrategy = .freeQueue,
-    hostBlocks: UInt32 = 0, pinBudgetBlocks: UInt32 = 0, geometry: KVGeometry? = nil,
-    budget: KVBudget? = nil
+    hostBlocks: UInt32 = 0, slidingWindow: UInt32 = 0, maxInFlightTokens: UInt32 = 0,
+    pinBudgetBlocks: UInt32 = 0, geometry: KVGeometry? = nil, budget: KVBudget? = nil
   ) {
     precondition(blocks >= 1 && blocks <= Self.maximumBlocks, "blocks out of range")
     precondition(blockSize >= 1 && blockSize <= Self.maximumBlockSize, "block size out of range")
@@ -78,6 +83,8 @@ package struct PoolConfiguration: Equatable {
     self.maxModelTokens = maxModelTokens
     self.pinBudgetBlocks = pinBudgetBlocks == 0 ? blocks / 4 : pinBudgetBlocks
     self.hostBlocks = hostBlocks
+    self.slidingWindow = slidingWindow
+    self.maxInFlightTokens = maxInFlightTokens
     self.strategy = strategy
   }
 
@@ -99,6 +106,13 @@ package struct PoolConfiguration: Equatable {
 
   /// The watermark in blocks, as vLLM counts it: of N + 1, with the null block, and rounded down.
   package var watermarkBlocks: UInt32 { UInt32(watermark * Double(blocks + 1)) }
+
+  /// Blocks before a token that its window can reach into, when the token begins a block; with EAGLE
+  /// one more, because the last is dropped.
+  var windowReach: UInt32 {
+    let before = UInt64(max(slidingWindow, 1)) - 1
+    return UInt32((before + UInt64(blockSize) - 1) / UInt64(blockSize)) + (eagle ? 1 : 0)
+  }
 }
 
 /// When an ordered copy counts as done.

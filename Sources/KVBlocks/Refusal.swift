@@ -71,7 +71,7 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     case none, blockIDs, blockID, generations, count, filledTokens, copyIDs, upTo
     case sequenceID, sequenceIDs, childIDs, tokenCount, appendCounts, scheduleCounts
     case lookaheadTokens, uncomputeTokens, dropTokens, victimOrder, label, ifRevision
-    case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts, watermark
+    case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts, watermark, inFlightTokens
     case hostBlocks, tokenIDs, blocks
     /// `dropTokens`, where token ids are needed that are not kept.
     case keptTokens

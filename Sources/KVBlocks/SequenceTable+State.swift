@@ -82,7 +82,12 @@ extension SequenceTable {
     if entries > 0 {
       let room = extendTable(of: slot, by: entries)
       room.update(repeating: 0, count: Int(entries))
-      for i in 0..<Int(entries) { room[i] = try reader.u32("a block", 1, through: capacity) }
+      for i in 0..<entries {
+        // Null blocks only at the head.
+        let least: UInt32 = i == place.pointee.nullBlocks ? 0 : 1
+        room[Int(i)] = try reader.u32("a block", least, through: capacity)
+        if room[Int(i)] == 0 { place.pointee.nullBlocks += 1 }
+      }
     }
     if find(place.pointee.id, session: place.pointee.session) != SequenceSlot.none {
       throw reader.failure("sequence \(place.pointee.id) is there twice")

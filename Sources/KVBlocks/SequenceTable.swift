@@ -168,6 +168,18 @@ final class SequenceTable {
     return room
   }
 
+  /// The first `end` entries become the null block. Those of them that are it already are not looked
+  /// at.
+  func nullEntries(of slot: UInt32, upTo end: UInt32) {
+    save(slot)
+    guard let table = slots[Int(slot)].table else { preconditionFailure("a table without memory") }
+    for i in Int(slots[Int(slot)].nullBlocks)..<Int(end) {
+      saveEntry(table + i)
+      table[i] = 0
+    }
+    slots[Int(slot)].nullBlocks = end
+  }
+
   /// Gives back the memory of an empty table: whoever waits may wait for long. The caller has saved
   /// the slot.
   func releaseTable(of slot: UInt32) {
@@ -260,6 +272,8 @@ struct SequenceSlot: BitwiseCopyable {
   var labelCount: UInt32 = 0
   var label: UnsafeMutablePointer<UInt8>?
   var admittedRevision: Revision = 0
+  /// Leading entries of the table that are the null block; never more than `blockCount`.
+  var nullBlocks: UInt32 = 0
 
   static let none = UInt32.max
 
@@ -272,6 +286,9 @@ struct SequenceSlot: BitwiseCopyable {
     return state
   }
 
+  /// Entries of the table that are blocks.
+  var heldBlocks: UInt32 { blockCount - nullBlocks }
+  /// Null blocks included.
   var blocks: UnsafeBufferPointer<BlockID> { .init(start: table, count: Int(blockCount)) }
   var labelBytes: UnsafeBufferPointer<UInt8> { .init(start: label, count: Int(labelCount)) }
 }

@@ -123,7 +123,10 @@ private func randomStepReply(
   for _ in 0..<(random.next() % 4) {
     let mark = packer.mark
     let body = packer.mark
-    packer.decodeResultAfterCopies(evictedBlocks: UInt32(random.next() % 300))
+    ids.withUnsafeBufferPointer {
+      packer.decodeResultAfterCopies(
+        evictedBlocks: UInt32(random.next() % 300), nullPrefixBlocks: $0)
+    }
     packer.copyOrder(MessagePacker.decodeCopiesField, order)
     ids.withUnsafeBufferPointer { ids in
       sequences.withUnsafeBufferPointer { sequences in

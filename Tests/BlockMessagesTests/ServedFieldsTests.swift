@@ -55,7 +55,6 @@ struct ServedFieldsTests {
   static let pools: [Row] =
     [Row("config.size_classes", .createPoolRequest, nested(3, nested(3, [])))]
     + [
-      (14, "sliding_window"),
       (18, "lazy_free_batch"),
       (19, "proactive_free_blocks"), (20, "zero_on_free"),
     ].map { Row("config.\($1)", .createPoolRequest, nested(3, number($0))) }

@@ -86,7 +86,6 @@ def test_a_field_that_is_not_served_is_refused_and_named(pool, field):
         dict(size_classes=[q.SizeClass(block_size=8, blocks=8)]),
         dict(strategy=q.STRATEGY_BEST_FIT),
         dict(eviction=q.EVICTION_POLICY_LFU),
-        dict(sliding_window=64),
         dict(lazy_free_batch=8),
         dict(proactive_free_blocks=8),
         dict(zero_on_free=True),

@@ -22,6 +22,8 @@ struct ModelTests {
     var host: UInt32 = 0
     /// Draws what `Walk+Admission` has.
     var admission = false
+    var window: UInt32 = 0
+    var inFlight: UInt32 = 0
     var testDescription: String {
       "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching" : "")
         + (host > 0 ? ", \(host) on the host" : "")
@@ -110,12 +112,36 @@ struct ModelTests {
   @Test("the same with a host tier", arguments: tiers)
   func agreesWithTiers(setup: Setup) { walk(setup, pins: setup.seed == 84) }
 
+  /// Windows from one token to longer than most sequences.
+  static let windows: [Setup] = [
+    .init(seed: 61, blocks: 40, size: 16, ack: .explicit, window: 32, inFlight: 32),
+    .init(
+      seed: 62, blocks: 32, size: 4, ack: .nextStep, caches: true, window: 9, inFlight: 8),
+    .init(seed: 63, blocks: 48, size: 8, ack: .explicit, caches: true, eagle: true, window: 20),
+    .init(
+      seed: 64, blocks: 33, size: 1, ack: .nextStep, caches: true, hashBytes: 16, watermark: 0.1,
+      window: 5, inFlight: 4),
+    .init(
+      seed: 65, blocks: 40, size: 4, ack: .explicit, caches: true, eagle: true, most: 90, window: 1,
+      inFlight: 12),
+    .init(seed: 66, blocks: 64, size: 2, ack: .nextStep, caches: true, window: 150),
+    .init(
+      seed: 67, blocks: 40, size: 4, ack: .explicit, caches: true, host: 24, window: 9, inFlight: 8),
+    .init(
+      seed: 68, blocks: 40, size: 4, ack: .nextStep, caches: true, watermark: 0.1, admission: true,
+      window: 14, inFlight: 8),
+  ]
+
+  @Test("the same with a sliding window", arguments: windows)
+  func agreesWithWindows(setup: Setup) { walk(setup) }
+
   private func walk(_ setup: Setup, pins: Bool = false, tokens: Bool = false) {
     let configuration = PoolConfiguration(
       blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack,
       cachesPrefixes: setup.caches, hashBytes: setup.hashBytes,
       hashLookaheadTokens: setup.lookahead, keepsTokens: setup.keepsTokens, eagle: setup.eagle,
       watermark: setup.watermark, maxModelTokens: setup.most, hostBlocks: setup.host,
+      slidingWindow: setup.window, maxInFlightTokens: setup.inFlight,
       pinBudgetBlocks: setup.pinBudget)
     var pool = KVPool(configuration, hasher: TestHasher(configuration))
     var model = Model(configuration)
@@ -125,6 +151,7 @@ struct ModelTests {
     walk.feedsTokens = tokens
     model.hasTokens = tokens && setup.caches
     walk.admission = setup.admission
+    walk.hasWindow = setup.window > 0
     let outcome = Outcome()
     var history: [TestCommand] = []
     let count = Self.commands / Self.setups.count
@@ -267,7 +294,8 @@ struct ModelTests {
       }
       let exclusive = expected.table.count { model.references(of: $0, in: expected) == 1 }
       if Int(view.exclusiveBlocks) != exclusive { return "\(key) has \(exclusive) of its own" }
-      if Int(view.sharedBlocks) != expected.table.count - exclusive { return "\(key): shared" }
+      let held = expected.table.count { $0 != 0 }
+      if Int(view.sharedBlocks) != held - exclusive { return "\(key): shared" }
       if pool.describe(session: key.session, sequence: key.id)?.tokens != view.tokens {
         return "\(key) is not found by its id"
       }

@@ -59,6 +59,7 @@ struct TestOperation {
     var hashCounts: [UInt32] = []
     /// Token ids, where `ids` are sequences.
     var tokens: [UInt32] = []
+    var inFlight: [UInt32] = []
     var delays = false
     var commitsPrevious = false
   }
@@ -149,8 +150,8 @@ private final class Arena {
         Extend(
           sequence: extend.sequence, appendTokens: extend.appendTokens,
           maxTokensNow: extend.maxTokensNow, lookaheadTokens: extend.lookaheadTokens,
-          reservedBlocks: extend.reservedBlocks, blockHashes: bytes(hashes), tokenIDs: copy(ids),
-          delaysCommit: extend.delaysCommit))
+          reservedBlocks: extend.reservedBlocks, inFlightTokens: extend.inFlightTokens,
+          blockHashes: bytes(hashes), tokenIDs: copy(ids), delaysCommit: extend.delaysCommit))
     case .append(let id, let tokens, let hashes, let ids):
       .append(id, tokens: tokens, blockHashes: bytes(hashes), tokenIDs: copy(ids))
     case .commit(let id, let tokens): .commit(id, tokens: tokens)
@@ -174,9 +175,9 @@ private final class Arena {
         Decode(
           sequences: copy(decode.ids), appendCounts: copy(decode.append),
           scheduleCounts: copy(decode.schedule), lookaheadTokens: copy(decode.lookahead),
-          victimOrder: copy(decode.victims), blockHashes: bytes(decode.hashes),
-          hashCounts: copy(decode.hashCounts), tokenIDs: copy(decode.tokens),
-          delaysCommit: decode.delays,
+          inFlightTokens: copy(decode.inFlight), victimOrder: copy(decode.victims),
+          blockHashes: bytes(decode.hashes), hashCounts: copy(decode.hashCounts),
+          tokenIDs: copy(decode.tokens), delaysCommit: decode.delays,
           commitsPrevious: decode.commitsPrevious))
     }
   }
@@ -214,6 +215,8 @@ struct Seen: Equatable {
     var refused: [UInt32] = []
     var firstRefusal = Refusal.none
     var preempted: [SequenceID] = []
+    var nulls: UInt32 = 0
+    var nullCounts: [UInt32] = []
     var copies: [CopyOrder] = []
     var scheduled: UInt32 = 0
     var tokens: UInt32 = 0
@@ -250,6 +253,8 @@ struct Seen: Equatable {
           refused: Array(outcome.refusedIndexes.elements(result.refusedIndexes)),
           firstRefusal: result.firstRefusal,
           preempted: Array(outcome.preempted.elements(result.preempted)),
+          nulls: result.nullBlocks,
+          nullCounts: Array(outcome.nullCounts.elements(result.nullCounts)),
           copies: Array(outcome.copies.elements(result.copies)),
           scheduled: result.scheduledTokens, tokens: result.tokens,
           blocksNeeded: result.blocksNeeded, freed: result.freedBlocks, affected: result.affected,

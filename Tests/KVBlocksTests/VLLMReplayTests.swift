@@ -16,6 +16,11 @@ struct VLLMReplayTests {
     try replay(Self.vectors + "vllm-0.33.0.txt", atLeast: 9_000)
   }
 
+  @Test("with a sliding window, to every command of another")
+  func windowRecording() throws {
+    try replay(Self.vectors + "vllm-0.33.0-window.txt", atLeast: 5_900)
+  }
+
   /// For recordings too long to keep: `Vectors/vllm_oracle.py --output FILE`.
   @Test(
     "to every command of the recording that QUIRE_ORACLE names",
@@ -45,18 +50,21 @@ struct VLLMReplayTests {
 struct VLLMReplay {
   let bench: Bench
   private let caches: Bool
+  private let hasWindow: Bool
   private var queue: [BlockID] = []
   private var contents = ""
   private var problems: [String] = []
 
   init(_ pool: VLLMRecording.Line) {
     caches = pool["caching"] == 1
+    hasWindow = pool["window"] > 0
     bench = Bench(
       PoolConfiguration(
         blocks: pool["blocks"], blockSize: pool["size"], copyAck: .explicit,
         cachesPrefixes: caches, eagle: pool["eagle"] == 1,
         watermark: pool.fields["watermark"].flatMap { Double($0) } ?? 0,
-        maxModelTokens: pool["most"]))
+        maxModelTokens: pool["most"], slidingWindow: pool["window"],
+        maxInFlightTokens: pool["in_flight"]))
   }
 
   /// Runs the command and returns how the answer differs from vLLM's.
@@ -86,7 +94,9 @@ struct VLLMReplay {
             delaysCommit: line["delays"] == 1), hashes: hashes))
       if line.answer == "none" { return isRefused(result) }
       stands(result)
-      expect(result.newBlocks, numbers(line.answer), "new blocks")
+      let answer = line.answer.split(separator: " ", omittingEmptySubsequences: false)
+      expect(result.newBlocks, numbers(answer[0]), "new blocks")
+      if hasWindow { expect(bench.table(line.id), numbers(answer[1]), "table") }
     case "append":
       stands(bench.run(.append(line.id, line["tokens"], hashes: hashes)))
     case "decode": decode(line, hashes)
@@ -117,8 +127,16 @@ struct VLLMReplay {
     if line.answer == "none" { return isRefused(result) }
     stands(result)
     let answer = line.answer.split(separator: " ", omittingEmptySubsequences: false)
-    expect(result.cached, numbers(answer[0]), "hits")
+    if hasWindow {
+      // What was found before the window may be handed out anew: the table alone tells what is what.
+      let table: [BlockID] = numbers(answer[2])
+      let nulls = Array(repeating: BlockID(0), count: Int(result.nulls))
+      expect(bench.table(line.id), table, "table")
+      expect(nulls + result.cached + result.newBlocks, table, "parts of the table")
+      return
+    }
     expect(result.newBlocks, numbers(answer[1]), "new blocks")
+    expect(result.cached, numbers(answer[0]), "hits")
     expect(bench.table(line.id), numbers(answer[0]) + numbers(answer[1]), "table")
   }
 
@@ -161,7 +179,8 @@ struct VLLMReplay {
     let found = bench.pool.lookup(session: 0, sequence: line.id, into: &list)
     let answer = line.answer.split(separator: " ", omittingEmptySubsequences: false)
     expect([found?.cachedTokens ?? .max], numbers(answer[0]), "tokens found")
-    expect(Array(list.elements), numbers(answer[1]), "blocks found")
+    let nulls = Array(repeating: BlockID(0), count: Int(found?.nullBlocks ?? 0))
+    expect(nulls + Array(list.elements), numbers(answer[1]), "blocks found")
   }
 
   private mutating func raw(_ line: VLLMRecording.Line) {

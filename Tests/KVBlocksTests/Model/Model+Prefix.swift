@@ -28,6 +28,7 @@ extension Model {
 
   func hits(_ sequence: Sequence) -> [BlockID] {
     if sequence.skips { return [] }
+    if window > 0 { return windowHits(sequence) }
     let found = prefix(sequence.hashes, limit: (sequence.tokens - 1) / size)
     return eagle ? found.dropLast() : found
   }
@@ -57,7 +58,12 @@ extension Model {
     var made = 0
     let full = min(tokens / size, sequence.hashes.count)
     while sequence.cached < full {
-      if remember(sequence.table[sequence.cached], sequence.hashes[sequence.cached]) { made += 1 }
+      let isNull = sequence.table[sequence.cached] == 0
+      if !isNull && !(window == 1 && !eagle)
+        && remember(sequence.table[sequence.cached], sequence.hashes[sequence.cached])
+      {
+        made += 1
+      }
       sequence.cached += 1
       changed = true
     }

@@ -72,7 +72,7 @@ extension Model {
       if original.state == .running {
         new.admittedRevision = revision + 1
         state.running.append(key(child))
-        for block in new.table { state.references[Int(block)] += 1 }
+        for block in new.table where block != 0 { state.references[Int(block)] += 1 }
         endPromise(key(child))
       } else {
         new.state = .waiting
@@ -80,7 +80,7 @@ extension Model {
       state.sequences[key(child)] = new
     }
     result.affected = UInt32(children.count)
-    result.shared = original.state == .running ? UInt32(original.table.count) : 0
+    result.shared = original.state == .running ? UInt32(original.table.count { $0 != 0 }) : 0
     state.forks += 1
     changed = true
   }
@@ -90,14 +90,15 @@ extension Model {
     if sequence.state == .swapped { throw Refusal(.wrongState, sequence: rewind.sequence) }
     let uncompute = Int(rewind.uncomputeTokens)
     let drop = Int(rewind.dropTokens)
-    if uncompute > sequence.computed {
+    let least = leastComputed(sequence)
+    if uncompute > sequence.computed - least {
       throw Refusal(
-        .invalid, field: .uncomputeTokens, limit: UInt64(sequence.computed),
+        .invalid, field: .uncomputeTokens, limit: UInt64(sequence.computed - least),
         sequence: rewind.sequence)
     }
-    if drop > sequence.tokens - 1 {
+    if drop > sequence.tokens - max(1, least) {
       throw Refusal(
-        .invalid, field: .dropTokens, limit: UInt64(sequence.tokens - 1),
+        .invalid, field: .dropTokens, limit: UInt64(sequence.tokens - max(1, least)),
         sequence: rewind.sequence)
     }
     try checkKept(sequence, left: sequence.tokens - drop, rewind.sequence)
@@ -226,19 +227,23 @@ extension Model {
       now = min(now, budget)
     }
     let need = blocksFor(min(here + now + Int(request.lookahead), slotLimit))
-    let gate = request.partial ? 0 : blocksFor(sequence.tokens)
+    let gate = request.partial ? 0 : min(blocksFor(sequence.tokens), gateLimit)
+    // The table before anything is allocated for it.
+    let head = pastWindow(found, computed: here)
+    let hit = head.filter { $0 != 0 }
     // A hit that nobody holds leaves the queue too.
-    let queued = inQueue(found)
+    let queued = inQueue(hit)
     let kept = state.running.isEmpty || request.ignoresWatermark ? 0 : watermark
     let others = promised(exceptTo: id)
-    if need > blocks || gate > blocks {
+    let real = min(max(need, gate), Int(UInt32.max)) - head.count + hit.count
+    if real > blocks {
       throw Refusal(
-        .never, needed: UInt32(clamping: max(need, gate)), available: UInt32(available),
+        .never, needed: UInt32(clamping: real), available: UInt32(available),
         evictable: UInt32(queued), reserved: UInt32(others), watermark: UInt32(kept), sequence: id)
     }
     let later = (need, others + Int(request.reserved))
     for (table, reserved) in request.partial ? [later] : [(gate, others), later] {
-      let charge = max(0, table - found.count) + queued
+      let charge = max(0, table - head.count) + queued
       // Its own promise was given beside the watermark.
       let kept = charge <= promised - others ? 0 : kept
       if charge + kept > available - reserved {
@@ -249,14 +254,14 @@ extension Model {
     }
     if promised > others { keptPromises += 1 }
     endPromise(key(id))
-    for block in found { touch(block) }
-    let taken = take(max(0, need - found.count))
+    for block in hit { touch(block) }
+    let taken = take(max(0, need - head.count))
     if caches && !sequence.skips {
       let which = sequence.state == .preempted ? 1 : 0
       state.queries[which] += sequence.tokens
       state.found[which] += found.count * size
     }
-    sequence.table = found + taken
+    sequence.table = head + taken
     sequence.cached = found.count
     sequence.computed = here + now
     sequence.state = .running
@@ -266,7 +271,8 @@ extension Model {
     if let budget { self.budget = budget - now }
     if !request.delays { cacheFull(key(id), tokens: here + now) }
     result.newBlocks = taken
-    result.cached = found
+    result.cached = hit
+    result.nulls = UInt32(head.count - hit.count)
     result.cachedTokens = UInt32(found.count * size)
     result.scheduled = UInt32(now)
     changed = true
@@ -297,7 +303,9 @@ extension Model {
         result.scheduled = UInt32(
           try schedule(
             id, Int(request.maxTokensNow), Int(request.lookaheadTokens),
-            Int(request.reservedBlocks), request.delaysCommit, &result))
+            Int(request.inFlightTokens), Int(request.reservedBlocks), request.delaysCommit,
+            &result))
+        result.nulls = nulls(key(id))
         return
       } catch {
         if mode != .preempt || error.reason != .later || isHopeless { throw error }
@@ -311,8 +319,8 @@ extension Model {
 
   /// Slots for a running sequence. Appends to the result's new blocks and copies.
   private mutating func schedule(
-    _ id: SequenceID, _ chunk: Int, _ lookahead: Int, _ reserved: Int, _ delays: Bool,
-    _ result: inout Seen.Result
+    _ id: SequenceID, _ chunk: Int, _ lookahead: Int, _ inFlight: Int, _ reserved: Int,
+    _ delays: Bool, _ result: inout Seen.Result
   ) throws(Refusal) -> Int {
     var sequence = try find(id)
     var now = sequence.tokens - sequence.computed
@@ -322,11 +330,14 @@ extension Model {
       if budget == 0 { throw Refusal(.notAttempted, sequence: id) }
       now = min(now, budget)
     }
+    slide(key(id), inFlight)
+    sequence = try find(id)
     let end = min(sequence.computed + now + lookahead, slotLimit)
     let whole = blocksFor(end)
-    if whole > blocks {
+    let real = max(0, min(whole, Int(UInt32.max)) - sequence.table.count { $0 == 0 })
+    if real > blocks {
       throw Refusal(
-        .never, needed: UInt32(clamping: whole), available: UInt32(available),
+        .never, needed: UInt32(clamping: real), available: UInt32(available),
         reserved: UInt32(promised), sequence: id)
     }
     // Which existing blocks does the range of slots to be written touch?
@@ -345,7 +356,7 @@ extension Model {
     let kept = reserved + promised
     if new + toCopy.count > available - kept {
       // Were all others gone, these would be left.
-      let most = blocks - sequence.table.count - kept
+      let most = blocks - sequence.table.count { $0 != 0 } - kept
       isHopeless = new > most
       throw Refusal(
         .later, needed: UInt32(new + toCopy.count), available: UInt32(available),
@@ -383,6 +394,9 @@ extension Model {
     if ![0, 1, count].contains(request.lookahead.count) {
       throw Refusal(.invalid, field: .lookaheadTokens, limit: UInt64(count))
     }
+    if ![0, 1, count].contains(request.inFlight.count) {
+      throw Refusal(.invalid, field: .inFlightTokens, limit: UInt64(count))
+    }
     var ranAtFirst: Set<SequenceID> = []
     for (i, id) in request.ids.enumerated() {
       guard let sequence = state.sequences[key(id)] else { continue }
@@ -410,6 +424,7 @@ extension Model {
     }
 
     let victims = request.victims.isEmpty ? request.ids.reversed() : request.victims
+    slid = false
     var isStopped = false
     var newCounts = Array(repeating: UInt32(0), count: count)
     for (i, id) in request.ids.enumerated() {
@@ -426,8 +441,9 @@ extension Model {
         var lookahead = 0
         if request.lookahead.count == 1 { lookahead = Int(request.lookahead[0]) }
         if request.lookahead.count > 1 { lookahead = Int(request.lookahead[i]) }
+        let inFlight = request.inFlight.count > 1 ? request.inFlight[i] : request.inFlight.first
         try scheduleWithVictims(
-          id, schedule, lookahead, request.delays, mode, victims, &result)
+          id, schedule, lookahead, Int(inFlight ?? 0), request.delays, mode, victims, &result)
         newCounts[i] = UInt32(result.newBlocks.count - held)
       } catch {
         if result.refused.isEmpty { result.firstRefusal = error }
@@ -437,6 +453,7 @@ extension Model {
       }
     }
     if !result.newBlocks.isEmpty { result.counts = newCounts }
+    if slid { result.nullCounts = request.ids.map { nulls(key($0)) } }
   }
 
   /// Each sequence's hashes out of the column.
@@ -479,12 +496,12 @@ extension Model {
   }
 
   private mutating func scheduleWithVictims(
-    _ id: SequenceID, _ chunk: Int, _ lookahead: Int, _ delays: Bool, _ mode: OnRefusal,
-    _ victims: [SequenceID], _ result: inout Seen.Result
+    _ id: SequenceID, _ chunk: Int, _ lookahead: Int, _ inFlight: Int, _ delays: Bool,
+    _ mode: OnRefusal, _ victims: [SequenceID], _ result: inout Seen.Result
   ) throws(Refusal) {
     while true {
       do throws(Refusal) {
-        _ = try schedule(id, chunk, lookahead, 0, delays, &result)
+        _ = try schedule(id, chunk, lookahead, inFlight, 0, delays, &result)
         return
       } catch {
         if mode != .preempt || error.reason != .later || isHopeless { throw error }

@@ -38,7 +38,7 @@ extension Model {
 
   mutating func giveBackHost(_ list: [BlockID]) {
     var free: [BlockID] = []
-    for block in list {
+    for block in list where block != 0 {
       state.host.references[block, default: 0] -= 1
       if state.host.references[block] == 0 {
         state.host.references[block] = nil
@@ -75,7 +75,7 @@ extension Model {
     var list: [(block: BlockID, id: SequenceID, index: Int, tokens: Int)] = []
     for id in ids {
       guard let sequence = state.sequences[key(id)] else { continue }
-      for (index, block) in sequence.table.enumerated() {
+      for (index, block) in sequence.table.enumerated() where block != 0 {
         let tokens = min(size, max(0, sequence.computed - index * size))
         if let known = list.firstIndex(where: { $0.block == block }) {
           list[known].tokens = max(list[known].tokens, tokens)
@@ -125,7 +125,9 @@ extension Model {
       guard var sequence = state.sequences[key(id)] else { continue }
       giveBack(sequence.table.reversed())
       sequence.table = sequence.table.map { target[$0] ?? 0 }
-      for block in sequence.table { state.host.references[block, default: 0] += 1 }
+      for block in sequence.table where block != 0 {
+        state.host.references[block, default: 0] += 1
+      }
       sequence.state = .swapped
       state.sequences[key(id)] = sequence
       let gone = key(id)
@@ -163,7 +165,7 @@ extension Model {
       endPromise(key(id))
       giveBackHost(sequence.table.reversed())
       sequence.table = sequence.table.map { target[$0] ?? 0 }
-      for block in sequence.table { state.references[Int(block)] += 1 }
+      for block in sequence.table where block != 0 { state.references[Int(block)] += 1 }
       sequence.state = .running
       sequence.admittedRevision = revision + 1
       let known = sequence.cached

@@ -78,6 +78,8 @@ struct Model {
   let eagle: Bool
   let most: Int
   let pinBudget: Int
+  let window: Int
+  let mostInFlight: Int
   let lookahead: Int
   let keepsTokens: Bool
   /// Sequences are given as token ids, too.
@@ -99,6 +101,8 @@ struct Model {
   var noAdmissions = false
   var gaveBack = false
   var isHopeless = false
+  /// Whether a window moved in the decode at hand.
+  var slid = false
   /// Admissions of sequences that had a promise, to see that a walk met some.
   var keptPromises = 0
 
@@ -111,6 +115,8 @@ struct Model {
     eagle = configuration.eagle
     most = configuration.maxModelTokens == 0 ? 2_147_483_647 : Int(configuration.maxModelTokens)
     pinBudget = Int(configuration.pinBudgetBlocks)
+    window = Int(configuration.slidingWindow)
+    mostInFlight = Int(configuration.maxInFlightTokens)
     lookahead = Int(configuration.hashLookaheadTokens)
     keepsTokens = configuration.keepsTokens
     state = State(
@@ -274,7 +280,8 @@ struct Model {
 
   /// Drops a reference to each, in order. What is free now goes to the front in that order.
   @discardableResult
-  mutating func giveBack(_ list: [BlockID]) -> Int {
+  mutating func giveBack(_ entries: [BlockID]) -> Int {
+    let list = entries.filter { $0 != 0 }
     var free: [BlockID] = []
     for block in list {
       state.references[Int(block)] -= 1

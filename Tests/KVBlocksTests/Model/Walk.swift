@@ -15,6 +15,8 @@ struct Walk {
   var feedsTokens = false
   /// The same for promises, lazy frees and the like.
   var admission = false
+  /// Nor is anything drawn for windows in a pool that has none.
+  var hasWindow = false
   static let sessions: [SessionID] = [0, 7, 1 << 40]
 
   init(seed: UInt64, blocks: UInt32, size: UInt32, caches: Bool = false) {
@@ -215,6 +217,7 @@ struct Walk {
       var extend = Extend(
         sequence: ids.isEmpty ? sequence() : pick(ids), appendTokens: few(), maxTokensNow: few(),
         lookaheadTokens: few(), reservedBlocks: one(in: 6) ? UInt32(below(Int(blocks))) : 0)
+      if hasWindow { extend.inFlightTokens = inFlight() }
       if !caches { return .extend(extend) }
       extend.delaysCommit = one(in: 4)
       return .extend(
@@ -285,6 +288,7 @@ struct Walk {
     if one(in: 40) { decode.schedule.append(1) }
     if one(in: 3) { decode.victims = (0..<below(8)).map { _ in sequence() } }
     if caches { addHashes(to: &decode, model, session) }
+    if hasWindow { addInFlight(to: &decode) }
     return decode
   }
 }

@@ -1454,7 +1454,7 @@ const ProtobufCMessageDescriptor quire__v1__pool_info__descriptor =
   (ProtobufCMessageInit) quire__v1__pool_info__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__pool_config__field_descriptors[24] =
+static const ProtobufCFieldDescriptor quire__v1__pool_config__field_descriptors[25] =
 {
   {
     "blocks",
@@ -1733,6 +1733,18 @@ static const ProtobufCFieldDescriptor quire__v1__pool_config__field_descriptors[
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "max_in_flight_tokens",
+    24,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__PoolConfig, max_in_flight_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "admission_threshold",
     30,
     PROTOBUF_C_LABEL_NONE,
@@ -1746,7 +1758,7 @@ static const ProtobufCFieldDescriptor quire__v1__pool_config__field_descriptors[
   },
 };
 static const unsigned quire__v1__pool_config__field_indices_by_name[] = {
-  23,   /* field[23] = admission_threshold */
+  24,   /* field[24] = admission_threshold */
   1,   /* field[1] = block_size */
   0,   /* field[0] = blocks */
   20,   /* field[20] = copy_ack */
@@ -1761,6 +1773,7 @@ static const unsigned quire__v1__pool_config__field_indices_by_name[] = {
   21,   /* field[21] = keep_tokens */
   3,   /* field[3] = kv_bytes */
   17,   /* field[17] = lazy_free_batch */
+  23,   /* field[23] = max_in_flight_tokens */
   12,   /* field[12] = max_model_tokens */
   4,   /* field[4] = memory_utilization */
   22,   /* field[22] = pin_budget_blocks */
@@ -1774,8 +1787,8 @@ static const unsigned quire__v1__pool_config__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__pool_config__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 30, 23 },
-  { 0, 24 }
+  { 30, 24 },
+  { 0, 25 }
 };
 const ProtobufCMessageDescriptor quire__v1__pool_config__descriptor =
 {
@@ -1785,7 +1798,7 @@ const ProtobufCMessageDescriptor quire__v1__pool_config__descriptor =
   "Quire__V1__PoolConfig",
   "quire.v1",
   sizeof(Quire__V1__PoolConfig),
-  24,
+  25,
   quire__v1__pool_config__field_descriptors,
   quire__v1__pool_config__field_indices_by_name,
   2,  quire__v1__pool_config__number_ranges,

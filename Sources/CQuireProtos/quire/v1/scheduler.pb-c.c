@@ -894,7 +894,7 @@ const ProtobufCMessageDescriptor quire__v1__op__descriptor =
   (ProtobufCMessageInit) quire__v1__op__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__decode__field_descriptors[8] =
+static const ProtobufCFieldDescriptor quire__v1__decode__field_descriptors[9] =
 {
   {
     "sequence_ids",
@@ -992,11 +992,24 @@ static const ProtobufCFieldDescriptor quire__v1__decode__field_descriptors[8] =
     0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "in_flight_tokens",
+    9,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__Decode, n_in_flight_tokens),
+    offsetof(Quire__V1__Decode, in_flight_tokens),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__decode__field_indices_by_name[] = {
   1,   /* field[1] = append_counts */
   6,   /* field[6] = commit_previous */
   5,   /* field[5] = delay_commit */
+  8,   /* field[8] = in_flight_tokens */
   4,   /* field[4] = lookahead_tokens */
   3,   /* field[3] = schedule_counts */
   0,   /* field[0] = sequence_ids */
@@ -1006,7 +1019,7 @@ static const unsigned quire__v1__decode__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__decode__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor quire__v1__decode__descriptor =
 {
@@ -1016,14 +1029,14 @@ const ProtobufCMessageDescriptor quire__v1__decode__descriptor =
   "Quire__V1__Decode",
   "quire.v1",
   sizeof(Quire__V1__Decode),
-  8,
+  9,
   quire__v1__decode__field_descriptors,
   quire__v1__decode__field_indices_by_name,
   1,  quire__v1__decode__number_ranges,
   (ProtobufCMessageInit) quire__v1__decode__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__decode_result__field_descriptors[8] =
+static const ProtobufCFieldDescriptor quire__v1__decode_result__field_descriptors[9] =
 {
   {
     "new_block_counts",
@@ -1110,6 +1123,18 @@ static const ProtobufCFieldDescriptor quire__v1__decode_result__field_descriptor
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "null_prefix_blocks",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__DecodeResult, n_null_prefix_blocks),
+    offsetof(Quire__V1__DecodeResult, null_prefix_blocks),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "must_zero_block_ids",
     14,
     PROTOBUF_C_LABEL_REPEATED,
@@ -1126,17 +1151,18 @@ static const unsigned quire__v1__decode_result__field_indices_by_name[] = {
   5,   /* field[5] = copies */
   6,   /* field[6] = evicted_blocks */
   3,   /* field[3] = first_refusal */
-  7,   /* field[7] = must_zero_block_ids */
+  8,   /* field[8] = must_zero_block_ids */
   0,   /* field[0] = new_block_counts */
   1,   /* field[1] = new_block_ids */
+  7,   /* field[7] = null_prefix_blocks */
   4,   /* field[4] = preempted_sequence_ids */
   2,   /* field[2] = refused */
 };
 static const ProtobufCIntRange quire__v1__decode_result__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 14, 7 },
-  { 0, 8 }
+  { 14, 8 },
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor quire__v1__decode_result__descriptor =
 {
@@ -1146,7 +1172,7 @@ const ProtobufCMessageDescriptor quire__v1__decode_result__descriptor =
   "Quire__V1__DecodeResult",
   "quire.v1",
   sizeof(Quire__V1__DecodeResult),
-  8,
+  9,
   quire__v1__decode_result__field_descriptors,
   quire__v1__decode_result__field_indices_by_name,
   2,  quire__v1__decode_result__number_ranges,

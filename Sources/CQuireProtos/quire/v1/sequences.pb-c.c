@@ -2969,7 +2969,7 @@ const ProtobufCMessageDescriptor quire__v1__lookup__descriptor =
   (ProtobufCMessageInit) quire__v1__lookup__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__lookup_reply__field_descriptors[5] =
+static const ProtobufCFieldDescriptor quire__v1__lookup_reply__field_descriptors[6] =
 {
   {
     "revision",
@@ -3031,18 +3031,31 @@ static const ProtobufCFieldDescriptor quire__v1__lookup_reply__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "null_prefix_blocks",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__LookupReply, null_prefix_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__lookup_reply__field_indices_by_name[] = {
   2,   /* field[2] = block_ids */
   4,   /* field[4] = blocks_needed */
   1,   /* field[1] = cached_tokens */
   3,   /* field[3] = evictable_blocks */
+  5,   /* field[5] = null_prefix_blocks */
   0,   /* field[0] = revision */
 };
 static const ProtobufCIntRange quire__v1__lookup_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor quire__v1__lookup_reply__descriptor =
 {
@@ -3052,7 +3065,7 @@ const ProtobufCMessageDescriptor quire__v1__lookup_reply__descriptor =
   "Quire__V1__LookupReply",
   "quire.v1",
   sizeof(Quire__V1__LookupReply),
-  5,
+  6,
   quire__v1__lookup_reply__field_descriptors,
   quire__v1__lookup_reply__field_indices_by_name,
   1,  quire__v1__lookup_reply__number_ranges,
@@ -3562,7 +3575,7 @@ const ProtobufCMessageDescriptor quire__v1__extend_request__descriptor =
   (ProtobufCMessageInit) quire__v1__extend_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__extend__field_descriptors[6] =
+static const ProtobufCFieldDescriptor quire__v1__extend__field_descriptors[7] =
 {
   {
     "sequence_id",
@@ -3636,10 +3649,23 @@ static const ProtobufCFieldDescriptor quire__v1__extend__field_descriptors[6] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "in_flight_tokens",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Extend, in_flight_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__extend__field_indices_by_name[] = {
   1,   /* field[1] = append */
   4,   /* field[4] = delay_commit */
+  6,   /* field[6] = in_flight_tokens */
   3,   /* field[3] = lookahead_tokens */
   2,   /* field[2] = max_tokens_now */
   5,   /* field[5] = reserved_blocks */
@@ -3648,7 +3674,7 @@ static const unsigned quire__v1__extend__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__extend__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor quire__v1__extend__descriptor =
 {
@@ -3658,7 +3684,7 @@ const ProtobufCMessageDescriptor quire__v1__extend__descriptor =
   "Quire__V1__Extend",
   "quire.v1",
   sizeof(Quire__V1__Extend),
-  6,
+  7,
   quire__v1__extend__field_descriptors,
   quire__v1__extend__field_indices_by_name,
   1,  quire__v1__extend__number_ranges,

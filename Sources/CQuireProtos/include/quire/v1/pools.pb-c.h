@@ -269,7 +269,8 @@ struct  Quire__V1__PoolConfig
    */
   uint32_t max_model_tokens;
   /*
-   * Tokens; 0 = full attention.
+   * Tokens that a token attends to, itself included; 0 = full attention. Blocks that no token to
+   * come attends to are given back and become the null block in the table, which keeps its length.
    */
   uint32_t sliding_window;
   /*
@@ -311,6 +312,13 @@ struct  Quire__V1__PoolConfig
    * Blocks that one session may pin (Sequences.Pin), at most `blocks`; 0 = a quarter of the pool.
    */
   uint32_t pin_budget_blocks;
+  /*
+   * With a sliding window: tokens of a sequence that are scheduled and not settled at any time, at
+   * most; 0 = as many as a sequence may have. With it, admission counts at most
+   * ceil(min(sliding_window - 1 + this, max_model_tokens) / block_size) + 1 blocks for a whole
+   * sequence, as vLLM does with the tokens of its batches.
+   */
+  uint32_t max_in_flight_tokens;
   Quire__V1__PoolConfig__MemoryAwareAdmissionCase memory_aware_admission_case;
   union {
     /*
@@ -323,7 +331,7 @@ struct  Quire__V1__PoolConfig
 };
 #define QUIRE__V1__POOL_CONFIG__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__pool_config__descriptor) \
-    , 0, 0, 0,NULL, 0, 0, NULL, QUIRE__V1__STRATEGY__STRATEGY_UNSPECIFIED, QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_UNSPECIFIED, 0, QUIRE__V1__HASH_ALGORITHM__HASH_ALGORITHM_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, QUIRE__V1__COPY_ACK__COPY_ACK_UNSPECIFIED, 0, 0, QUIRE__V1__POOL_CONFIG__MEMORY_AWARE_ADMISSION__NOT_SET, {0} }
+    , 0, 0, 0,NULL, 0, 0, NULL, QUIRE__V1__STRATEGY__STRATEGY_UNSPECIFIED, QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_UNSPECIFIED, 0, QUIRE__V1__HASH_ALGORITHM__HASH_ALGORITHM_UNSPECIFIED, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, QUIRE__V1__COPY_ACK__COPY_ACK_UNSPECIFIED, 0, 0, 0, QUIRE__V1__POOL_CONFIG__MEMORY_AWARE_ADMISSION__NOT_SET, {0} }
 
 
 /*

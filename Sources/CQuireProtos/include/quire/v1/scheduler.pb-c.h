@@ -247,10 +247,15 @@ struct  Quire__V1__Decode
    */
   size_t n_victim_order;
   uint64_t *victim_order;
+  /*
+   * As Extend.in_flight_tokens; empty: none; one value: for all.
+   */
+  size_t n_in_flight_tokens;
+  uint32_t *in_flight_tokens;
 };
 #define QUIRE__V1__DECODE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__decode__descriptor) \
-    , 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0,NULL }
+    , 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0,NULL, 0,NULL }
 
 
 struct  Quire__V1__DecodeResult
@@ -284,6 +289,12 @@ struct  Quire__V1__DecodeResult
    */
   uint32_t evicted_blocks;
   /*
+   * One per sequence, of those refused as well: leading table entries that are the null block
+   * (sliding window); empty when this decode dropped none.
+   */
+  size_t n_null_prefix_blocks;
+  uint32_t *null_prefix_blocks;
+  /*
    * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
    * out before: see PoolConfig.zero_on_free. In the order they are handed out.
    */
@@ -292,7 +303,7 @@ struct  Quire__V1__DecodeResult
 };
 #define QUIRE__V1__DECODE_RESULT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__decode_result__descriptor) \
-    , 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, 0,NULL }
+    , 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0,NULL }
 
 
 /*

@@ -319,10 +319,14 @@ struct  Quire__V1__LookupReply
    * Blocks an admission would take beside the hits.
    */
   uint32_t blocks_needed;
+  /*
+   * Blocks of the prefix before block_ids: a sliding window is past them, cached or not.
+   */
+  uint32_t null_prefix_blocks;
 };
 #define QUIRE__V1__LOOKUP_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__lookup_reply__descriptor) \
-    , 0, 0, 0,NULL, 0, 0 }
+    , 0, 0, 0,NULL, 0, 0, 0 }
 
 
 struct  Quire__V1__AdmitRequest
@@ -415,7 +419,7 @@ struct  Quire__V1__AdmitReply
    */
   uint32_t available_blocks;
   /*
-   * Leading table entries that are now the null block (sliding window).
+   * Leading table entries that are the null block (sliding window): before cached_block_ids.
    */
   uint32_t null_prefix_blocks;
   /*
@@ -494,10 +498,15 @@ struct  Quire__V1__Extend
    * Blocks that must stay available beside this.
    */
   uint32_t reserved_blocks;
+  /*
+   * Of the computed tokens, those that steps under way still compute: a sliding window moves behind
+   * the others only. Blocks that it drops stay dropped when the slots are then refused.
+   */
+  uint32_t in_flight_tokens;
 };
 #define QUIRE__V1__EXTEND__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__extend__descriptor) \
-    , 0, NULL, 0, 0, 0, 0 }
+    , 0, NULL, 0, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__ExtendReply
@@ -524,7 +533,7 @@ struct  Quire__V1__ExtendReply
    */
   uint32_t available_blocks;
   /*
-   * Leading table entries that are now the null block (sliding window).
+   * Leading table entries that are now the null block (sliding window), old ones included.
    */
   uint32_t null_prefix_blocks;
   /*
@@ -696,7 +705,8 @@ struct  Quire__V1__RewindRequest
 
 /*
  * Rewinding into a cached block takes its hash away if it is held alone; into a shared one, the
- * next write copies.
+ * next write copies. With a sliding window, refused where the next token would attend to a block
+ * that was dropped.
  */
 struct  Quire__V1__Rewind
 {
