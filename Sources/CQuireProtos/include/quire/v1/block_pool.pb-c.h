@@ -439,7 +439,9 @@ struct  Quire__V1__CacheBlocks
    */
   ProtobufCBinaryData block_hashes;
   /*
-   * The hash before the first; empty at the start of a chain.
+   * The hash before the first; empty at the start of a chain. As long as one hash. It says what KV
+   * events call parent_block_hash; it is checked and recorded with the command, and no part of what
+   * a block is found by: the hashes themselves cover all that stands before.
    */
   ProtobufCBinaryData parent_hash;
 };

@@ -257,7 +257,8 @@ struct  Quire__V1__PoolConfig
   protobuf_c_boolean disable_prefix_caching;
   Quire__V1__HashAlgorithm hash;
   /*
-   * Seeds the first hash of every chain; empty = vLLM's fixed text.
+   * Seeds the first hash of every chain, as PYTHONHASHSEED does in vLLM. Empty: vLLM's fixed text for
+   * SHA256_CBOR; for XXHASH_CBOR a seed that is drawn and that nobody is told. At most 1,024 bytes.
    */
   ProtobufCBinaryData hash_seed;
   /*
@@ -278,7 +279,7 @@ struct  Quire__V1__PoolConfig
    */
   protobuf_c_boolean eagle;
   /*
-   * Tokens behind a block that enter its hash, for draft models.
+   * Tokens behind a block that enter its hash, for draft models; the block has none before.
    */
   uint32_t hash_lookahead_tokens;
   /*
@@ -305,7 +306,7 @@ struct  Quire__V1__PoolConfig
   protobuf_c_boolean zero_on_free;
   Quire__V1__CopyAck copy_ack;
   /*
-   * Keep token ids for events and dumps, 4 bytes a token.
+   * Keep all token ids, 4 bytes a token: for events and dumps, and rewinds of any length.
    */
   protobuf_c_boolean keep_tokens;
   /*
@@ -528,7 +529,8 @@ struct  Quire__V1__ResetPrefixCacheRequest
   ProtobufCMessage base;
   Quire__V1__Call *call;
   /*
-   * Preempts whatever runs first, so that it cannot be refused.
+   * Preempts whatever runs first, of all sessions, the latest admitted first, as vLLM does. Raw
+   * blocks that are held, and copies under way, still have it refused, with nothing preempted.
    */
   protobuf_c_boolean preempt_running;
 };

@@ -96,28 +96,35 @@ typedef enum _Quire__V1__SequenceState {
 
 /*
  * What a sequence holds: token ids (hashed by the server), or hashes of the full blocks and the
- * count, or only a count.
+ * count, or only a count (never cached). Ids behind tokens that were only counted are counted too:
+ * their blocks cannot be hashed.
  */
 struct  Quire__V1__Content
 {
   ProtobufCMessage base;
+  /*
+   * At most 2^31 - 1 each. Not beside block_hashes.
+   */
   size_t n_token_ids;
   uint32_t *token_ids;
   /*
-   * n x 32 bytes (16 for xxh3), one per full block, in order.
+   * n x 32 bytes (16 for xxhash_cbor), one for each block that is full by now and whose hash is not
+   * known yet, in order.
    */
   ProtobufCBinaryData block_hashes;
   /*
-   * Tokens; 0 where token_ids says it.
+   * Tokens; 0, or as many as token_ids has.
    */
   uint32_t token_count;
   /*
-   * Extra hash keys, in vLLM's order.
+   * Extra hash keys, hashed in vLLM's order. Only where the sequence is added: items may lie behind
+   * the tokens that are known by then. In order of their offsets, none overlapping another.
    */
   size_t n_multimodal;
   Quire__V1__MultimodalItem **multimodal;
   /*
-   * SHA-256 of prompt embeddings.
+   * n x 32 bytes: for each block, as in vLLM, the SHA-256 of its rows of the prompt embeddings. Only
+   * where the sequence is added; blocks behind the last digest have that of nothing.
    */
   ProtobufCBinaryData prompt_embeds_digest;
 };
@@ -130,7 +137,7 @@ struct  Quire__V1__MultimodalItem
 {
   ProtobufCMessage base;
   /*
-   * Hash or name of the item's content.
+   * Hash or name of the item's content, 1 to 1,024 bytes.
    */
   ProtobufCBinaryData identifier;
   /*
@@ -138,7 +145,7 @@ struct  Quire__V1__MultimodalItem
    */
   uint32_t offset;
   /*
-   * Tokens of the item.
+   * Tokens of the item, at least one.
    */
   uint32_t length;
 };
@@ -151,10 +158,16 @@ struct  Quire__V1__SequenceOptions
 {
   ProtobufCMessage base;
   /*
-   * Only sequences of the same salt share blocks.
+   * Only sequences of the same salt share blocks. At most 1,024 bytes.
    */
   ProtobufCBinaryData cache_salt;
+  /*
+   * Sequences of different adapters share nothing. At most 1,024 bytes.
+   */
   ProtobufCBinaryData lora_name;
+  /*
+   * Goes with lora_name. At most 4,096 bytes.
+   */
   ProtobufCBinaryData lora_path;
   /*
    * Lower runs first and is preempted last, as in vLLM.
@@ -717,7 +730,9 @@ struct  Quire__V1__Rewind
    */
   uint32_t uncompute_tokens;
   /*
-   * These tokens go altogether, from the end; at least one stays.
+   * These tokens go altogether, from the end; at least one stays. Of a sequence that was given as
+   * token ids the server keeps those that the next hash needs, and 64 more at least: a rewind that
+   * goes further back must end where a block does, unless the pool has keep_tokens.
    */
   uint32_t drop_tokens;
   /*
