@@ -99,7 +99,13 @@ extension HashChains {
       return keepSlowly(ids, slot)
     }
     let place = chain.pointee.tokens.unsafelyUnwrapped + Int(end)
-    place.update(from: ids.baseAddress.unsafelyUnwrapped, count: Int(added))
+    let source = ids.baseAddress.unsafelyUnwrapped
+    // One token is what a decode brings: a store, where the copy is a call.
+    if added == 1 {
+      place.pointee = source.pointee
+    } else {
+      place.update(from: source, count: Int(added))
+    }
     chain.pointee.tokensCount += added
     chain.pointee.tokensEnd += added
   }

@@ -12,7 +12,7 @@ enum BlockPoolBenchmark {
   static let blocks: UInt32 = 65_536
   static let repeats = 9
 
-  static func main() {
+  static func main() throws {
     if CommandLine.arguments.contains("--rows") { return printRows() }
     print("pool of \(blocks) blocks, median of \(repeats) repeats")
     print("pair of calls          queue      BlockPool      command        naive   naive/BlockPool")
@@ -36,6 +36,12 @@ enum BlockPoolBenchmark {
     print(
       "the same with prefix caching, one in sixteen with the hash of a full block:"
         + right(median { decodeWithHashes(steps: 2_000) } / 1_000, "us"))
+    print(
+      "the same with token ids, hashed as the service does:"
+        + right(try median { try decodeWithTokens(steps: 2_000, phases: 16) } / 1_000, "us"))
+    print(
+      "the same in lock-step, the one step in sixteen in which all 256 fill a block:"
+        + right(try median { try decodeWithTokens(steps: 2_000, phases: 1) } / 1_000, "us"))
     print(
       "admit and free a prompt of 1,024 tokens, the first half cached, hashes given:"
         + right(median { prompts(5_000) } / 1_000, "us"))
@@ -227,9 +233,9 @@ enum BlockPoolBenchmark {
     return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
   }
 
-  static func median(_ measure: () -> Double) -> Double {
+  static func median(_ measure: () throws -> Double) rethrows -> Double {
     var values: [Double] = []
-    for _ in 0..<repeats { values.append(measure()) }
+    for _ in 0..<repeats { values.append(try measure()) }
     values.sort()
     return values[repeats / 2]
   }
