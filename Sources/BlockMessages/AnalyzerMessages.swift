@@ -64,6 +64,8 @@ package struct StatsFields: Equatable {
   package var availableRuns: FreeRunsFields?
   package var externalFragmentation: Double = 0
   package var internalFragmentation: Double = 0
+  package var refusalsByFragmentation: UInt64 = 0
+  package var roundingBlocks: UInt32 = 0
   /// The bytes of the parts are products of this.
   package var bytesPerBlock: UInt64 = 0
   package var managerBytesPerBlock: Double = 0
@@ -95,6 +97,8 @@ extension MessagePacker {
     uint64(62, UInt64(stats.cachedBlocks) * bytes)
     uint64(61, UInt64(stats.freeBlocks) * bytes)
     uint64(60, UInt64(stats.capacityBlocks) * bytes)
+    uint32(41, stats.roundingBlocks)
+    uint64(39, stats.refusalsByFragmentation)
     double(38, stats.internalFragmentation)
     double(37, stats.externalFragmentation)
     if let runs = stats.availableRuns { freeRuns(36, runs) }

@@ -57,11 +57,13 @@ package struct RefusalFields: Equatable {
   package var reserved: UInt32
   package var watermark: UInt32
   package var sequenceID: UInt64
+  /// With NO_RUN: the longest run that could have been had.
+  package var largestRun: UInt32
 
   package init(
     reason: UInt32, field: String = "", detail: String = "", needed: UInt32 = 0,
     available: UInt32 = 0, evictableWithinAvailable: UInt32 = 0, reserved: UInt32 = 0,
-    watermark: UInt32 = 0, sequenceID: UInt64 = 0
+    watermark: UInt32 = 0, sequenceID: UInt64 = 0, largestRun: UInt32 = 0
   ) {
     self.reason = reason
     self.field = field
@@ -72,6 +74,7 @@ package struct RefusalFields: Equatable {
     self.reserved = reserved
     self.watermark = watermark
     self.sequenceID = sequenceID
+    self.largestRun = largestRun
   }
 
   init?(_ m: UnsafePointer<Quire__V1__Refusal>?) {
@@ -85,6 +88,7 @@ package struct RefusalFields: Equatable {
     reserved = m.reserved
     watermark = m.watermark
     sequenceID = m.sequence_id
+    largestRun = m.largest_run
   }
 }
 
@@ -104,6 +108,7 @@ extension MessagePacker {
 
   /// The fields of a `Refusal`, as the message itself.
   package mutating func refusal(_ refusal: RefusalFields) {
+    uint32(10, refusal.largestRun)
     uint64(9, refusal.sequenceID)
     uint32(8, refusal.watermark)
     uint32(7, refusal.reserved)

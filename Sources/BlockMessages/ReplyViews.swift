@@ -351,5 +351,7 @@ extension StatsFields {
     availableRuns = m.available_runs.map { FreeRunsFields($0.pointee) }
     externalFragmentation = m.external_fragmentation
     internalFragmentation = m.internal_fragmentation
+    refusalsByFragmentation = m.refusals_by_fragmentation
+    roundingBlocks = m.rounding_blocks
   }
 }

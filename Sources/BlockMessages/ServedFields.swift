@@ -9,7 +9,7 @@ enum ServedFields {
 
     // Raw blocks.
     "quire.v1.AllocateRequest": ["call", "allocate"],
-    "quire.v1.Allocate": ["count"],
+    "quire.v1.Allocate": ["count", "contiguous", "preferred_block_ids"],
     "quire.v1.FreeRequest": ["call", "free_blocks"],
     "quire.v1.FreeBlocks": ["block_ids", "generations"],
     "quire.v1.ForkBlocksRequest": ["call", "fork_blocks"],

@@ -4,7 +4,11 @@ internal import KVBlocks
 /// Messages to operations. The operations borrow the lists of the messages, which lie in the
 /// decoder's arena until the next message.
 enum OperationReader {
-  static func allocate(_ m: AllocateMessage) -> Operation.Kind { .allocate(count: m.count) }
+  static func allocate(_ m: AllocateMessage) -> Operation.Kind {
+    let preferred = m.preferredBlockIDs
+    if !m.isContiguous && preferred.count == 0 { return .allocate(count: m.count) }
+    return .place(PlaceBlocks(m.count, isContiguous: m.isContiguous, preferred: preferred))
+  }
 
   static func freeBlocks(_ m: FreeBlocksMessage) -> Operation.Kind {
     .freeBlocks(m.blockIDs, generations: m.generations)

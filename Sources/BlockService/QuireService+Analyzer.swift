@@ -7,13 +7,11 @@ extension QuireService {
   func getStats(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
     let request = try decode(GetStatsRequest.self, bytes)
     let hosted = try readPool(request.call)
-    let layout =
-      request.includesRuns || request.includesSlots ? hosted.pool.layout() : nil
+    let layout = hosted.pool.layout(
+      withRuns: request.includesRuns, withSlots: request.includesSlots)
     var stats = StatsFields(hosted)
-    if let layout {
-      if request.includesRuns { stats.addRuns(layout) }
-      if request.includesSlots { stats.addSlots(layout) }
-    }
+    if request.includesRuns { stats.addRuns(layout) }
+    if request.includesSlots { stats.addSlots(layout) }
     packer.reset()
     packer.stats(stats)
     send(reply)
@@ -54,6 +52,8 @@ extension StatsFields {
     freeCalls = stats.freeCalls
     freedBlocks = stats.freedBlocks
     refusals = stats.refusals
+    refusalsByFragmentation = stats.refusals[Int(Refusal.Reason.noRun.rawValue)]
+    roundingBlocks = stats.rounding
     forks = stats.forks
     copies = stats.copies
     pendingCopies = stats.pendingCopies

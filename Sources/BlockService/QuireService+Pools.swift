@@ -195,7 +195,8 @@ extension PoolConfiguration {
   /// Checks what the client asks for; values that are not served yet are refused by name.
   init(_ config: PoolConfigFields) throws(CallFailure) {
     let memory = try MemoryPlan(config)
-    guard config.strategy <= 1 else {
+    let strategy = AllocationStrategy(rawValue: UInt8(max(1, config.strategy))) ?? .freeQueue
+    guard !strategy.needsRuns else {
       let name = PoolConfigFields.strategyName(config.strategy)
       throw CallFailure(Status(.unimplemented, "config.strategy \(name) is not served yet"))
     }
@@ -229,7 +230,7 @@ extension PoolConfiguration {
       cachesPrefixes: !config.disablesPrefixCaching, hashBytes: config.hash == 2 ? 16 : 32,
       hashSeed: config.hashSeed, hashLookaheadTokens: config.hashLookaheadTokens,
       keepsTokens: config.keepsTokens, eagle: config.eagle, watermark: config.watermark,
-      maxModelTokens: config.maxModelTokens, hostBlocks: config.hostBlocks,
+      maxModelTokens: config.maxModelTokens, strategy: strategy, hostBlocks: config.hostBlocks,
       slidingWindow: config.slidingWindow, maxInFlightTokens: config.maxInFlightTokens,
       pinBudgetBlocks: config.pinBudgetBlocks, geometry: memory.geometry, budget: memory.budget)
   }
@@ -266,7 +267,8 @@ extension PoolInfoFields {
   static func fields(of complete: PoolConfiguration) -> PoolConfigFields {
     let configuration = complete.asked
     var fields = PoolConfigFields(
-      blocks: configuration.blocks, blockSize: configuration.blockSize, strategy: 1, eviction: 1,
+      blocks: configuration.blocks, blockSize: configuration.blockSize,
+      strategy: UInt32(configuration.strategy.rawValue), eviction: 1,
       disablesPrefixCaching: !configuration.cachesPrefixes,
       hash: configuration.hashBytes == 16 ? 2 : 1, hashSeed: configuration.hashSeed,
       watermark: configuration.watermark, maxModelTokens: configuration.maxModelTokens,

@@ -122,7 +122,7 @@ extension QuireService {
     let revision = outcome.revision
     let available = result.availableBlocks
     switch operation.kind {
-    case .allocate:
+    case .allocate, .place:
       packer.allocateReply(
         revision: revision, blockIDs: outcome.blocks.elements(result.newBlocks),
         availableBlocks: available, evictedBlocks: result.evictedBlocks)
@@ -210,7 +210,7 @@ extension QuireService {
       packer.addReply(
         revision: revision, tokens: result.tokens, blocksNeeded: result.blocksNeeded)
       return .add
-    case .allocate, .freeBlocks, .forkBlocks, .copyOnWrite, .acknowledgeCopies, .acquire,
+    case .allocate, .place, .freeBlocks, .forkBlocks, .copyOnWrite, .acknowledgeCopies, .acquire,
       .cacheBlocks, .evictBlocks:
       preconditionFailure("raw blocks are packed by packReply")
     case .pin:

@@ -55,7 +55,7 @@ enum RefusalStatus {
       trailers.append(Status.Trailer("quire-available", "\(refusal.available)"))
       let more = [
         ("quire-evictable", refusal.evictableWithinAvailable), ("quire-reserved", refusal.reserved),
-        ("quire-watermark", refusal.watermark),
+        ("quire-watermark", refusal.watermark), ("quire-largest-run", refusal.largestRun),
       ]
       for (name, blocks) in more where blocks > 0 {
         trailers.append(Status.Trailer(name, "\(blocks)"))

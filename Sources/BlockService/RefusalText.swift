@@ -20,7 +20,8 @@ enum RefusalText {
       detail: detail(refusal, operation, pool),
       needed: refusal.needed, available: refusal.available,
       evictableWithinAvailable: refusal.evictable, reserved: refusal.reserved,
-      watermark: refusal.watermark, sequenceID: refusal.sequence)
+      watermark: refusal.watermark, sequenceID: refusal.sequence,
+      largestRun: refusal.reason == .noRun ? UInt32(refusal.limit) : 0)
   }
 
   // MARK: Words
@@ -37,7 +38,10 @@ enum RefusalText {
         "needs \(refusal.needed) blocks\(kept(refusal)), \(refusal.available) are available now"
     case .never:
       return "needs \(refusal.needed) blocks, more than the pool's \(blocks)"
-    case .noRun: return "needs \(refusal.needed) adjacent blocks and there is no such run"
+    case .noRun:
+      return
+        "needs \(refusal.needed) adjacent blocks\(kept(refusal)): \(refusal.available) are available, "
+        + "at most \(refusal.limit) of them in one run"
     case .quota: return limit(refusal)
     case .fenced: return "the session was fenced off"
     case .notHeld: return "block \(refusal.subject) is not held by this session"
@@ -117,6 +121,7 @@ enum RefusalText {
   private static func rule(_ refusal: Refusal, _ operation: Operation?) -> String {
     let limit = refusal.limit
     switch refusal.field {
+    case .preferredBlockIDs: return "names block \(refusal.subject), outside 1...\(limit)"
     case .blockIDs, .blockID:
       if isEmptyList(operation) { return "must name at least one block" }
       return "names block \(refusal.subject), outside 1...\(limit)"
@@ -212,7 +217,7 @@ enum RefusalText {
   /// The operation as `Op` and the unary requests name it.
   static func name(of operation: Operation) -> String {
     switch operation.kind {
-    case .allocate: "allocate"
+    case .allocate, .place: "allocate"
     case .freeBlocks: "free_blocks"
     case .forkBlocks: "fork_blocks"
     case .copyOnWrite: "copy_on_write"
@@ -243,6 +248,7 @@ enum RefusalText {
     switch field {
     case .none: ""
     case .blockIDs: "block_ids"
+    case .preferredBlockIDs: "preferred_block_ids"
     case .blockID: "block_id"
     case .generations: "generations"
     case .count: isAcquisition(operation) ? "allocate_count" : "count"

@@ -25,6 +25,8 @@ package final class BlockPool {
   /// nil where one queue has all available blocks.
   var split: SplitBlocks?
   let strategy: AllocationStrategy
+  /// Every allocation is one run.
+  let needsRuns: Bool
 
   /// References to one block that raw holders may take; sequences stay far below the rest of 2^32.
   package static let maximumReferences: UInt32 = 1 << 31
@@ -51,6 +53,7 @@ package final class BlockPool {
     self.capacity = capacity
     self.undo = undo
     self.strategy = strategy
+    needsRuns = strategy.needsRuns
     sharedHolds = WideMap(.holds, undo: undo)
     counters = BlockCounters(free: capacity)
     // One more than there are ids: the sentinel of the cached blocks in split mode.

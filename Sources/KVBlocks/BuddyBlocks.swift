@@ -26,7 +26,9 @@ final class BuddyBlocks: FreeBlocks {
   /// The order of the smallest run that holds `count`.
   static func order(of count: UInt32) -> Int { 32 - (count - 1).leadingZeroBitCount }
 
-  override func rounded(_ count: UInt32) -> UInt32 { 1 << UInt32(Self.order(of: count)) }
+  override func rounded(_ count: UInt32) -> UInt32 {
+    count > 1 << 31 ? .max : 1 << UInt32(Self.order(of: count))
+  }
 
   override func insert(_ id: BlockID, after last: BlockID) {
     var run = Int(id) - 1
@@ -61,6 +63,13 @@ final class BuddyBlocks: FreeBlocks {
     while order < orderCount {
       if let run = orders[order].first(from: 0) { return BlockID(run << order + 1) }
       order += 1
+    }
+    return 0
+  }
+
+  override var longestRun: UInt32? {
+    for order in (0..<orderCount).reversed() where orders[order].first(from: 0) != nil {
+      return 1 << UInt32(order)
     }
     return 0
   }

@@ -84,6 +84,8 @@ package struct Operation {
 
     /// Takes `count` free blocks, all or none, each with reference count 1.
     case allocate(count: UInt32)
+    /// The same, adjacent ones or certain ones.
+    case place(PlaceBlocks)
     /// Drops one of the session's references to each block, in the given order.
     /// `generations`: empty, one for all, or one each.
     case freeBlocks(UnsafeBufferPointer<BlockID>, generations: UnsafeBufferPointer<UInt32>)

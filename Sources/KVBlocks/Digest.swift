@@ -90,6 +90,9 @@ extension Digest {
     let mode = UInt64(operation.onRefusal.rawValue)
     switch operation.kind {
     case .allocate(let count): add(1 | mode << 8, UInt64(count))
+    case .place(let place):
+      add(60 | mode << 8)
+      add(place)
     case .freeBlocks(let ids, let generations):
       add(2 | mode << 8)
       add(ids)

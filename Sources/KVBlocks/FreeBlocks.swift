@@ -57,6 +57,13 @@ class FreeBlocks {
     preconditionFailure("a strategy without runs")
   }
 
+  /// Every maximal run of members. To be overridden where there is a shorter way than to look at each
+  /// record; false = there is none, and nothing was counted.
+  func countRuns(_ counter: inout RunCounter) -> Bool { false }
+
+  /// The longest run that this strategy places, where that is not just any; nil = any.
+  var longestRun: UInt32? { nil }
+
   /// All blocks join, in the order of their ids.
   func insertAll() { preconditionFailure("a strategy without blocks") }
 
@@ -203,6 +210,15 @@ final class FreeRuns: FreeBlocks {
 
   override func isInRun(_ id: BlockID, of count: UInt32) -> Bool {
     members.firstGap(from: Int(id) - 1) - members.startOfRun(around: Int(id) - 1) >= Int(count)
+  }
+
+  override func countRuns(_ counter: inout RunCounter) -> Bool {
+    var place = 0
+    while let run = members.run(from: place) {
+      counter.add(UInt32(run.count))
+      place = run.upperBound
+    }
+    return true
   }
 
   override func insertAll() {

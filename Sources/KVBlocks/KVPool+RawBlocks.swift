@@ -3,6 +3,7 @@ extension KVPool {
   func allocate(
     _ count: UInt32, _ result: inout OperationResult, _ outcome: Outcome
   ) throws(Refusal) {
+    if blocks.needsRuns { return try place(PlaceBlocks(count), &result, outcome) }
     guard count > 0 else { throw Refusal(.invalid, field: .count, limit: 1) }
     let available = blocks.available
     if count > blocks.capacity {

@@ -111,6 +111,7 @@ extension KVPool {
     stats.shared = counters.shared
     stats.pinned = counters.pinned
     stats.reserved = promised
+    stats.rounding = counters.rounding
     stats.highWatermark = counters.highWatermark
     stats.waitingSequences = sequences.counts.waiting
     stats.runningSequences = sequences.counts.running
@@ -132,69 +133,5 @@ extension KVPool {
     stats.preemptedHitTokens = activity.preemptedHitTokens
     for i in 0..<Self.refusalReasons { stats.refusals[i] = refusalCounts[i] }
     return stats
-  }
-
-  /// What it takes a scan to tell. O(blocks + table entries), with 4 bytes of memory a block.
-  package func layout() -> PoolLayout {
-    var layout = PoolLayout()
-    let size = configuration.blockSize
-    // Of each block that a sequence holds: 1 + the slots that the fullest of its holders uses.
-    let fill = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(blocks.capacity) + 1)
-    defer { fill.deallocate() }
-    fill.initialize(repeating: 0, count: Int(blocks.capacity) + 1)
-    for slot in 0..<Int(sequences.slotCount) where sequences.slots[slot].isRunning {
-      let sequence = sequences.slots[slot]
-      for i in Int(sequence.nullBlocks)..<Int(sequence.blockCount) {
-        let begin = UInt64(i) * UInt64(size)
-        let used = UInt64(sequence.computed) > begin ? UInt64(sequence.computed) - begin : 0
-        let block = Int(sequence.blocks[i])
-        fill[block] = max(fill[block], 1 + UInt32(min(used, UInt64(size))))
-      }
-    }
-    var free = RunCounter()
-    var available = RunCounter()
-    for id in 1...Int(blocks.capacity) {
-      let record = blocks.records[id]
-      if fill[id] > 0 {
-        layout.sequenceSlotsHeld += UInt64(size)
-        layout.sequenceSlotsUsed += UInt64(fill[id] - 1)
-      } else if record.refCount > 0 {
-        layout.rawBlocks += 1
-      }
-      let state = blocks.state(of: record)
-      free.step(state == .free)
-      available.step(state == .free || state == .cached)
-    }
-    free.end()
-    available.end()
-    layout.freeRuns = free.runs
-    layout.largestFreeRuns = free.largest
-    layout.largestFreeRun = free.largest.first ?? 0
-    layout.availableRuns = available.runs
-    layout.largestAvailableRuns = available.largest
-    layout.largestAvailableRun = available.largest.first ?? 0
-    return layout
-  }
-
-  /// Counts maximal runs and keeps the ten largest, descending.
-  private struct RunCounter {
-    var runs: UInt32 = 0
-    var largest: [UInt32] = []
-    private var length: UInt32 = 0
-
-    mutating func step(_ isInRun: Bool) {
-      if isInRun { length += 1 } else if length > 0 { end() }
-    }
-
-    mutating func end() {
-      if length == 0 { return }
-      runs += 1
-      let place = largest.firstIndex { $0 < length } ?? largest.count
-      if place < 10 {
-        largest.insert(length, at: place)
-        if largest.count > 10 { largest.removeLast() }
-      }
-      length = 0
-    }
   }
 }

@@ -275,6 +275,7 @@ package final class KVPool {
   ) throws(Refusal) {
     switch kind {
     case .allocate(let count): try allocate(count, &result, outcome)
+    case .place(let request): try place(request, &result, outcome)
     case .freeBlocks(let ids, let generations): try freeBlocks(ids, generations, &result)
     case .forkBlocks(let ids, let generations): try forkBlocks(ids, generations, &result, outcome)
     case .copyOnWrite(let id, let filled): try copyOnWrite(id, filled, &result, outcome)

@@ -13,6 +13,8 @@ package struct PoolStats: Equatable {
   package var pinned: UInt32 = 0
   /// Blocks promised to sequences to come; over `free + cached`, no part of the sum.
   package var reserved: UInt32 = 0
+  /// Of the active ones, blocks that a strategy took beside those it was asked for.
+  package var rounding: UInt32 = 0
   /// Most blocks unavailable at once since the pool was made or reset.
   package var highWatermark: UInt32 = 0
   package var waitingSequences: UInt32 = 0

@@ -8,12 +8,14 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
   /// Blocks that were available. Short of blocks means `needed + reserved + watermark` is more.
   package var available: UInt32
   /// Of the available ones, cached blocks that the operation counted on hitting; `needed` has them.
+  /// Where there is no run: all that are cached.
   package var evictable: UInt32
   /// Blocks kept back beside `needed` for others: promised to them, or named by the operation.
   package var reserved: UInt32
   /// Blocks that the pool's watermark kept back, beside `needed`.
   package var watermark: UInt32
-  /// The limit or the index that `field` broke, where the numbers above do not say it.
+  /// The limit or the index that `field` broke, where the numbers above do not say it. Where there is
+  /// no run: the longest that could be had.
   package var limit: UInt64
   package var sequence: SequenceID
   /// The block, copy or revision that the refusal is about; 0 where none is.
@@ -72,7 +74,7 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     case sequenceID, sequenceIDs, childIDs, tokenCount, appendCounts, scheduleCounts
     case lookaheadTokens, uncomputeTokens, dropTokens, victimOrder, label, ifRevision
     case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts, watermark, inFlightTokens
-    case hostBlocks, tokenIDs, blocks
+    case hostBlocks, tokenIDs, blocks, preferredBlockIDs
     /// `dropTokens`, where token ids are needed that are not kept.
     case keptTokens
     case parentHash, multimodal, promptEmbedsDigest, loraPath

@@ -35,8 +35,6 @@ struct ServedFieldsTests {
     Row("call.acked_op_id", .allocateRequest, nested(1, number(4))),
     Row("call.op_id", .stepRequest, nested(1, number(3))),
     Row("call.op_id", .getStatsRequest, nested(1, number(3))),
-    Row("allocate.contiguous", .allocateRequest, nested(2, number(2))),
-    Row("allocate.preferred_block_ids", .allocateRequest, nested(2, nested(3, [1]))),
     Row("allocate.size_class", .allocateRequest, nested(2, number(4))),
   ]
 

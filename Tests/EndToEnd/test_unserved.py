@@ -61,8 +61,6 @@ FIELDS = {
     "call.session": lambda p: call_field(p, session=1),
     "call.op_id": lambda p: call_field(p, op_id=1),
     "call.acked_op_id": lambda p: call_field(p, acked_op_id=1),
-    "allocate.contiguous": lambda p: allocate(p, contiguous=True),
-    "allocate.preferred_block_ids": lambda p: allocate(p, preferred_block_ids=[3]),
     "allocate.size_class": lambda p: allocate(p, size_class=1),
     "options.size_class": lambda p: add_option(p, size_class=1),
     "options.retention": lambda p: add_option(p, retention=[q.Retention(priority=1)]),
@@ -84,7 +82,7 @@ def test_a_field_that_is_not_served_is_refused_and_named(pool, field):
     "config",
     [
         dict(size_classes=[q.SizeClass(block_size=8, blocks=8)]),
-        dict(strategy=q.STRATEGY_BEST_FIT),
+        dict(strategy=q.STRATEGY_BUDDY),
         dict(eviction=q.EVICTION_POLICY_LFU),
         dict(lazy_free_batch=8),
         dict(proactive_free_blocks=8),

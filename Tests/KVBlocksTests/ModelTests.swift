@@ -22,6 +22,8 @@ struct ModelTests {
     var host: UInt32 = 0
     /// Draws what `Walk+Admission` has.
     var admission = false
+    var strategy = AllocationStrategy.freeQueue
+    var places = false
     var window: UInt32 = 0
     var inFlight: UInt32 = 0
     var testDescription: String {
@@ -135,12 +137,33 @@ struct ModelTests {
   @Test("the same with a sliding window", arguments: windows)
   func agreesWithWindows(setup: Setup) { walk(setup) }
 
+  static let strategies: [Setup] = [
+    .init(seed: 71, blocks: 40, size: 4, ack: .explicit, strategy: .firstFit, places: true),
+    .init(
+      seed: 72, blocks: 70, size: 2, ack: .nextStep, caches: true, watermark: 0.05,
+      strategy: .firstFit, places: true),
+    .init(seed: 73, blocks: 48, size: 8, ack: .explicit, strategy: .bestFit, places: true),
+    .init(
+      seed: 74, blocks: 64, size: 4, ack: .nextStep, caches: true, hashBytes: 16, host: 30,
+      strategy: .bestFit, places: true),
+    .init(
+      seed: 75, blocks: 48, size: 4, ack: .explicit, caches: true, pinBudget: 16,
+      strategy: .firstFit, places: true),
+    .init(
+      seed: 76, blocks: 64, size: 8, ack: .explicit, caches: true, admission: true, places: true),
+    .init(seed: 77, blocks: 40, size: 16, ack: .nextStep, places: true),
+  ]
+
+  @Test("the same with strategies, and with allocations that say where", arguments: strategies)
+  func agreesWithStrategies(setup: Setup) { walk(setup, pins: setup.pinBudget > 0) }
+
   private func walk(_ setup: Setup, pins: Bool = false, tokens: Bool = false) {
     let configuration = PoolConfiguration(
       blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack,
       cachesPrefixes: setup.caches, hashBytes: setup.hashBytes,
       hashLookaheadTokens: setup.lookahead, keepsTokens: setup.keepsTokens, eagle: setup.eagle,
-      watermark: setup.watermark, maxModelTokens: setup.most, hostBlocks: setup.host,
+      watermark: setup.watermark, maxModelTokens: setup.most, strategy: setup.strategy,
+      hostBlocks: setup.host,
       slidingWindow: setup.window, maxInFlightTokens: setup.inFlight,
       pinBudgetBlocks: setup.pinBudget)
     var pool = KVPool(configuration, hasher: TestHasher(configuration))
@@ -151,6 +174,7 @@ struct ModelTests {
     walk.feedsTokens = tokens
     model.hasTokens = tokens && setup.caches
     walk.admission = setup.admission
+    walk.places = setup.places
     walk.hasWindow = setup.window > 0
     let outcome = Outcome()
     var history: [TestCommand] = []
@@ -231,6 +255,9 @@ struct ModelTests {
     if setup.host > 0 {
       #expect(model.state.host.outs > 10)
       #expect(model.state.host.ins > 10)
+    }
+    if setup.places {
+      #expect(model.refusals[Int(Refusal.Reason.noRun.rawValue)] > 10, "seed \(setup.seed)")
     }
     if setup.admission { #expect(model.keptPromises > 10) }
     if setup.caches {
@@ -345,6 +372,7 @@ struct ModelTests {
     expected.shared = UInt32(parts[.shared] ?? 0)
     expected.pinned = UInt32(parts[.pinned] ?? 0)
     expected.reserved = UInt32(model.promised)
+    expected.rounding = UInt32(model.state.rounded.reduce(0) { $0 + $1.rest.count })
     expected.highWatermark = UInt32(model.state.mostUsed)
     for sequence in model.state.sequences.values {
       switch sequence.state {

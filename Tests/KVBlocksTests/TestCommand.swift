@@ -66,6 +66,7 @@ struct TestOperation {
 
   enum Kind {
     case allocate(UInt32)
+    case place(UInt32, contiguous: Bool = false, preferred: [BlockID] = [])
     case freeBlocks([BlockID], generations: [UInt32] = [])
     case forkBlocks([BlockID], generations: [UInt32] = [])
     case copyOnWrite(BlockID, filled: UInt32 = 0)
@@ -130,6 +131,8 @@ private final class Arena {
   func lower(_ kind: TestOperation.Kind) -> Operation.Kind {
     switch kind {
     case .allocate(let count): .allocate(count: count)
+    case .place(let count, let isContiguous, let preferred):
+      .place(PlaceBlocks(count, isContiguous: isContiguous, preferred: copy(preferred)))
     case .freeBlocks(let ids, let generations):
       .freeBlocks(copy(ids), generations: copy(generations))
     case .forkBlocks(let ids, let generations):

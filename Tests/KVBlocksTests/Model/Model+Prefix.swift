@@ -7,6 +7,7 @@ extension Model {
   mutating func forget(_ block: BlockID) -> Bool {
     guard let content = state.contents.removeValue(forKey: block) else { return false }
     state.holders[content]?.removeAll { $0 == block }
+    if state.queue.contains(block) { arrange() }
     return true
   }
 

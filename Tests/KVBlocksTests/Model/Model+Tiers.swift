@@ -152,7 +152,7 @@ extension Model {
         needed > blocks ? .never : .later, needed: UInt32(needed), available: UInt32(available),
         reserved: UInt32(promised - own), watermark: UInt32(kept), sequence: ids[0])
     }
-    let taken = take(moving.count)
+    let taken = moving.map { _ in take(1)[0] }
     var target: [BlockID: BlockID] = [:]
     for (block, new) in zip(moving, taken) {
       target[block.block] = new

@@ -62,6 +62,7 @@ struct Model {
     var contents: [BlockID: UInt64] = [:]
     var holders: [UInt64: [BlockID]] = [:]
     var evictions = 0
+    var rounded: [RoundedRun] = []
     /// Tokens asked for and found, of sequences that were never preempted and of the others.
     var watermark = 0.0
     var pins: [Pin] = []
@@ -72,6 +73,7 @@ struct Model {
 
   let blocks: Int
   let size: Int
+  let strategy: AllocationStrategy
   let ack: CopyAck
   let caches: Bool
   let hashBytes: Int
@@ -110,6 +112,7 @@ struct Model {
     blocks = Int(configuration.blocks)
     size = Int(configuration.blockSize)
     ack = configuration.copyAck
+    strategy = configuration.strategy
     caches = configuration.cachesPrefixes
     hashBytes = configuration.hashBytes
     eagle = configuration.eagle
@@ -220,6 +223,8 @@ struct Model {
   ) throws(Refusal) {
     switch kind {
     case .allocate(let count): try allocate(Int(count), &result)
+    case .place(let count, let isContiguous, let preferred):
+      try place(Int(count), isContiguous, preferred, &result)
     case .freeBlocks(let ids, let generations): try freeBlocks(ids, generations, &result)
     case .forkBlocks(let ids, let generations): try forkBlocks(ids, generations, &result)
     case .copyOnWrite(let id, let filled): try copyOnWrite(id, Int(filled), &result)
@@ -263,18 +268,10 @@ struct Model {
     }
   }
 
-  /// Takes from the head of the queue.
+  /// Takes from the head of the queue, or where the strategy says.
   mutating func take(_ count: Int) -> [BlockID] {
-    let taken = Array(state.queue.prefix(count))
-    state.queue.removeFirst(count)
-    for block in taken {
-      if forget(block) { state.evictions += 1 }
-      state.references[Int(block)] = 1
-      state.generation[Int(block)] = UInt32(truncatingIfNeeded: revision + 1)
-    }
-    state.handedOut += count
-    state.mostUsed = max(state.mostUsed, blocks - available)
-    if count > 0 { changed = true }
+    let taken = chosen(count)
+    handOut(taken)
     return taken
   }
 
@@ -291,15 +288,19 @@ struct Model {
       gaveBack = true
       changed = true
     }
-    line(up: free)
-    return free.count
+    return line(up: free)
   }
 
-  /// Blocks without content go to the front of the queue, the others to its end.
-  mutating func line(up free: [BlockID]) {
+  /// Blocks without content go to the front of the queue, the others to its end. Returns how many
+  /// became available.
+  @discardableResult
+  mutating func line(up given: [BlockID]) -> Int {
+    let free = given + leaveRuns(given)
     state.queue.insert(contentsOf: free.filter { state.contents[$0] == nil }, at: 0)
     state.queue += free.filter { state.contents[$0] != nil }
     state.cameBack += free.count
+    arrange()
+    return free.count
   }
 
   /// The copies are done. Returns how many blocks became available.
@@ -316,9 +317,9 @@ struct Model {
         free.append(block)
       }
     }
-    line(up: free)
+    let count = line(up: free)
     state.host.queue = hostFree + state.host.queue
-    return free.count
+    return count
   }
 
   func mayWrite(_ block: BlockID, from slot: Int) -> Bool {
@@ -345,6 +346,7 @@ struct Model {
   // MARK: Raw
 
   private mutating func allocate(_ count: Int, _ result: inout Seen.Result) throws(Refusal) {
+    if needsRuns { return try place(count, false, [], &result) }
     if count == 0 { throw Refusal(.invalid, field: .count, limit: 1) }
     if count > available - promised {
       throw Refusal(

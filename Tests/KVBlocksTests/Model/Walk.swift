@@ -15,6 +15,8 @@ struct Walk {
   var feedsTokens = false
   /// The same for promises, lazy frees and the like.
   var admission = false
+  /// The same for allocations that say where.
+  var places = false
   /// Nor is anything drawn for windows in a pool that has none.
   var hasWindow = false
   static let sessions: [SessionID] = [0, 7, 1 << 40]
@@ -160,6 +162,7 @@ struct Walk {
     if pins && one(in: 60) { return update() }
     if swaps && one(in: 5) { return swap(model, session) }
     if admission && one(in: 8) { return admission(model, session) }
+    if places && one(in: 8) { return place(model) }
     if caches && one(in: 6) { return more(model, session) }
     switch below(40) {
     case 0...2:

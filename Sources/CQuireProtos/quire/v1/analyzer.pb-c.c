@@ -1273,7 +1273,7 @@ const ProtobufCMessageDescriptor quire__v1__get_stats_request__descriptor =
   (ProtobufCMessageInit) quire__v1__get_stats_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[55] =
+static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[56] =
 {
   {
     "pool",
@@ -1756,6 +1756,18 @@ static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[55] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "rounding_blocks",
+    41,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, rounding_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "capacity_bytes",
     60,
     PROTOBUF_C_LABEL_NONE,
@@ -1938,40 +1950,40 @@ static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[55] =
 };
 static const unsigned quire__v1__stats__field_indices_by_name[] = {
   5,   /* field[5] = active_blocks */
-  43,   /* field[43] = active_bytes */
+  44,   /* field[44] = active_bytes */
   21,   /* field[21] = allocate_calls */
   22,   /* field[22] = allocated_blocks */
   8,   /* field[8] = available_blocks */
-  46,   /* field[46] = available_bytes */
+  47,   /* field[47] = available_bytes */
   35,   /* field[35] = available_runs */
   11,   /* field[11] = block_size */
   12,   /* field[12] = bytes_per_block */
   4,   /* field[4] = cached_blocks */
-  42,   /* field[42] = cached_bytes */
+  43,   /* field[43] = cached_bytes */
   2,   /* field[2] = capacity_blocks */
-  40,   /* field[40] = capacity_bytes */
+  41,   /* field[41] = capacity_bytes */
   27,   /* field[27] = copies */
   39,   /* field[39] = defragment_advised */
   29,   /* field[29] = evictions */
   36,   /* field[36] = external_fragmentation */
   26,   /* field[26] = forks */
   3,   /* field[3] = free_blocks */
-  41,   /* field[41] = free_bytes */
+  42,   /* field[42] = free_bytes */
   23,   /* field[23] = free_calls */
   34,   /* field[34] = free_runs */
   24,   /* field[24] = freed_blocks */
   33,   /* field[33] = high_watermark_blocks */
-  50,   /* field[50] = host_active_blocks */
-  48,   /* field[48] = host_capacity_blocks */
-  49,   /* field[49] = host_free_blocks */
-  52,   /* field[52] = host_pinned_blocks */
-  51,   /* field[51] = host_shared_blocks */
+  51,   /* field[51] = host_active_blocks */
+  49,   /* field[49] = host_capacity_blocks */
+  50,   /* field[50] = host_free_blocks */
+  53,   /* field[53] = host_pinned_blocks */
+  52,   /* field[52] = host_shared_blocks */
   37,   /* field[37] = internal_fragmentation */
   10,   /* field[10] = lazy_pending_blocks */
-  47,   /* field[47] = manager_bytes_per_block */
+  48,   /* field[48] = manager_bytes_per_block */
   28,   /* field[28] = pending_copies */
   7,   /* field[7] = pinned_blocks */
-  45,   /* field[45] = pinned_bytes */
+  46,   /* field[46] = pinned_bytes */
   0,   /* field[0] = pool */
   19,   /* field[19] = preempted_sequences */
   30,   /* field[30] = preemptions */
@@ -1982,13 +1994,14 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   38,   /* field[38] = refusals_by_fragmentation */
   9,   /* field[9] = reserved_blocks */
   1,   /* field[1] = revision */
+  40,   /* field[40] = rounding_blocks */
   18,   /* field[18] = running_sequences */
   14,   /* field[14] = sequence_slots_held */
   15,   /* field[15] = sequence_slots_used */
   6,   /* field[6] = shared_blocks */
-  44,   /* field[44] = shared_bytes */
-  54,   /* field[54] = swapped_in_blocks */
-  53,   /* field[53] = swapped_out_blocks */
+  45,   /* field[45] = shared_bytes */
+  55,   /* field[55] = swapped_in_blocks */
+  54,   /* field[54] = swapped_out_blocks */
   20,   /* field[20] = swapped_sequences */
   13,   /* field[13] = used_bytes */
   17,   /* field[17] = waiting_sequences */
@@ -1996,9 +2009,9 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__stats__number_ranges[3 + 1] =
 {
   { 1, 0 },
-  { 60, 40 },
-  { 80, 48 },
-  { 0, 55 }
+  { 60, 41 },
+  { 80, 49 },
+  { 0, 56 }
 };
 const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
 {
@@ -2008,7 +2021,7 @@ const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
   "Quire__V1__Stats",
   "quire.v1",
   sizeof(Quire__V1__Stats),
-  55,
+  56,
   quire__v1__stats__field_descriptors,
   quire__v1__stats__field_indices_by_name,
   3,  quire__v1__stats__number_ranges,

@@ -400,7 +400,7 @@ const ProtobufCMessageDescriptor quire__v1__copy_order__descriptor =
   (ProtobufCMessageInit) quire__v1__copy_order__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__refusal__field_descriptors[9] =
+static const ProtobufCFieldDescriptor quire__v1__refusal__field_descriptors[10] =
 {
   {
     "reason",
@@ -510,12 +510,25 @@ static const ProtobufCFieldDescriptor quire__v1__refusal__field_descriptors[9] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "largest_run",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Refusal, largest_run),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__refusal__field_indices_by_name[] = {
   4,   /* field[4] = available */
   2,   /* field[2] = detail */
   5,   /* field[5] = evictable_within_available */
   1,   /* field[1] = field */
+  9,   /* field[9] = largest_run */
   3,   /* field[3] = needed */
   0,   /* field[0] = reason */
   6,   /* field[6] = reserved */
@@ -525,7 +538,7 @@ static const unsigned quire__v1__refusal__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__refusal__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor quire__v1__refusal__descriptor =
 {
@@ -535,7 +548,7 @@ const ProtobufCMessageDescriptor quire__v1__refusal__descriptor =
   "Quire__V1__Refusal",
   "quire.v1",
   sizeof(Quire__V1__Refusal),
-  9,
+  10,
   quire__v1__refusal__field_descriptors,
   quire__v1__refusal__field_indices_by_name,
   1,  quire__v1__refusal__number_ranges,

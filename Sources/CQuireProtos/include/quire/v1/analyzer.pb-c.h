@@ -275,6 +275,11 @@ struct  Quire__V1__Stats
    */
   uint64_t refusals_by_fragmentation;
   /*
+   * Of the active blocks, those that a strategy took beside the ones it was asked for: what buddy
+   * rounds up. Nobody is told of them; they come back with the last block of their run.
+   */
+  uint32_t rounding_blocks;
+  /*
    * Moving blocks would let something in that is refused now.
    */
   protobuf_c_boolean defragment_advised;
@@ -307,7 +312,7 @@ struct  Quire__V1__Stats
 };
 #define QUIRE__V1__STATS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__stats__descriptor) \
-    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__RefusalCount

@@ -69,11 +69,13 @@ struct  Quire__V1__Allocate
    */
   uint32_t count;
   /*
-   * One run of adjacent ids, or refused with NO_RUN.
+   * One run of adjacent ids, ascending, or refused with NO_RUN. Cached blocks are evicted, in the order
+   * of the pool's policy, until there is a run; nothing is evicted for a run that cannot be made.
    */
   protobuf_c_boolean contiguous;
   /*
-   * Ids to take first where they are free; a wish, not a condition.
+   * Ids to take first, in this order, where they are free and hold no content; a wish, not a
+   * condition. With contiguous, and where the strategy needs runs: ids to begin the run at.
    */
   size_t n_preferred_block_ids;
   uint32_t *preferred_block_ids;

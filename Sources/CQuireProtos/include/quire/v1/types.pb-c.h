@@ -41,7 +41,8 @@ typedef enum _Quire__V1__Tier {
  * The gRPC status of a unary refusal is a fixed function of the reason; Protos/README.md has the
  * table. The reason also travels as ASCII trailers quire-reason (the value's name without
  * REFUSAL_REASON_) and, where blocks are short, quire-needed and quire-available, for clients
- * without the details; quire-evictable, quire-reserved and quire-watermark where they are not 0.
+ * without the details; quire-evictable, quire-reserved, quire-watermark and quire-largest-run where they
+ * are not 0.
  */
 typedef enum _Quire__V1__RefusalReason {
   /*
@@ -219,7 +220,7 @@ struct  Quire__V1__Refusal
    */
   uint32_t available;
   /*
-   * Of those, cached blocks that the same operation counted on hitting.
+   * Of those, cached blocks that the same operation counted on hitting; with NO_RUN, all cached ones.
    */
   uint32_t evictable_within_available;
   /*
@@ -235,10 +236,14 @@ struct  Quire__V1__Refusal
    * The sequence it is about; 0 where none is.
    */
   uint64_t sequence_id;
+  /*
+   * NO_RUN: blocks of the longest run that could have been had, free and cached blocks together.
+   */
+  uint32_t largest_run;
 };
 #define QUIRE__V1__REFUSAL__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__refusal__descriptor) \
-    , QUIRE__V1__REFUSAL_REASON__REFUSAL_REASON_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, 0 }
+    , QUIRE__V1__REFUSAL_REASON__REFUSAL_REASON_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, 0, 0 }
 
 
 /* Quire__V1__Call methods */

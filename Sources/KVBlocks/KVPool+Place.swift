@@ -1,0 +1,47 @@
+/// Raw blocks at certain places. A pool whose strategy needs runs allocates in no other way.
+extension KVPool {
+  func place(
+    _ request: PlaceBlocks, _ result: inout OperationResult, _ outcome: Outcome
+  ) throws(Refusal) {
+    let count = request.count
+    guard count > 0 else { throw Refusal(.invalid, field: .count, limit: 1) }
+    for id in request.preferred { try checkBlock(id, .preferredBlockIDs) }
+    let takes = blocks.rounded(count)
+    if takes > blocks.capacity {
+      throw Refusal(.never, needed: takes, available: blocks.available, reserved: promised)
+    }
+    try checkBlocks(UInt64(count), .count)
+    if takes > unpromised {
+      throw Refusal(.later, needed: takes, available: blocks.available, reserved: promised)
+    }
+    let isRun = request.isContiguous || blocks.needsRuns
+    if isRun { try checkRun(of: count) }
+    let session = ensureSession()
+    run.blocks += count
+    let start = outcome.blocks.count
+    let room = outcome.blocks.extend(by: Int(count))
+    if isRun {
+      let first = blocks.makeRun(of: count, preferred: request.preferred)
+      blocks.takeRun(first, count, for: .raw(session), generation: generation, into: room)
+    } else {
+      blocks.take(
+        count, preferring: request.preferred, for: .raw(session), generation: generation,
+        into: room)
+    }
+    sessions.save(session)
+    sessions.slots[Int(session)].rawBlocks += count
+    result.newBlocks = Slice32(start: UInt32(start), count: count)
+    run.changed = true
+  }
+
+  /// There are enough blocks; are so many of them adjacent?
+  func checkRun(
+    of count: UInt32, beside reserved: UInt32? = nil, watermark: UInt32 = 0, _ id: SequenceID = 0
+  ) throws(Refusal) {
+    if blocks.hasRun(of: count) { return }
+    throw Refusal(
+      .noRun, needed: blocks.rounded(count), available: blocks.available,
+      evictable: blocks.counters.cached, reserved: reserved ?? promised, watermark: watermark,
+      limit: UInt64(blocks.longestPlaceableRun), sequence: id)
+  }
+}

@@ -1,0 +1,193 @@
+import KVBlocks
+
+/// Where blocks are placed, once more: the free blocks as a list of ids, looked through from the
+/// beginning.
+///
+/// The queue of a pool with a strategy has the free blocks that hold nothing by their ids, then the
+/// cached ones in the order of their eviction.
+extension Model {
+  /// A run that was rounded up: who was asked for and is still held, and the rest that nobody has.
+  struct RoundedRun {
+    var asked: [BlockID]
+    var rest: [BlockID]
+  }
+
+  var needsRuns: Bool {
+    [.buddy, .contiguousMax, .contiguousPowerOfTwo, .contiguousExact].contains(strategy)
+  }
+
+  private var fresh: [BlockID] { state.queue.filter { content($0) == nil } }
+
+  mutating func arrange() {
+    if strategy == .freeQueue { return }
+    state.queue = fresh.sorted() + state.queue.filter { content($0) != nil }
+  }
+
+  private func isFresh(_ id: Int) -> Bool {
+    id >= 1 && id <= blocks && state.queue.contains(BlockID(id)) && content(BlockID(id)) == nil
+  }
+
+  /// Maximal runs of adjacent ids, lowest first.
+  func runs(of ids: [BlockID]) -> [[BlockID]] {
+    var list: [[BlockID]] = []
+    for id in ids.sorted() {
+      if let last = list.last?.last, last + 1 == id {
+        list[list.count - 1].append(id)
+      } else {
+        list.append([id])
+      }
+    }
+    return list
+  }
+
+  /// Blocks that leave with an allocation of so many.
+  func whole(_ count: Int) -> Int {
+    if strategy != .buddy { return count }
+    var size = 1
+    while size < count { size *= 2 }
+    return size
+  }
+
+  // MARK: Choosing
+
+  /// The blocks that an allocation gets, in order.
+  func chosen(_ count: Int) -> [BlockID] {
+    if strategy == .freeQueue { return Array(state.queue.prefix(count)) }
+    if needsRuns {
+      guard count > 0, let start = runStart(count) else { return [] }
+      return (0..<count).map { BlockID(start + $0) }
+    }
+    let wanted = min(count, fresh.count)
+    var picked = Array(fresh.sorted().prefix(wanted))
+    if strategy == .bestFit && wanted > 0 {
+      let fitting = runs(of: fresh).filter { $0.count >= wanted }
+      let smallest = fitting.map(\.count).min()
+      if let run = fitting.first(where: { $0.count == smallest }) {
+        picked = Array(run.prefix(wanted))
+      }
+    }
+    let cached = state.queue.filter { content($0) != nil }
+    return picked + cached.prefix(count - wanted)
+  }
+
+  /// Where the strategy begins a run; nil = there is none.
+  private func runStart(_ count: Int) -> Int? {
+    if strategy == .buddy { return buddyStart(count) }
+    let fitting = runs(of: fresh).filter { $0.count >= count }
+    let smallest = strategy == .bestFit ? fitting.map(\.count).min() : nil
+    let run = fitting.first { smallest == nil || $0.count == smallest }
+    return run.map { Int($0[0]) }
+  }
+
+  /// Of the aligned free runs that are not half of a larger one, the smallest that fits, the lowest.
+  private func buddyStart(_ count: Int) -> Int? {
+    var size = whole(count)
+    while size <= blocks {
+      for first in stride(from: 1, through: blocks - size + 1, by: size) {
+        let double = (first - 1) / (2 * size) * 2 * size + 1
+        let isHalf = double + 2 * size - 1 <= blocks && isAllFresh(double, 2 * size)
+        if isAllFresh(first, size) && !isHalf { return first }
+      }
+      size *= 2
+    }
+    return nil
+  }
+
+  private func isAllFresh(_ first: Int, _ count: Int) -> Bool {
+    (first..<first + count).allSatisfy { isFresh($0) }
+  }
+
+  private func mayBegin(_ first: Int, _ count: Int) -> Bool {
+    if strategy == .buddy && (first - 1) % whole(count) != 0 { return false }
+    return isAllFresh(first, whole(count))
+  }
+
+  private func hasRun(_ count: Int) -> Bool {
+    if runStart(count) != nil { return true }
+    return !needsRuns && runs(of: state.queue).contains { $0.count >= count }
+  }
+
+  func checkRun(
+    _ count: Int, _ reserved: Int, _ watermark: Int = 0, _ id: SequenceID = 0
+  ) throws(Refusal) {
+    if hasRun(count) { return }
+    var longest = runs(of: state.queue).map(\.count).max() ?? 0
+    if strategy == .buddy {
+      longest = 0
+      for size in [1, 2, 4, 8, 16, 32, 64, 128, 256] where runStart(size) != nil { longest = size }
+    }
+    throw Refusal(
+      .noRun, needed: UInt32(whole(count)), available: UInt32(available),
+      evictable: UInt32(state.queue.count { content($0) != nil }), reserved: UInt32(reserved),
+      watermark: UInt32(watermark), limit: UInt64(longest), sequence: id)
+  }
+
+  // MARK: Taking and giving back
+
+  /// Hands these out, and what the strategy takes with them.
+  mutating func handOut(_ taken: [BlockID]) {
+    var rest: [BlockID] = []
+    if strategy == .buddy, let first = taken.first, whole(taken.count) > taken.count {
+      rest = (taken.count..<whole(taken.count)).map { first + BlockID($0) }
+      state.rounded.append(RoundedRun(asked: taken, rest: rest))
+    }
+    for block in taken + rest {
+      state.queue.removeAll { $0 == block }
+      if forget(block) { state.evictions += 1 }
+      state.references[Int(block)] = 1
+      state.generation[Int(block)] = UInt32(truncatingIfNeeded: revision + 1)
+    }
+    state.handedOut += taken.count + rest.count
+    state.mostUsed = max(state.mostUsed, blocks - available)
+    if !taken.isEmpty { changed = true }
+  }
+
+  /// These are no longer held. Returns what comes back with the last blocks of rounded runs.
+  mutating func leaveRuns(_ free: [BlockID]) -> [BlockID] {
+    var back: [BlockID] = []
+    for block in free {
+      for i in state.rounded.indices { state.rounded[i].asked.removeAll { $0 == block } }
+    }
+    for run in state.rounded where run.asked.isEmpty { back += run.rest }
+    state.rounded.removeAll { $0.asked.isEmpty }
+    for block in back { state.references[Int(block)] = 0 }
+    return back
+  }
+
+  mutating func place(
+    _ count: Int, _ isContiguous: Bool, _ preferred: [BlockID], _ result: inout Seen.Result
+  ) throws(Refusal) {
+    if count == 0 { throw Refusal(.invalid, field: .count, limit: 1) }
+    for id in preferred where !(1...blocks).contains(Int(id)) {
+      throw Refusal(
+        .invalid, field: .preferredBlockIDs, limit: UInt64(blocks), subject: UInt64(id))
+    }
+    let takes = count > blocks ? 1 << 40 : whole(count)
+    if takes > available - promised {
+      let needed = count > 1 << 31 && strategy == .buddy ? Int(UInt32.max) : whole(count)
+      throw Refusal(
+        takes > blocks ? .never : .later, needed: UInt32(needed), available: UInt32(available),
+        reserved: UInt32(promised))
+    }
+    if isContiguous || needsRuns {
+      try checkRun(count, promised)
+      var start = preferred.first { mayBegin(Int($0), count) }.map { Int($0) } ?? runStart(count)
+      while start == nil, let victim = state.queue.first(where: { content($0) != nil }) {
+        _ = forget(victim)
+        state.evictions += 1
+        start = runStart(count)
+      }
+      result.newBlocks = (0..<count).map { BlockID((start ?? 0) + $0) }
+      handOut(result.newBlocks)
+    } else {
+      for id in preferred where isFresh(Int(id)) && result.newBlocks.count < count {
+        handOut([id])
+        result.newBlocks.append(id)
+      }
+      let others = chosen(count - result.newBlocks.count)
+      handOut(others)
+      result.newBlocks += others
+    }
+    for block in result.newBlocks { state.raw[session, default: [:]][block] = 1 }
+  }
+}
