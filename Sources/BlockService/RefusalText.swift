@@ -156,6 +156,10 @@ enum RefusalText {
     case .hashCounts: return "must be empty or one for each of \(limit) sequences"
     case .tokenCount where limit == 1 && namesNoTokens(operation): return "must be at least 1"
     case .tokenCount: return "takes the sequence past the limit of \(limit) tokens"
+    case .eviction: return "must be lru: the pool caches no prefixes"
+    case .retention:
+      return
+        "must have at most \(limit) ranges, each of a priority of at most 100 and no end before its start"
     case .watermark: return "must be at least 0 and less than 1"
     case .ifRevision, .maxTokensNow, .hostBlocks, .none, .tokenIDs, .keptTokens, .parentHash,
       .multimodal, .promptEmbedsDigest, .loraPath:
@@ -280,6 +284,8 @@ enum RefusalText {
     case .watermark: "watermark"
     case .hostBlocks: "config.host_blocks"
     case .blocks: "blocks"
+    case .eviction: "eviction"
+    case .retention: isAdmission(operation) ? "add.options.retention" : "options.retention"
     }
   }
 

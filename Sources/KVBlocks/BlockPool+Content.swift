@@ -35,6 +35,7 @@ extension BlockPool {
   package func touch(_ id: BlockID, for holder: Holder, generation: UInt32) {
     let record = records + Int(id)
     precondition(record.pointee.twin != 0, "hit a block without content")
+    if let split { split.cached.hit(id) }
     if record.pointee.refCount > 0 {
       addReference(id, touch: generation)
       if holder.isRaw { addRawHold(id, by: holder.slot) }
@@ -94,8 +95,9 @@ extension BlockPool {
     return true
   }
 
-  /// A block loses its content: it keeps its references and its place in the queue. Returns false,
-  /// and nothing changed, where it has none.
+  /// A block loses its content: it keeps its references and its place in the queue (in split mode it
+  /// joins the free blocks, as one that is given back). Returns false, and nothing changed, where it
+  /// has none.
   @discardableResult
   package func forget(_ id: BlockID) -> Bool {
     guard let index, records[Int(id)].twin != 0 else { return false }
@@ -109,6 +111,7 @@ extension BlockPool {
         split.free.insert(id, after: 0)
       }
     }
+    if let split { split.cached.forget(id) }
     return true
   }
 

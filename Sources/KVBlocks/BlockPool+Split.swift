@@ -1,13 +1,13 @@
 /// Split mode: the free blocks, those without content, in a strategy's order, the cached ones in a
 /// policy's. An allocation takes free blocks first; then the policy names victims until it is placed.
 ///
-/// The default pool has one queue instead and never gets here.
+/// A pool with another strategy than `freeQueue`, or another policy than `lru`, has these two. The
+/// default pool has one queue instead and never gets here.
 final class SplitBlocks {
   let free: FreeBlocks
-  /// A policy that is switched at run time replaces it by one with the same members.
-  var cached: CachedBlocks
+  let cached: EvictionOrder
 
-  init(free: FreeBlocks, cached: CachedBlocks) {
+  init(free: FreeBlocks, cached: EvictionOrder) {
     self.free = free
     self.cached = cached
   }
@@ -17,13 +17,18 @@ final class SplitBlocks {
 }
 
 extension BlockPool {
-  /// From one queue to a strategy's and vLLM's policy's structures.
-  package func split(by strategy: AllocationStrategy) { split(by: strategy, cached: nil) }
-
   /// From one queue to two structures. Free blocks keep their order where the strategy has one; the
-  /// cached ones are evicted in the order they had. O(blocks).
-  func split(by strategy: AllocationStrategy, cached: CachedBlocks?) {
-    let queue = freeQueue()
+  /// cached ones come to the policy in the order they had. O(blocks).
+  package func split(by strategy: AllocationStrategy, _ eviction: EvictionPolicy = .lru) {
+    let split = split(by: strategy, eviction, linking: freeQueue())
+    split.cached.rankAll()
+    self.split = split
+  }
+
+  /// The same for available blocks in any order; the policy is still to be told what they are worth.
+  func split(
+    by strategy: AllocationStrategy, _ eviction: EvictionPolicy, linking queue: [BlockID]
+  ) -> SplitBlocks {
     let free: FreeBlocks =
       switch strategy {
       case .freeQueue: FreeQueue(capacity: capacity, records: records, undo: undo)
@@ -35,21 +40,22 @@ extension BlockPool {
           picksSmallest: false, needsRuns: strategy.needsRuns, capacity: capacity, records: records,
           undo: undo)
       }
-    let split = SplitBlocks(
-      free: free,
-      cached: cached ?? LeastRecentlyUsed(capacity: capacity, records: records, undo: undo))
     clearLinks(queue)
-    split.cached.removeAll()
+    let split = SplitBlocks(free: free, cached: makeOrder(eviction))
     var last: BlockID = 0
     for id in queue {
       if records[Int(id)].twin != 0 {
-        split.cached.insert(id)
+        split.cached.link(id)
       } else {
         split.free.insert(id, after: last)
         last = id
       }
     }
-    self.split = split
+    return split
+  }
+
+  func makeOrder(_ policy: EvictionPolicy) -> EvictionOrder {
+    EvictionOrder(policy, capacity: capacity, records: records, index: index, undo: undo)
   }
 
   /// As created. The records are as those of a default pool.
@@ -100,6 +106,12 @@ extension BlockPool {
     precondition(counters.cached > 0, "evicted where nothing is cached")
     let id = split.cached.victim()
     evict(id)
+    switch split.cached.policy {
+    case .lru: break
+    case .lfu: counters.lfuEvictions += 1
+    case .s3FIFO: counters.s3FIFOEvictions += 1
+    case .priority: counters.priorityEvictions += 1
+    }
     return id
   }
 
@@ -228,7 +240,6 @@ extension BlockPool {
     guard let split else { return }
     for saved in undo.blocks.elements where saved.id >= 1 && saved.id <= capacity {
       split.free.restored(saved.id)
-      split.cached.restored(saved.id)
     }
   }
 

@@ -10,9 +10,11 @@ extension BlockPool {
     writeQueue(to: writer)
     writer.section("HOLD")
     writeHolds(to: writer)
-    if split != nil { writeRounding(to: writer) }
+    if strategy != .freeQueue { writeRounding(to: writer) }
     counters.write(to: writer)
+    if index != nil { counters.writeByPolicy(to: writer) }
     index?.write(to: writer)
+    split?.cached.write(to: writer)
   }
 
   /// Into a pool of the same configuration that nothing has happened to. Sessions and sequences have
@@ -21,7 +23,7 @@ extension BlockPool {
     from reader: inout StateReader, sessions: UInt32, sequences: UInt32
   ) throws(StateFailure) {
     // In split mode, too, the blocks queue up at first.
-    let isSplit = split != nil
+    let policy = split?.cached.policy
     split = nil
     try reader.section("BLKS")
     try readRecords(from: &reader, sessions: sessions, sequences: sequences)
@@ -29,19 +31,28 @@ extension BlockPool {
     try readQueue(from: &reader)
     try reader.section("HOLD")
     try readHolds(from: &reader, sessions: sessions)
-    let rounding = isSplit ? try readRounding(from: &reader) : []
+    let rounding = strategy != .freeQueue ? try readRounding(from: &reader) : []
     counters = try BlockCounters(from: &reader, blocks: capacity)
+    if index != nil { try counters.readByPolicy(from: &reader) }
     try index?.read(from: &reader)
-    if isSplit {
-      let queue = freeQueue()
-      split(by: strategy)
-      if freeQueue() != queue { throw reader.failure("the queue is not in the strategy's order") }
-    }
+    if let policy { try readSplit(policy, from: &reader) }
     for id in 1...Int(capacity) where records[id].holder == .rounding { counters.rounding += 1 }
     for run in rounding {
       records[Int(run.id)].next = run.next
       records[Int(run.id)].previous = run.previous
     }
+  }
+
+  private func readSplit(
+    _ policy: EvictionPolicy, from reader: inout StateReader
+  ) throws(StateFailure) {
+    let queue = freeQueue()
+    let split = split(by: strategy, policy, linking: queue)
+    if split.free.list() + split.cached.arrived() != queue {
+      throw reader.failure("the queue is not in the strategy's order")
+    }
+    try split.cached.read(from: &reader)
+    self.split = split
   }
 
   // MARK: Records, without their links
@@ -105,7 +116,9 @@ extension BlockPool {
   private static let descends: UInt32 = 1 << 31
 
   private func writeQueue(to writer: StateWriter) {
-    if split != nil { return write(freeQueue(), to: writer) }
+    if let split {
+      return write(split.free.list() + split.cached.arrived(), to: writer)
+    }
     var id = records[0].next
     while id != 0 {
       var next = records[Int(id)].next
@@ -269,6 +282,24 @@ extension BlockCounters {
     }
     releasedReferences = try reader.counter("released references")
     evictions = try reader.counter("evictions")
+  }
+
+  /// In a pool that caches.
+  func writeByPolicy(to writer: StateWriter) {
+    writer.u64(lfuEvictions)
+    writer.u64(s3FIFOEvictions)
+    writer.u64(priorityEvictions)
+  }
+
+  mutating func readByPolicy(from reader: inout StateReader) throws(StateFailure) {
+    lfuEvictions = try reader.counter("lfu evictions")
+    s3FIFOEvictions = try reader.counter("s3-fifo evictions")
+    priorityEvictions = try reader.counter("priority evictions")
+    var rest = evictions
+    for part in [lfuEvictions, s3FIFOEvictions, priorityEvictions] {
+      if part > rest { throw reader.failure("the evictions by policy are more than all") }
+      rest -= part
+    }
   }
 }
 

@@ -10,8 +10,9 @@
 /// those with one to the tail, each keeping the order in which they were given back. Record 0 is the
 /// queue's sentinel: its `next` is the head, its `previous` the tail.
 ///
-/// That is the default, in which one queue is everything. In split mode (`BlockPool+Split.swift`) an
-/// allocation strategy keeps the free blocks and an eviction policy the cached ones.
+/// That is the default, the strategy `freeQueue` with the policy `lru`, in which one queue is
+/// everything. With any other strategy or policy the pool is split (`BlockPool+Split.swift`): the
+/// strategy keeps the free blocks and the policy the cached ones.
 package final class BlockPool {
   /// Usable blocks; their ids are 1 ... `capacity`.
   package let capacity: UInt32
@@ -24,6 +25,8 @@ package final class BlockPool {
   let undo: UndoLog
   /// nil where one queue has all available blocks.
   var split: SplitBlocks?
+  /// Made by the command at hand and replaced by it again: undone, words in their memory are put back.
+  var replaced: [SplitBlocks] = []
   let strategy: AllocationStrategy
   /// Every allocation is one run.
   let needsRuns: Bool
@@ -47,7 +50,8 @@ package final class BlockPool {
   }
 
   init(
-    capacity: UInt32, hashBytes: Int, strategy: AllocationStrategy = .freeQueue, secret: MapSecret,
+    capacity: UInt32, hashBytes: Int, strategy: AllocationStrategy = .freeQueue,
+    eviction: EvictionPolicy = .lru, secret: MapSecret,
     undo: UndoLog
   ) {
     self.capacity = capacity
@@ -64,7 +68,7 @@ package final class BlockPool {
       : PrefixIndex(
         capacity: capacity, hashBytes: hashBytes, records: records, secret: secret, undo: undo)
     makeAllFree()
-    if strategy != .freeQueue { split(by: strategy) }
+    if strategy != .freeQueue || eviction != .lru { split(by: strategy, eviction) }
   }
 
   deinit { records.deallocate() }
@@ -478,7 +482,7 @@ package final class BlockPool {
   /// The ids that allocations will hand out, in order; of a strategy that has no order, the free ones
   /// by their id, then the cached ones as they will be evicted. O(blocks); for tests and snapshots.
   package func freeQueue() -> [BlockID] {
-    if let split { return split.free.list() + split.cached.list() }
+    if let split { return split.free.list() + split.cached.victims() }
     var ids: [BlockID] = []
     ids.reserveCapacity(Int(available))
     var id = records[0].next
@@ -505,6 +509,10 @@ struct BlockCounters: Equatable, BitwiseCopyable {
   var releasedReferences: UInt64 = 0
   /// Cached blocks handed out anew, ever.
   var evictions: UInt64 = 0
+  /// Of these, by policies other than `lru`.
+  var lfuEvictions: UInt64 = 0
+  var s3FIFOEvictions: UInt64 = 0
+  var priorityEvictions: UInt64 = 0
   /// Of the active ones, blocks that a strategy took beside those it was asked for.
   var rounding: UInt32 = 0
 }

@@ -1,15 +1,18 @@
 /// What may change about a pool while it is used; nil = as it is.
 package struct PoolUpdate: BitwiseCopyable {
+  package var eviction: EvictionPolicy?
   /// Share of the pool, at least 0 and less than 1.
   package var watermark: Double?
 
-  package init(watermark: Double? = nil) {
+  package init(eviction: EvictionPolicy? = nil, watermark: Double? = nil) {
+    self.eviction = eviction
     self.watermark = watermark
   }
 }
 
 extension Digest {
   mutating func add(_ update: PoolUpdate) {
+    add(UInt64(update.eviction?.rawValue ?? 0))
     add(update.watermark == nil ? 0 : 1, update.watermark?.bitPattern ?? 0)
   }
 }
@@ -24,7 +27,16 @@ extension KVPool {
       // 0 and -0 are the same share; a pool has one of them.
       new.watermark = watermark == 0 ? 0 : watermark
     }
+    if let eviction = update.eviction {
+      if eviction != .lru && !configuration.cachesPrefixes {
+        throw Refusal(.invalid, field: .eviction)
+      }
+      new.eviction = eviction
+    }
     if new == configuration { return }
+    if new.eviction != configuration.eviction {
+      blocks.setEviction(new.eviction, now: new.eviction == .priority ? readClock() : 0)
+    }
     configuration = new
     run.changed = true
   }

@@ -162,6 +162,8 @@ package struct AddSequence {
   package var extraKeys: UnsafeBufferPointer<UInt8>
   /// Hits nothing, but is cached for others.
   package var skipsPrefixLookup: Bool
+  /// Copied.
+  package var retention: UnsafeBufferPointer<RetentionRange>
 
   package init(
     sequence: SequenceID, tokens: UInt32, priority: Int32 = 0, expectedTokens: UInt32 = 0,
@@ -169,8 +171,10 @@ package struct AddSequence {
     blockHashes: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
     tokenIDs: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
     extraKeys: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
-    skipsPrefixLookup: Bool = false
+    skipsPrefixLookup: Bool = false,
+    retention: UnsafeBufferPointer<RetentionRange> = .init(start: nil, count: 0)
   ) {
+    self.retention = retention
     self.blockHashes = blockHashes
     self.tokenIDs = tokenIDs
     self.extraKeys = extraKeys

@@ -194,6 +194,7 @@ extension Digest {
     add(UInt64(new.expectedTokens))
     add(new.label)
     if new.skipsPrefixLookup { add(1) }
+    if new.retention.count > 0 { add(new.retention) }
     if new.blockHashes.count > 0 { add(hashes: new.blockHashes) }
     if new.tokenIDs.count > 0 { add(new.tokenIDs) }
     if new.extraKeys.count > 0 { add(hashes: new.extraKeys) }

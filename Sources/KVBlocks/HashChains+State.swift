@@ -12,6 +12,7 @@ extension HashChains {
       writer.u32(chain.tokensEnd)
       writer.list(chain.keptTokens)
       writer.list(chain.keyBytes)
+      writeRetention(of: slot, to: writer)
     }
   }
 
@@ -32,6 +33,8 @@ extension HashChains {
         throw reader.failure("the extra keys of slot \(slot) are none")
       }
       start(slot, hashes, extraKeys: keys, skipsLookup: skips)
+      let ranges = try readRetention(from: &reader)
+      ranges.withUnsafeBufferPointer { startRetention($0, of: slot) }
       chains[Int(slot)].cachedBlocks = cached
       restoreTokens(ids, before: end, of: slot)
     }

@@ -191,6 +191,7 @@ extension HashChains {
     let original = chains[Int(parent)]
     start(
       slot, bytes(of: parent), extraKeys: original.keyBytes, skipsLookup: original.skipsLookup)
+    startRetention(retention(of: parent), of: slot)
     if sharesBlocks { chains[Int(slot)].cachedBlocks = original.cachedBlocks }
     chains[Int(slot)].tokensEnd = original.tokensBegin
     keep(original.keptTokens, slot)

@@ -39,6 +39,7 @@ final class HashChains {
       chains[i].bytes?.deallocate()
       chains[i].tokens?.deallocate()
       chains[i].keys?.deallocate()
+      chains[i].retention?.deallocate()
       chains[i] = HashChain()
     }
   }
@@ -73,6 +74,7 @@ final class HashChains {
     undo.retire(chains[Int(slot)].bytes)
     undo.retire(chains[Int(slot)].tokens)
     undo.retire(chains[Int(slot)].keys)
+    undo.retire(chains[Int(slot)].retention)
     chains[Int(slot)] = HashChain()
   }
 
@@ -173,4 +175,7 @@ struct HashChain: BitwiseCopyable {
   var keptTokens: UnsafeBufferPointer<UInt32> {
     .init(start: tokens.map { $0 + Int(tokensSkip) }, count: Int(tokensCount))
   }
+  var retentionCount: UInt32 = 0
+  /// What the sequence wants of its blocks once nobody holds them.
+  var retention: UnsafeMutablePointer<RetentionRange>?
 }

@@ -9,4 +9,13 @@ extension KVPool {
     run.readsClock = true
     return max(clock, run.now)
   }
+
+  /// At the start of a command, before anything else: what ends by its clock ends.
+  func startClock() {
+    guard let order = blocks.split?.cached, order.keepsTime else { return expirePins() }
+    // Blocks that pins give back come to the order at this clock.
+    order.now = readClock()
+    expirePins()
+    if order.expire() { run.changed = true }
+  }
 }

@@ -57,7 +57,7 @@ extension KVPool {
       return wrong
     }
     let free = split.free.list()
-    for (i, id) in (free + split.cached.list()).enumerated() {
+    for (i, id) in (free + split.cached.victims()).enumerated() {
       if id < 1 || id > blocks.capacity { return "block \(id) is available and does not exist" }
       if expected[Int(id)].isQueued { return "block \(id) is available twice" }
       expected[Int(id)].isQueued = true

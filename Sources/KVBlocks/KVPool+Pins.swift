@@ -1,6 +1,6 @@
 /// Pins: cached prefixes that no allocation may evict, kept by sessions within a budget.
 ///
-/// `Eviction.md` has the rules.
+/// `EvictionPolicies.md` has the rules.
 extension KVPool {
   /// Pins what is cached of a prefix, from its first block on, as far as the session's budget goes;
   /// or takes the pin of that prefix away. Pinning again begins anew: what is cached now, with the

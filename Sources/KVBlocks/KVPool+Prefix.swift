@@ -84,9 +84,9 @@ extension KVPool {
     var made: UInt32 = 0
     // A block may have its content already: from a raw holder, or from a fork that was faster. With
     // a reach of 0 no block would be needed for a hit, and vLLM caches none.
-    for i in chains.chains[Int(slot)].cachedBlocks..<full
-    where reach > 0 && table[Int(i)] != 0 && blocks.cache(table[Int(i)], chains.hash(i, of: slot)) {
-      made += 1
+    for i in chains.chains[Int(slot)].cachedBlocks..<full where reach > 0 && table[Int(i)] != 0 {
+      if blocks.cache(table[Int(i)], chains.hash(i, of: slot)) { made += 1 }
+      claim(table[Int(i)], at: i, of: slot)
     }
     chains.save(slot)
     chains.chains[Int(slot)].cachedBlocks = full

@@ -28,6 +28,7 @@ extension KVPool {
     try checkHashes(
       new.blockHashes, of: SequenceSlot.none, tokens: new.tokens, new.sequence)
     try checkTokenIDs(new.tokenIDs, tokens: new.tokens, new.blockHashes, new.sequence)
+    try checkRetention(new)
   }
 
   /// The hashes that a new sequence comes with, or those of its tokens; until the next such call.
@@ -46,6 +47,7 @@ extension KVPool {
     if let chains {
       chains.start(
         slot, hashes, extraKeys: new.extraKeys, skipsLookup: new.skipsPrefixLookup)
+      chains.startRetention(new.retention, of: slot)
       chains.startTokens(new.tokenIDs, of: slot)
     }
     sequences.index.set(new.sequence, session, to: slot + 1)

@@ -152,7 +152,11 @@ extension KVPool {
       run.blocks += found
       let room = sequences.extendTable(of: slot, by: found)
       room.update(from: hits.base, count: hits.count)
-      for id in hits.elements { blocks.touch(id, for: .sequence(slot), generation: generation) }
+      let nulls = sequences.slots[Int(slot)].nullBlocks
+      for (i, id) in hits.elements.enumerated() {
+        blocks.touch(id, for: .sequence(slot), generation: generation)
+        claim(id, at: nulls + UInt32(i), of: slot)
+      }
       result.cachedBlocks = listHits(outcome)
     }
     result.cachedTokens = cached

@@ -4,6 +4,8 @@ extension KVPool {
   struct Mark {
     fileprivate var configuration: PoolConfiguration
     fileprivate var blocks: BlockCounters
+    fileprivate var split: SplitBlocks?
+    fileprivate var order: EvictionOrder.Mark?
     fileprivate var sequences: SequenceTable.Mark
     fileprivate var copies: CopyTable.Mark
     fileprivate var pins: PinTable.Scalars
@@ -17,7 +19,8 @@ extension KVPool {
     undo.begin()
     host?.undo.begin()
     return Mark(
-      configuration: configuration, blocks: blocks.counters, sequences: sequences.mark,
+      configuration: configuration, blocks: blocks.counters,
+      split: blocks.split, order: blocks.split?.cached.mark, sequences: sequences.mark,
       copies: copies.mark, pins: pins.mark,
       sessions: sessions.count, promised: promised, activity: activity, host: host?.counters)
   }
@@ -29,6 +32,7 @@ extension KVPool {
     pins.commit()
     host?.undo.stop()
     host?.undo.clear(keepingNew: true)
+    blocks.replaced.removeAll()
   }
 
   /// O(what was changed since the mark).
@@ -40,6 +44,8 @@ extension KVPool {
     for saved in undo.blocks.elements.reversed() {
       blocks.records[Int(saved.id)] = saved.record
     }
+    blocks.split = mark.split
+    if let order = mark.order { mark.split?.cached.restore(order) }
     blocks.restoreSplit()
     for saved in undo.chainHashes.elements.reversed() { chains?.restore(saved) }
     for saved in undo.chainTokens.elements.reversed() { chains?.restore(saved) }
@@ -65,6 +71,7 @@ extension KVPool {
     configuration = mark.configuration
     if let host, let counters = mark.host { rollBack(host, to: counters) }
     blocks.counters = mark.blocks
+    blocks.replaced.removeAll()
     sequences.restore(mark.sequences)
     copies.restore(mark.copies)
     pins.restore(mark.pins)

@@ -101,7 +101,8 @@ package final class KVPool {
     blocks = BlockPool(
       capacity: configuration.blocks,
       hashBytes: configuration.cachesPrefixes ? configuration.hashBytes : 0,
-      strategy: configuration.strategy, secret: secret, undo: undo)
+      strategy: configuration.strategy, eviction: configuration.eviction, secret: secret, undo: undo
+    )
     host =
       configuration.hostBlocks == 0
       ? nil
@@ -147,7 +148,7 @@ package final class KVPool {
 
     let records = command.isDryRun || mayAbort(command)
     let mark = records ? beginRecording() : nil
-    expirePins()
+    startClock()
     acknowledgeAtStart(of: command)
     if let aborted = performAll(command, outcome) {
       rollBack(to: mark)

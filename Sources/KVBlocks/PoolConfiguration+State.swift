@@ -15,7 +15,10 @@ extension PoolConfiguration {
     writer.u32(slidingWindow)
     if slidingWindow > 0 { writer.u32(maxInFlightTokens) }
     writer.u8(strategy.rawValue)
-    if cachesPrefixes { writer.u32(pinBudgetBlocks) }
+    if cachesPrefixes {
+      writer.u32(pinBudgetBlocks)
+      writer.u8(eviction.rawValue)
+    }
     writer.flag(geometry != nil)
     geometry?.write(to: writer)
     writer.flag(budget != nil)
@@ -69,7 +72,15 @@ extension PoolConfiguration {
     {
       throw reader.failure("the strategy contradicts \(conflict.rawValue)")
     }
-    let pinBudgetBlocks = cachesPrefixes ? try reader.u32() : 0
+    var pinBudgetBlocks: UInt32 = 0
+    var eviction = EvictionPolicy.lru
+    if cachesPrefixes {
+      pinBudgetBlocks = try reader.u32()
+      guard let known = EvictionPolicy(rawValue: try reader.u8()) else {
+        throw reader.failure("eviction is unknown")
+      }
+      eviction = known
+    }
     let geometry =
       try reader.flag("a geometry")
       ? try KVGeometry(from: &reader, blocks: blocks, blockSize: blockSize) : nil
@@ -79,7 +90,8 @@ extension PoolConfiguration {
       hashBytes: Int(hashBytes), hashSeed: String(decoding: seed, as: UTF8.self),
       isHashSeedDrawn: isSeedDrawn, hashLookaheadTokens: lookahead, keepsTokens: keepsTokens,
       eagle: eagle, watermark: watermark, maxModelTokens: maxModelTokens, strategy: strategy,
-      hostBlocks: hostBlocks, slidingWindow: window, maxInFlightTokens: inFlight,
-      pinBudgetBlocks: pinBudgetBlocks, geometry: geometry, budget: budget)
+      eviction: eviction, hostBlocks: hostBlocks, slidingWindow: window,
+      maxInFlightTokens: inFlight, pinBudgetBlocks: pinBudgetBlocks, geometry: geometry,
+      budget: budget)
   }
 }

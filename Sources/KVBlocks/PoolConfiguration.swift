@@ -26,6 +26,8 @@ package struct PoolConfiguration: Equatable {
   package var maxModelTokens: UInt32
   /// Which free blocks an allocation gets.
   package var strategy: AllocationStrategy
+  /// Which cached block is evicted next; `lru` where nothing is cached.
+  package var eviction: EvictionPolicy
   /// Blocks of the host tier, to which sequences are swapped out; 0 = there is none.
   package var hostBlocks: UInt32
   /// Tokens that a token attends to, itself included; 0 = all before it.
@@ -49,8 +51,9 @@ package struct PoolConfiguration: Equatable {
     hashBytes: Int = 32, hashSeed: String = "", isHashSeedDrawn: Bool = false,
     hashLookaheadTokens: UInt32 = 0, keepsTokens: Bool = false, eagle: Bool = false,
     watermark: Double = 0, maxModelTokens: UInt32 = 0, strategy: AllocationStrategy = .freeQueue,
-    hostBlocks: UInt32 = 0, slidingWindow: UInt32 = 0, maxInFlightTokens: UInt32 = 0,
-    pinBudgetBlocks: UInt32 = 0, geometry: KVGeometry? = nil, budget: KVBudget? = nil
+    eviction: EvictionPolicy = .lru, hostBlocks: UInt32 = 0, slidingWindow: UInt32 = 0,
+    maxInFlightTokens: UInt32 = 0, pinBudgetBlocks: UInt32 = 0, geometry: KVGeometry? = nil,
+    budget: KVBudget? = nil
   ) {
     precondition(blocks >= 1 && blocks <= Self.maximumBlocks, "blocks out of range")
     precondition(blockSize >= 1 && blockSize <= Self.maximumBlockSize, "block size out of range")
@@ -58,6 +61,7 @@ package struct PoolConfiguration: Equatable {
     precondition(hostBlocks <= Self.maximumBlocks, "host blocks out of range")
     precondition(hashLookaheadTokens <= Self.maximumBlockSize, "hash lookahead out of range")
     precondition(watermark >= 0 && watermark < 1, "watermark out of range")
+    precondition(eviction == .lru || cachesPrefixes, "an eviction policy without a cache")
     precondition(
       Self.conflict(strategy, cachesPrefixes: cachesPrefixes, maxModelTokens: maxModelTokens)
         == nil,
@@ -86,6 +90,7 @@ package struct PoolConfiguration: Equatable {
     self.slidingWindow = slidingWindow
     self.maxInFlightTokens = maxInFlightTokens
     self.strategy = strategy
+    self.eviction = eviction
   }
 
   /// What a strategy may contradict.

@@ -19,6 +19,8 @@ struct ModelTests {
     var lookahead: UInt32 = 0
     var keepsTokens = false
     var pinBudget: UInt32 = 0
+    var eviction = EvictionPolicy.lru
+    var switches = true
     var host: UInt32 = 0
     /// Draws what `Walk+Admission` has.
     var admission = false
@@ -27,7 +29,7 @@ struct ModelTests {
     var window: UInt32 = 0
     var inFlight: UInt32 = 0
     var testDescription: String {
-      "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching" : "")
+      "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching, \(eviction)" : "")
         + (host > 0 ? ", \(host) on the host" : "")
     }
   }
@@ -88,6 +90,26 @@ struct ModelTests {
 
   @Test("the same with promises", arguments: admission)
   func agreesWithAdmission(setup: Setup) { walk(setup, pins: setup.pinBudget > 0) }
+  static let policies: [Setup] = [
+    .init(
+      seed: 51, blocks: 32, size: 4, ack: .explicit, caches: true, eviction: .lfu, switches: false),
+    .init(
+      seed: 52, blocks: 40, size: 8, ack: .nextStep, caches: true, eviction: .s3FIFO,
+      switches: false),
+    .init(
+      seed: 53, blocks: 36, size: 4, ack: .explicit, caches: true, eviction: .priority,
+      switches: false),
+    .init(seed: 54, blocks: 32, size: 4, ack: .nextStep, caches: true),
+    .init(
+      seed: 55, blocks: 48, size: 4, ack: .explicit, caches: true, eviction: .s3FIFO,
+      strategy: .bestFit, places: true),
+    .init(
+      seed: 56, blocks: 40, size: 4, ack: .nextStep, caches: true, eviction: .priority, host: 20,
+      admission: true, places: true, window: 24),
+  ]
+
+  @Test("the same with other eviction policies, pins and switching", arguments: policies)
+  func agreesWithPolicies(setup: Setup) { walk(setup, pins: true) }
 
   @Test("on every outcome and the whole state after it", arguments: setups)
   func agrees(setup: Setup) { walk(setup) }
@@ -163,7 +185,7 @@ struct ModelTests {
       cachesPrefixes: setup.caches, hashBytes: setup.hashBytes,
       hashLookaheadTokens: setup.lookahead, keepsTokens: setup.keepsTokens, eagle: setup.eagle,
       watermark: setup.watermark, maxModelTokens: setup.most, strategy: setup.strategy,
-      hostBlocks: setup.host,
+      eviction: setup.eviction, hostBlocks: setup.host,
       slidingWindow: setup.window, maxInFlightTokens: setup.inFlight,
       pinBudgetBlocks: setup.pinBudget)
     var pool = KVPool(configuration, hasher: TestHasher(configuration))
@@ -176,6 +198,7 @@ struct ModelTests {
     walk.admission = setup.admission
     walk.places = setup.places
     walk.hasWindow = setup.window > 0
+    walk.switches = setup.switches
     let outcome = Outcome()
     var history: [TestCommand] = []
     let count = Self.commands / Self.setups.count

@@ -34,6 +34,7 @@ struct TestOperation {
     var skips = false
     var tokenIDs: [UInt32] = []
     var keys: [UInt8] = []
+    var retention: [RetentionRange] = []
   }
 
   struct TestAdmit {
@@ -125,7 +126,7 @@ private final class Arena {
     AddSequence(
       sequence: new.id, tokens: new.tokens, priority: new.priority, label: copy(new.label),
       blockHashes: bytes(new.hashes), tokenIDs: copy(new.tokenIDs), extraKeys: copy(new.keys),
-      skipsPrefixLookup: new.skips)
+      skipsPrefixLookup: new.skips, retention: copy(new.retention))
   }
 
   func lower(_ kind: TestOperation.Kind) -> Operation.Kind {

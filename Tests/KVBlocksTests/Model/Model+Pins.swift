@@ -39,6 +39,7 @@ extension Model {
       }
       line(up: gone.filter { state.references[Int($0)] == 0 && pins($0) == 0 })
     }
+    if state.eviction == .priority { expire(readClock()) }
   }
 
   mutating func pin(
@@ -67,6 +68,7 @@ extension Model {
         if isQueued && !new.blocks.contains(block) {
           if available <= promised { break }
           state.queue.removeAll { $0 == block }
+          sortQueue()
           state.handedOut += 1
           state.mostUsed = max(state.mostUsed, blocks - available)
         }

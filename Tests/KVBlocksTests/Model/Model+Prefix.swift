@@ -7,6 +7,7 @@ extension Model {
   mutating func forget(_ block: BlockID) -> Bool {
     guard let content = state.contents.removeValue(forKey: block) else { return false }
     state.holders[content]?.removeAll { $0 == block }
+    forgot(block)
     if state.queue.contains(block) { arrange() }
     return true
   }
@@ -40,6 +41,7 @@ extension Model {
 
   /// A reference to a block that was hit.
   mutating func touch(_ block: BlockID) {
+    hit(block)
     if state.references[Int(block)] == 0 {
       state.generation[Int(block)] = UInt32(truncatingIfNeeded: revision + 1)
       if let place = state.queue.firstIndex(of: block) {
@@ -49,6 +51,7 @@ extension Model {
       }
     }
     state.references[Int(block)] += 1
+    sortQueue()
     changed = true
   }
 
@@ -60,10 +63,11 @@ extension Model {
     let full = min(tokens / size, sequence.hashes.count)
     while sequence.cached < full {
       let isNull = sequence.table[sequence.cached] == 0
-      if !isNull && !(window == 1 && !eagle)
-        && remember(sequence.table[sequence.cached], sequence.hashes[sequence.cached])
-      {
-        made += 1
+      if !isNull && !(window == 1 && !eagle) {
+        if remember(sequence.table[sequence.cached], sequence.hashes[sequence.cached]) {
+          made += 1
+        }
+        claim(sequence.table[sequence.cached], at: sequence.cached, sequence)
       }
       sequence.cached += 1
       changed = true
@@ -167,8 +171,7 @@ extension Model {
     }
     result.affected = UInt32(state.contents.count)
     if !state.contents.isEmpty { changed = true }
-    state.contents = [:]
-    state.holders = [:]
+    for block in (1...BlockID(blocks)) { _ = forget(block) }
     unpin((1...BlockID(blocks)).map { $0 })
   }
 }

@@ -21,12 +21,19 @@ extension Model {
     }
     try checkHashes(new.hashes, known: 0, tokens: Int(new.tokens), new.id)
     try checkTokenIDs(new.tokenIDs, Int(new.tokens), new.hashes, new.id)
+    let isOdd = { (range: RetentionRange) in
+      range.priority > 100 || (range.lastToken > 0 && range.lastToken < range.firstToken)
+    }
+    if new.retention.count > 16 || new.retention.contains(where: isOdd) {
+      throw Refusal(.invalid, field: .retention, limit: 16, sequence: new.id)
+    }
     if state.sequences[key(new.id)] != nil { throw Refusal(.sequenceExists, sequence: new.id) }
   }
 
   mutating func create(_ new: TestOperation.New) {
     var sequence = Sequence(
       tokens: 0, priority: new.priority, label: new.label, skips: new.skips, keys: new.keys)
+    sequence.retention = new.retention
     grow(&sequence, by: Int(new.tokens), new.hashes, new.tokenIDs)
     state.sequences[key(new.id)] = sequence
     changed = true
@@ -254,7 +261,10 @@ extension Model {
     }
     if promised > others { keptPromises += 1 }
     endPromise(key(id))
-    for block in hit { touch(block) }
+    for (i, block) in head.enumerated() where block != 0 {
+      touch(block)
+      claim(block, at: i, sequence)
+    }
     let taken = take(max(0, need - head.count))
     if caches && !sequence.skips {
       let which = sequence.state == .preempted ? 1 : 0

@@ -132,6 +132,7 @@ extension Model {
       state.rounded.append(RoundedRun(asked: taken, rest: rest))
     }
     for block in taken + rest {
+      if content(block) != nil { evicted(block) }
       state.queue.removeAll { $0 == block }
       if forget(block) { state.evictions += 1 }
       state.references[Int(block)] = 1
@@ -173,6 +174,7 @@ extension Model {
       try checkRun(count, promised)
       var start = preferred.first { mayBegin(Int($0), count) }.map { Int($0) } ?? runStart(count)
       while start == nil, let victim = state.queue.first(where: { content($0) != nil }) {
+        evicted(victim)
         _ = forget(victim)
         state.evictions += 1
         start = runStart(count)

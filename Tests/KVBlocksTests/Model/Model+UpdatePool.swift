@@ -5,9 +5,19 @@ extension Model {
   var watermark: Int { Int(state.watermark * Double(blocks + 1)) }
 
   mutating func update(_ update: PoolUpdate) throws(Refusal) {
-    guard let new = update.watermark else { return }
-    if !(0..<1).contains(new) { throw Refusal(.invalid, field: .watermark) }
-    if new != state.watermark { changed = true }
-    state.watermark = new
+    if let new = update.watermark, !(0..<1).contains(new) {
+      throw Refusal(.invalid, field: .watermark)
+    }
+    if let new = update.eviction, new != .lru, !caches {
+      throw Refusal(.invalid, field: .eviction)
+    }
+    if let new = update.watermark, new != state.watermark {
+      state.watermark = new
+      changed = true
+    }
+    if let new = update.eviction, new != state.eviction {
+      switchEviction(to: new)
+      changed = true
+    }
   }
 }

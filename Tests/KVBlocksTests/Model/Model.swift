@@ -26,6 +26,7 @@ struct Model {
     var kept = 0..<0
     /// Hashes of it came from outside.
     var isHashFed = false
+    var retention: [RetentionRange] = []
   }
 
   struct Copy: Equatable {
@@ -65,6 +66,8 @@ struct Model {
     var rounded: [RoundedRun] = []
     /// Tokens asked for and found, of sequences that were never preempted and of the others.
     var watermark = 0.0
+    var eviction = EvictionPolicy.lru
+    var known = Known()
     var pins: [Pin] = []
     var clock: UInt64 = 0
     var queries = [0, 0]
@@ -125,7 +128,8 @@ struct Model {
     state = State(
       queue: (1...configuration.blocks).map { $0 },
       references: Array(repeating: 0, count: blocks + 1),
-      generation: Array(repeating: 0, count: blocks + 1), watermark: configuration.watermark)
+      generation: Array(repeating: 0, count: blocks + 1), watermark: configuration.watermark,
+      eviction: configuration.eviction)
     if configuration.hostBlocks > 0 {
       state.host.queue = (1...configuration.hostBlocks).map { $0 }
       state.host.size = Int(configuration.hostBlocks)
@@ -297,7 +301,9 @@ struct Model {
   mutating func line(up given: [BlockID]) -> Int {
     let free = given + leaveRuns(given)
     state.queue.insert(contentsOf: free.filter { state.contents[$0] == nil }, at: 0)
-    state.queue += free.filter { state.contents[$0] != nil }
+    let cached = free.filter { state.contents[$0] != nil }
+    state.queue += cached
+    arrived(cached)
     state.cameBack += free.count
     arrange()
     return free.count

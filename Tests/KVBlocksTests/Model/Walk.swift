@@ -19,6 +19,8 @@ struct Walk {
   var places = false
   /// Nor is anything drawn for windows in a pool that has none.
   var hasWindow = false
+  /// Whether eviction policies are switched.
+  var switches = true
   static let sessions: [SessionID] = [0, 7, 1 << 40]
 
   init(seed: UInt64, blocks: UInt32, size: UInt32, caches: Bool = false) {
@@ -118,6 +120,7 @@ struct Walk {
     if caches {
       new.hashes = hashes(behind: [], tokens: Int(new.tokens))
       new.skips = one(in: 10)
+      if pins { new.retention = retention() }
     }
     return new
   }
