@@ -38,56 +38,19 @@ package final class BlockHasher {
     self.function = function
   }
 
-  /// The hash of one block.
-  ///
-  /// - Parameters:
-  ///   - parent: The hash of the block before; nil = this is the first one.
-  ///   - start: The block's first token in its sequence: `blockSize` times the block's number.
-  ///   - tokens: The block's, and the `lookahead` ones behind.
-  package func hash(
-    parent: ContentHash?, at start: Int = 0, tokens: UnsafeBufferPointer<UInt32>,
-    extraKeys: ExtraKeys? = nil
-  ) -> ContentHash {
-    precondition(tokens.count == blockSize + lookahead, "a hash is of one full block")
-    checkStart(parent, start)
-    defer { withExtendedLifetime(extraKeys) {} }
-    return hash(parent ?? seedHash, start, TokenRun(tokens), 0, extraKeys?.view)
-  }
-
   /// The hashes of all blocks that are full once `appended` follows the tokens of `tail`, in order.
   ///
   /// The tail of the next call is what remains: `tail` and `appended` without their first
   /// `blockSize` tokens for each block hashed.
   ///
   /// - Parameters:
-  ///   - parent: The hash of the last block that has one; nil = none has.
+  ///   - parent: The hash of the last block that has one, `algorithm.byteCount` bytes; nil = none has.
   ///   - start: Tokens before `tail`: `blockSize` for each block that has a hash.
   ///   - tail: Tokens behind the hashed blocks.
-  /// - Returns: How many blocks were hashed.
-  package func hashFullBlocks(
-    after parent: ContentHash?, at start: Int, tail: UnsafeBufferPointer<UInt32>,
-    appended: UnsafeBufferPointer<UInt32>, extraKeys: ExtraKeys? = nil,
-    emit: (ContentHash) -> Void
-  ) -> Int {
-    checkStart(parent, start)
-    defer { withExtendedLifetime(extraKeys) {} }
-    let run = TokenRun(tail, appended)
-    var parent = parent ?? seedHash
-    var from = 0
-    while run.count - from >= blockSize + lookahead {
-      parent = hash(parent, start + from, run, from, extraKeys?.view)
-      emit(parent)
-      from += blockSize
-    }
-    return from / blockSize
-  }
-
-  /// The same with hashes and extra keys as the bytes that somebody keeps them as.
-  ///
-  /// - Parameters:
-  ///   - parent: `algorithm.byteCount` bytes; nil = no block has a hash.
-  ///   - extraKeys: The bytes of an `ExtraKeys`; empty = none.
+  ///   - extraKeys: The `bytes` of an `ExtraKeys`; empty = none.
   ///   - hashes: Room for the hashes, one after the other.
+  /// - Returns: How many blocks were hashed: one for each `blockSize` tokens that have `lookahead`
+  ///   tokens behind them.
   package func hashFullBlocks(
     after parent: UnsafePointer<UInt8>?, at start: Int, tail: UnsafeBufferPointer<UInt32>,
     appended: UnsafeBufferPointer<UInt32>, extraKeys: UnsafeBufferPointer<UInt8>,

@@ -44,13 +44,6 @@ import Testing
       ])
   }
 
-  @Test("one block alone is hashed as it is within its chain")
-  func singleBlocks() {
-    let (first, second) = (tokens(0..<16) { hasher.hash(parent: nil, tokens: $0) }, Self.second)
-    #expect(hex(first) == Self.first)
-    #expect(hex(tokens(16..<32) { hasher.hash(parent: first, at: 16, tokens: $0) }) == second)
-  }
-
   @Test("keys that are all empty are no keys")
   func emptyKeys() throws {
     #expect(hashes(of: Array(0..<16), try ExtraKeys()).map { hex($0) } == [Self.first])
@@ -76,7 +69,7 @@ import Testing
   @Test("with a lookahead of 3, 18 tokens have no hash and 19 have one", arguments: [18, 19])
   func lookahead(count: UInt32) throws {
     let hasher = try BlockHasher(.sha256CBOR, blockSize: 16, lookahead: 3)
-    var chain = HashChain()
+    var chain = GrowingChain()
     var hashed = 0
     tokens(0..<count) { chain.append($0, hasher) { _ in hashed += 1 } }
     #expect(hashed == Int(count) - 18)
@@ -127,7 +120,7 @@ import Testing
   // MARK: Tools
 
   private func hashes(of tokens: [UInt32], _ keys: ExtraKeys? = nil) -> [ContentHash] {
-    var chain = HashChain()
+    var chain = GrowingChain()
     var hashes: [ContentHash] = []
     tokens.withUnsafeBufferPointer { chain.append($0, hasher, keys) { hashes.append($0) } }
     return hashes

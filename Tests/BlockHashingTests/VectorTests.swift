@@ -31,7 +31,7 @@ import Testing
     for item in try Case.read(name) {
       let hasher = try item.hasher()
       let keys = try item.extraKeys()
-      var parent = HashChain()
+      var parent = GrowingChain()
       item.tokens.prefix(20).withUnsafeBufferPointer { parent.append($0, hasher, keys) { _ in } }
       var child = parent
       [1, 2, 3].withUnsafeBufferPointer { parent.append($0, hasher, keys) { _ in } }
@@ -106,7 +106,7 @@ private struct Case: Decodable {
 
   func hashes(_ hasher: BlockHasher, inPiecesOf piece: Int) throws -> [String] {
     let keys = try extraKeys()
-    var chain = HashChain()
+    var chain = GrowingChain()
     var hashes: [String] = []
     for start in stride(from: 0, to: tokens.count, by: max(piece, 1)) {
       tokens[start..<min(start + piece, tokens.count)].withUnsafeBufferPointer {

@@ -12,7 +12,7 @@ enum BlockPoolBenchmark {
   static let blocks: UInt32 = 65_536
   static let repeats = 9
 
-  static func main() throws {
+  static func main() {
     if CommandLine.arguments.contains("--rows") { return printRows() }
     print("pool of \(blocks) blocks, median of \(repeats) repeats")
     print("pair of calls          queue      BlockPool      command        naive   naive/BlockPool")
@@ -38,10 +38,10 @@ enum BlockPoolBenchmark {
         + right(median { decodeWithHashes(steps: 2_000) } / 1_000, "us"))
     print(
       "the same with token ids, hashed as the service does:"
-        + right(try median { try decodeWithTokens(steps: 2_000, phases: 16) } / 1_000, "us"))
+        + right(median { decodeWithTokens(steps: 2_000, phases: 16) } / 1_000, "us"))
     print(
       "the same in lock-step, the one step in sixteen in which all 256 fill a block:"
-        + right(try median { try decodeWithTokens(steps: 2_000, phases: 1) } / 1_000, "us"))
+        + right(median { decodeWithTokens(steps: 2_000, phases: 1) } / 1_000, "us"))
     print(
       "admit and free a prompt of 1,024 tokens, the first half cached, hashes given:"
         + right(median { prompts(5_000) } / 1_000, "us"))
@@ -233,9 +233,9 @@ enum BlockPoolBenchmark {
     return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
   }
 
-  static func median(_ measure: () throws -> Double) rethrows -> Double {
+  static func median(_ measure: () -> Double) -> Double {
     var values: [Double] = []
-    for _ in 0..<repeats { values.append(try measure()) }
+    for _ in 0..<repeats { values.append(measure()) }
     values.sort()
     return values[repeats / 2]
   }
