@@ -6,6 +6,7 @@ extension HashChains {
     for slot in 0..<sequences.slotCount where sequences.slots[Int(slot)].isUsed {
       let chain = chains[Int(slot)]
       writer.u32(chain.cachedBlocks)
+      writer.u32(chain.hittableAtSwap)
       writer.flag(chain.skipsLookup)
       writer.u32(chain.count)
       writer.raw(bytes(of: slot))
@@ -23,6 +24,7 @@ extension HashChains {
       start(slot, .init(start: nil, count: 0), skipsLookup: false)
       if !sequences.slots[Int(slot)].isUsed { continue }
       let cached = try reader.u32()
+      let hittable = try reader.u32("blocks hit-able at the swap", through: cached)
       let skips = try reader.flag("skips_lookup")
       let count = try reader.count("hashes", bytesEach: hashBytes)
       let hashes = try reader.raw(Int(count) * hashBytes)
@@ -36,6 +38,7 @@ extension HashChains {
       let ranges = try readRetention(from: &reader)
       ranges.withUnsafeBufferPointer { startRetention($0, of: slot) }
       chains[Int(slot)].cachedBlocks = cached
+      chains[Int(slot)].hittableAtSwap = hittable
       restoreTokens(ids, before: end, of: slot)
     }
   }

@@ -156,6 +156,8 @@ struct HashChain: BitwiseCopyable {
   /// Leading blocks of the table that were hit or cached (vLLM's `num_cached_block`): a block is
   /// cached once, and not again when its content was taken away.
   var cachedBlocks: UInt32 = 0
+  /// Of a swapped sequence: leading blocks that could still be hit, or were null, as it left.
+  var hittableAtSwap: UInt32 = 0
   var skipsLookup = false
 
   // Token ids: the `tokensCount` ones that end before token `tokensEnd` of the sequence, from

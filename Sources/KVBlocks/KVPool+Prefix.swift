@@ -158,14 +158,18 @@ extension KVPool {
     if blocks.counters.active + blocks.counters.shared > 0 || copies.count > 0 {
       throw Refusal(.wrongState, needed: blocks.capacity, available: blocks.available)
     }
-    // What is swapped out comes back with its content.
-    if let host, host.available != host.capacity {
-      throw Refusal(.wrongState, needed: host.capacity, available: host.available)
-    }
+    try checkHostIsFree()
     guard blocks.index != nil, blocks.counters.cached + blocks.counters.pinned > 0 else { return }
     for id in 1...blocks.capacity where blocks.forget(id) { result.affected += 1 }
     dropAllPins()
     run.changed = true
+  }
+
+  /// What is swapped out comes back with its content, so that a reset would not reach it.
+  func checkHostIsFree() throws(Refusal) {
+    if let host, host.available != host.capacity {
+      throw Refusal(.wrongState, needed: host.capacity, available: host.available)
+    }
   }
 }
 
@@ -199,20 +203,6 @@ extension KVPool {
     if let chains, !chains.chains[Int(slot)].skipsLookup {
       nulls = findHits(chains.bytes(of: slot), tokens: tokens, into: &list)
     }
-    return describe(list.elements, nulls, tokens)
-  }
-
-  /// The same for content that no sequence has: `tokens`, and the hashes of their full blocks.
-  package func lookup(
-    tokens: UInt32, blockHashes: UnsafeBufferPointer<UInt8>, into list: inout FlatList<BlockID>
-  ) throws(Refusal) -> PrefixLookup {
-    if tokens == 0 { throw Refusal(.invalid, field: .tokenCount, limit: 1) }
-    if tokens > tokenLimit {
-      throw Refusal(.invalid, field: .tokenCount, limit: UInt64(tokenLimit))
-    }
-    try checkHashes(blockHashes, of: SequenceSlot.none, tokens: tokens, 0)
-    list.removeAll()
-    let nulls = findHits(blockHashes, tokens: tokens, into: &list)
     return describe(list.elements, nulls, tokens)
   }
 

@@ -206,6 +206,7 @@ extension KVPool {
     if let chains {
       chains.save(slot)
       chains.chains[Int(slot)].cachedBlocks = 0
+      chains.chains[Int(slot)].hittableAtSwap = 0
     }
     sequences.slots[Int(slot)].computed = 0
     sequences.slots[Int(slot)].preemptions &+= 1

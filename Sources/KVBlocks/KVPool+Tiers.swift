@@ -28,6 +28,7 @@ extension KVPool {
     for id in ids {
       let slot = try slot(of: id)
       let old = keepTable(of: slot, &set)
+      noteHittable(slot)
       _ = cutTable(of: slot, to: 0)
       fillTable(of: slot, old, set, host)
       sessions.removeRunning(slot, in: sequences)
@@ -225,14 +226,32 @@ extension KVPool {
     }
   }
 
-  /// The leading blocks that were hit-able before are so in their new places.
+  /// Content that was taken away while the sequence ran does not come back with it.
+  private func noteHittable(_ slot: UInt32) {
+    guard let chains else { return }
+    let sequence = sequences.slots[Int(slot)]
+    let cached = chains.chains[Int(slot)].cachedBlocks
+    var count: UInt32 = 0
+    while count < cached {
+      let block = sequence.blocks[Int(count)]
+      if block != 0 && blocks.records[Int(block)].twin == 0 { break }
+      count += 1
+    }
+    if chains.chains[Int(slot)].hittableAtSwap == count { return }
+    chains.save(slot)
+    chains.chains[Int(slot)].hittableAtSwap = count
+  }
+
+  /// The leading blocks that could be hit as the sequence left can be so in their new places.
   private func cacheAgain(_ slot: UInt32) {
     guard let chains else { return }
-    let cached = chains.chains[Int(slot)].cachedBlocks
-    if cached == 0 { return }
+    let table = sequences.slots[Int(slot)].blocks
+    for i in 0..<chains.chains[Int(slot)].hittableAtSwap where table[Int(i)] != 0 {
+      blocks.cache(table[Int(i)], chains.hash(i, of: slot))
+    }
+    if chains.chains[Int(slot)].hittableAtSwap == 0 { return }
     chains.save(slot)
-    chains.chains[Int(slot)].cachedBlocks = 0
-    cacheFull(slot, tokens: cached * configuration.blockSize)
+    chains.chains[Int(slot)].hittableAtSwap = 0
   }
 
   // MARK: The host tier

@@ -46,6 +46,7 @@ extension KVPool {
     if raw > 0 || copies.count > 0 {
       throw Refusal(.wrongState, needed: blocks.capacity, available: blocks.available)
     }
+    try checkHostIsFree()
     let first = outcome.preempted.count
     for slot in runningLatestFirst() {
       outcome.preempted.append(sequences.slots[Int(slot)].id)

@@ -302,7 +302,6 @@ struct PrefixTests {
     bench.run(.admit(.init(id: 1, add: new(1, 48), delays: true)))
     #expect(admit(bench, 2, 49).cachedTokens == 0)
     bench.run(.free([2]))
-    bench.run(.resetPrefixCache)
     bench.run(.evictBlocks([4, 5, 6]))
     let part = bench.run(.commit(1, 40))
     #expect(part.affected == 2)

@@ -370,6 +370,35 @@ struct TierTests {
     #expect(bench.pool.checkInvariants() == nil)
   }
 
+  @Test("content that was evicted while the sequence ran does not come back with it")
+  func evictedBefore() {
+    let bench = bench(host: 8, caches: true)
+    bench.run(.admit(.init(id: 1, add: .init(id: 1, tokens: 40, hashes: [11, 12]))))
+    bench.run(.evictBlocks([2]))
+    bench.run(.swapOut([1]))
+    bench.run(.acknowledge([], upTo: 3))
+    bench.run(.evictBlocks([1]))
+    bench.run(.swapIn([1]))
+    let table = bench.table(1)
+    #expect(bench.pool.content(table[0]) != nil)
+    #expect(bench.pool.content(table[1]) == nil)
+    #expect(bench.run(.commit(1)).affected == 0)
+    #expect(bench.pool.checkInvariants() == nil)
+  }
+
+  @Test("a reset that preempts is refused, and preempts nothing, while a sequence is swapped out")
+  func resetThatPreempts() {
+    let bench = bench(host: 8, caches: true)
+    bench.run(.admit(.init(id: 1, add: .init(id: 1, tokens: 20))))
+    bench.run(.admit(.init(id: 2, add: .init(id: 2, tokens: 20))))
+    bench.run(.swapOut([1]))
+    bench.run(.acknowledge([], upTo: 2))
+    let before = bench.pool.stateDigest()
+    #expect(bench.run(.resetAfterPreempting).refusal.reason == .wrongState)
+    #expect(bench.pool.stateDigest() == before)
+    #expect(bench.table(2).count == 2)
+  }
+
   @Test("what was not committed is not cached by coming in")
   func uncommitted() {
     let bench = bench(host: 8, caches: true)

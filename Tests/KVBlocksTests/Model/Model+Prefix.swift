@@ -165,13 +165,17 @@ extension Model {
       throw Refusal(
         .wrongState, needed: UInt32(blocks), available: UInt32(available))
     }
-    if state.host.queue.count < state.host.size {
-      throw Refusal(
-        .wrongState, needed: UInt32(state.host.size), available: UInt32(state.host.queue.count))
-    }
+    try checkHostIsFree()
     result.affected = UInt32(state.contents.count)
     if !state.contents.isEmpty { changed = true }
     for block in (1...BlockID(blocks)) { _ = forget(block) }
     unpin((1...BlockID(blocks)).map { $0 })
+  }
+
+  func checkHostIsFree() throws(Refusal) {
+    if state.host.queue.count < state.host.size {
+      throw Refusal(
+        .wrongState, needed: UInt32(state.host.size), available: UInt32(state.host.queue.count))
+    }
   }
 }

@@ -123,6 +123,9 @@ extension Model {
     }
     for id in ids {
       guard var sequence = state.sequences[key(id)] else { continue }
+      let known = sequence.table.prefix(sequence.cached)
+      let lost = known.firstIndex { $0 != 0 && state.contents[$0] == nil }
+      sequence.hittable = lost ?? sequence.cached
       giveBack(sequence.table.reversed())
       sequence.table = sequence.table.map { target[$0] ?? 0 }
       for block in sequence.table where block != 0 {
@@ -168,11 +171,12 @@ extension Model {
       for block in sequence.table where block != 0 { state.references[Int(block)] += 1 }
       sequence.state = .running
       sequence.admittedRevision = revision + 1
-      let known = sequence.cached
-      sequence.cached = 0
+      for i in 0..<sequence.hittable where sequence.table[i] != 0 {
+        _ = remember(sequence.table[i], sequence.hashes[i])
+      }
+      sequence.hittable = 0
       state.sequences[key(id)] = sequence
       state.running.append(key(id))
-      cacheFull(key(id), tokens: known * size)
     }
     result.freed = UInt32(moving.count { state.host.references[$0.block] == nil })
     result.affected = UInt32(ids.count)

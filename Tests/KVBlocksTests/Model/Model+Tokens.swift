@@ -113,6 +113,7 @@ extension Model {
       throw Refusal(
         .wrongState, needed: UInt32(blocks), available: UInt32(state.queue.count))
     }
+    try checkHostIsFree()
     for key in state.running.reversed() {
       result.preempted.append(key.id)
       result.freed += UInt32(preempt(key))

@@ -19,6 +19,8 @@ struct Model {
     var admittedRevision: Revision = 0
     var hashes: [UInt64] = []
     var cached = 0
+    /// Of a swapped one: leading blocks that could be hit as it left.
+    var hittable = 0
     var skips = false
     var keys: [UInt8] = []
     /// The token ids, nil where there is none, and the range of those that the pool keeps.

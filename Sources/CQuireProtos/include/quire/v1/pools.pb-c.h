@@ -530,7 +530,8 @@ struct  Quire__V1__ResetPrefixCacheRequest
   Quire__V1__Call *call;
   /*
    * Preempts whatever runs first, of all sessions, the latest admitted first, as vLLM does. Raw
-   * blocks that are held, and copies under way, still have it refused, with nothing preempted.
+   * blocks that are held, copies under way and sequences that are swapped out still have it refused,
+   * with nothing preempted.
    */
   protobuf_c_boolean preempt_running;
 };
