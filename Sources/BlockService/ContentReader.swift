@@ -11,7 +11,10 @@ final class ContentReader {
   private var problem = Refusal.none
 
   /// A new command.
-  func begin() { keys.removeAll(keepingCapacity: true) }
+  func begin() {
+    keys.removeAll(keepingCapacity: true)
+    problem = .none
+  }
 
   /// What was wrong with the contents since the last call.
   func takeProblem() -> Refusal {

@@ -11,7 +11,7 @@ final class PoolHasher: TokenHashing {
   init?(_ configuration: PoolConfiguration) {
     guard configuration.cachesPrefixes else { return nil }
     let algorithm: BlockHashAlgorithm = configuration.hashBytes == 16 ? .xxhashCBOR : .sha256CBOR
-    let seed = configuration.hashSeed
+    let seed = String(decoding: configuration.hashSeed, as: UTF8.self)
     do throws(BlockHasherError) {
       hasher = try BlockHasher(
         algorithm, seed: seed.isEmpty ? nil : seed, blockSize: Int(configuration.blockSize),
@@ -38,8 +38,9 @@ extension PoolConfiguration {
   var withSeed: PoolConfiguration {
     guard cachesPrefixes, hashBytes == 16, hashSeed.isEmpty else { return self }
     var complete = self
-    complete.hashSeed = (0..<4).map { _ in String(UInt64.random(in: .min ... .max), radix: 36) }
-      .joined()
+    complete.hashSeed = (0..<4).flatMap { _ in
+      Array(String(UInt64.random(in: .min ... .max), radix: 36).utf8)
+    }
     complete.isHashSeedDrawn = true
     return complete
   }
@@ -48,7 +49,7 @@ extension PoolConfiguration {
   var asked: PoolConfiguration {
     guard isHashSeedDrawn else { return self }
     var asked = self
-    asked.hashSeed = ""
+    asked.hashSeed = []
     asked.isHashSeedDrawn = false
     return asked
   }

@@ -228,7 +228,7 @@ extension PoolConfiguration {
       blocks: memory.blocks, blockSize: memory.blockSize,
       copyAck: config.copyAck == 2 ? .explicit : .nextStep,
       cachesPrefixes: !config.disablesPrefixCaching, hashBytes: config.hash == 2 ? 16 : 32,
-      hashSeed: config.hashSeed, hashLookaheadTokens: config.hashLookaheadTokens,
+      hashSeed: Array(config.hashSeed.utf8), hashLookaheadTokens: config.hashLookaheadTokens,
       keepsTokens: config.keepsTokens, eagle: config.eagle, watermark: config.watermark,
       maxModelTokens: config.maxModelTokens, strategy: strategy, hostBlocks: config.hostBlocks,
       slidingWindow: config.slidingWindow, maxInFlightTokens: config.maxInFlightTokens,
@@ -242,6 +242,7 @@ extension PoolConfiguration {
     if !config.hashSeed.isEmpty { throw .invalid("config.hash_seed", problem) }
     if config.hashLookaheadTokens > 0 { throw .invalid("config.hash_lookahead_tokens", problem) }
     if config.keepsTokens { throw .invalid("config.keep_tokens", problem) }
+    if config.pinBudgetBlocks > 0 { throw .invalid("config.pin_budget_blocks", problem) }
   }
 }
 
@@ -270,7 +271,8 @@ extension PoolInfoFields {
       blocks: configuration.blocks, blockSize: configuration.blockSize,
       strategy: UInt32(configuration.strategy.rawValue), eviction: 1,
       disablesPrefixCaching: !configuration.cachesPrefixes,
-      hash: configuration.hashBytes == 16 ? 2 : 1, hashSeed: configuration.hashSeed,
+      hash: configuration.hashBytes == 16 ? 2 : 1,
+      hashSeed: String(decoding: configuration.hashSeed, as: UTF8.self),
       watermark: configuration.watermark, maxModelTokens: configuration.maxModelTokens,
       eagle: configuration.eagle, slidingWindow: configuration.slidingWindow,
       maxInFlightTokens: configuration.maxInFlightTokens,

@@ -19,7 +19,8 @@ extension QuireService {
       }
       guard let known = hosted.pool.lookup(session: 0, sequence: id, into: &outcome.cached) else {
         let refusal = Refusal(.unknownSequence, field: .sequenceID, sequence: id)
-        throw CallFailure(RefusalStatus.make(refusal, of: nil, in: hosted.pool))
+        throw CallFailure(
+          RefusalStatus.make(refusal, of: nil, named: "lookup", in: hosted.pool))
       }
       found = known
     case .content(let content):

@@ -141,9 +141,11 @@ package final class QuireService {
 
   /// Applies one operation as a command of its own; its result is then in `outcome`.
   func apply(_ kind: Operation.Kind, _ call: CallMessage) throws(CallFailure) -> OperationResult {
+    // Before anything can throw: it is about this call's content and nobody else's.
+    let problem = contents.takeProblem()
     let hosted = try pool(call)
     operations.removeAll()
-    operations.append(Operation(kind, problem: contents.takeProblem()))
+    operations.append(Operation(kind, problem: problem))
     let command = Command(
       session: 0, operations: operations.elements, ifRevision: call.ifRevision,
       now: now(call), isDryRun: call.isDryRun)

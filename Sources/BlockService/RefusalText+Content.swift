@@ -13,7 +13,7 @@ extension RefusalText {
       return "must be at most \(limit) each, and the one at index \(refusal.subject) is more"
     case .tokenIDs: return "must be none or \(limit), one for each token that is appended"
     case .tokenCount where given.ids > 0 && given.ids != Int(given.tokens):
-      return "must be 0 or \(limit), as many as token_ids has"
+      return "must be 0 or \(given.ids), as many as token_ids has"
     case .tokenCount where isCommit(operation):
       return "must be at most \(limit), the tokens that were scheduled"
     case .blockHashes where given.ids > 0:
@@ -21,9 +21,10 @@ extension RefusalText {
     case .blockHashes where limit == 0 && pool.configuration.cachesPrefixes:
       return "must be empty: no block becomes full"
     case .keptTokens:
+      // With tokens behind a block in its hash, no end of a block does without the ids before.
+      let blocks = pool.configuration.hashLookaheadTokens == 0 ? ", or end where a block does" : ""
       return
-        "must be at most \(limit), or end where a block does: the token ids before are not kept "
-        + "(keep_tokens keeps all)"
+        "must be at most \(limit)\(blocks): the token ids before are not kept (keep_tokens keeps all)"
     case .parentHash: return "must be empty or have \(limit) bytes"
     case .multimodal, .promptEmbedsDigest, .loraPath: return extraKeysRule(refusal)
     default: return nil

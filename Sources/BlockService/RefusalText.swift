@@ -111,6 +111,9 @@ enum RefusalText {
     case .swapIn: "sequence \(sequence) is not swapped out"
     case .reserve: "sequence \(sequence) is running and takes what it needs itself"
     case .cacheBlocks: "block \(refusal.subject) has other content already"
+    case .resetPrefixCache where pool.configuration.hostBlocks > 0:
+      "\(refusal.needed - refusal.available) blocks are held, here or of the host tier by sequences "
+        + "that are swapped out; free them first"
     case .resetPrefixCache:
       "\(refusal.needed - refusal.available) blocks are held; free them first"
     default: "sequence \(sequence) is in the wrong state for this"
@@ -212,7 +215,9 @@ enum RefusalText {
     case .hostBlocks: return "config.host_blocks"
     default: break
     }
-    guard let operation else { return leaf(field, operation) }
+    guard let operation else {
+      return (named.map { "\($0)." } ?? "") + leaf(field, operation)
+    }
     // The request itself holds these; it is no operation of a step.
     if case .updatePool = operation.kind { return leaf(field, operation) }
     return "\(named ?? name(of: operation)).\(leaf(field, operation))"

@@ -26,8 +26,7 @@ extension PoolConfiguration {
   }
 
   private func writeHashing(to writer: StateWriter) {
-    var seed = hashSeed
-    seed.withUTF8 { writer.list($0) }
+    hashSeed.withUnsafeBufferPointer { writer.list($0) }
     writer.flag(isHashSeedDrawn)
     writer.u32(hashLookaheadTokens)
     writer.flag(keepsTokens)
@@ -87,7 +86,7 @@ extension PoolConfiguration {
     let budget = try reader.flag("a budget") ? try KVBudget(from: &reader) : nil
     self.init(
       blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: cachesPrefixes,
-      hashBytes: Int(hashBytes), hashSeed: String(decoding: seed, as: UTF8.self),
+      hashBytes: Int(hashBytes), hashSeed: Array(seed),
       isHashSeedDrawn: isSeedDrawn, hashLookaheadTokens: lookahead, keepsTokens: keepsTokens,
       eagle: eagle, watermark: watermark, maxModelTokens: maxModelTokens, strategy: strategy,
       eviction: eviction, hostBlocks: hostBlocks, slidingWindow: window,

@@ -9,9 +9,10 @@ package struct PoolConfiguration: Equatable {
   package var cachesPrefixes: Bool
   /// Bytes of one block hash, 32 or 16.
   package var hashBytes: Int
-  /// Text that seeds the first hash of every chain; empty = the algorithm's own. For who makes the
-  /// hashes: the pool itself never looks at it.
-  package var hashSeed: String
+  /// UTF-8 of the text that seeds the first hash of every chain; empty = the algorithm's own. For who
+  /// makes the hashes: the pool itself never looks at it. Bytes, because texts that look alike are
+  /// equal as `String`s and give other hashes.
+  package var hashSeed: [UInt8]
   /// The seed was not asked for but drawn; it is nobody's business.
   package var isHashSeedDrawn: Bool
   /// Tokens behind a block that enter its hash: without them it has none.
@@ -48,7 +49,7 @@ package struct PoolConfiguration: Equatable {
 
   package init(
     blocks: UInt32, blockSize: UInt32, copyAck: CopyAck = .nextStep, cachesPrefixes: Bool = false,
-    hashBytes: Int = 32, hashSeed: String = "", isHashSeedDrawn: Bool = false,
+    hashBytes: Int = 32, hashSeed: [UInt8] = [], isHashSeedDrawn: Bool = false,
     hashLookaheadTokens: UInt32 = 0, keepsTokens: Bool = false, eagle: Bool = false,
     watermark: Double = 0, maxModelTokens: UInt32 = 0, strategy: AllocationStrategy = .freeQueue,
     eviction: EvictionPolicy = .lru, hostBlocks: UInt32 = 0, slidingWindow: UInt32 = 0,
