@@ -309,7 +309,7 @@ package struct Decode {
   /// them.
   package var tokenIDs: UnsafeBufferPointer<UInt32>
   package var delaysCommit: Bool
-  /// What earlier commands scheduled of these sequences is now written.
+  /// What was scheduled of these sequences before this operation is now written.
   package var commitsPrevious: Bool
 
   package init(

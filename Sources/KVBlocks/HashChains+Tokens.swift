@@ -5,7 +5,7 @@
 /// where the sequence ends; after tokens that were only counted it waits for a rewind to come back to
 /// it. What is kept is a function of the history alone, never of how memory happened to grow.
 extension HashChains {
-  /// A rewind of up to so many tokens never meets ids that are gone.
+  /// Rewinds of up to so many tokens in all, since the last block filled, never meet ids that are gone.
   static let keptTokens: UInt32 = 64
 
   /// Full blocks whose ids are kept for that.

@@ -239,7 +239,7 @@ struct  Quire__V1__Decode
    */
   protobuf_c_boolean delay_commit;
   /*
-   * What earlier steps scheduled of these sequences is now written.
+   * What was scheduled of these sequences before this op is now written.
    */
   protobuf_c_boolean commit_previous;
   /*
