@@ -21,6 +21,43 @@ package struct ReserveMessage {
   package var releases: Bool { m.pointee.release != 0 }
 }
 
+package struct AdviseVictimsRequest: WireMessage {
+  package static var kind: MessageKind { .adviseVictimsRequest }
+  private let m: UnsafePointer<Quire__V1__AdviseVictimsRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__AdviseVictimsRequest.self)
+  }
+
+  package var call: CallMessage { .init(m.pointee.call) }
+  package var blocksNeeded: UInt32 { m.pointee.blocks_needed }
+  package var keepSequenceIDs: UnsafeBufferPointer<UInt64> {
+    list(m.pointee.keep_sequence_ids, m.pointee.n_keep_sequence_ids)
+  }
+  /// 0 = as many as it takes.
+  package var maxVictims: UInt32 { m.pointee.max_victims }
+  /// Raw value of `VictimOrder`; 0 = the default.
+  package var order: UInt32 { m.pointee.order.rawValue }
+}
+
+/// The values of a `Victim`.
+package struct VictimFields {
+  package var sequenceID: UInt64
+  package var freedBlocks: UInt32
+  package var recomputeTokens: UInt32
+  package var priority: Int32
+  package var why: String
+
+  package init(
+    sequenceID: UInt64, freedBlocks: UInt32, recomputeTokens: UInt32, priority: Int32, why: String
+  ) {
+    self.sequenceID = sequenceID
+    self.freedBlocks = freedBlocks
+    self.recomputeTokens = recomputeTokens
+    self.priority = priority
+    self.why = why
+  }
+}
+
 // MARK: Replies
 
 extension MessagePacker {
@@ -31,4 +68,24 @@ extension MessagePacker {
     uint32(2, reservedBlocks)
     uint64(1, revision)
   }
+
+  /// The fields behind the victims, which are packed next, the last one first.
+  package mutating func adviseVictimsReplyAfterVictims(
+    availableBlocks: UInt32, isSufficient: Bool
+  ) {
+    bool(4, isSufficient)
+    uint32(3, availableBlocks)
+  }
+
+  package mutating func advisedVictim(_ victim: VictimFields) {
+    let mark = mark
+    text(5, victim.why)
+    sint32(4, victim.priority)
+    uint32(3, victim.recomputeTokens)
+    uint32(2, victim.freedBlocks)
+    uint64(1, victim.sequenceID)
+    close(2, since: mark)
+  }
+
+  package mutating func adviseVictimsReplyBeforeVictims(revision: UInt64) { uint64(1, revision) }
 }

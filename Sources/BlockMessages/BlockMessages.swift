@@ -12,6 +12,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case lookupBlocksRequest, acquireRequest, cacheBlocksRequest, evictBlocksRequest
   case addRequest, admitRequest, extendRequest, appendRequest, forkRequest, rewindRequest
   case preemptRequest, swapRequest, reserveRequest, freeSequencesRequest
+  case adviseVictimsRequest
   case getSequenceRequest, listSequencesRequest, lookupRequest, commitRequest
   case stepRequest
   case createPoolRequest, getPoolRequest, listPoolsRequest, deletePoolRequest, resetPoolRequest
@@ -46,6 +47,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .swapRequest: address(quire__v1__swap_request__init)
     case .reserveRequest: address(quire__v1__reserve_request__init)
     case .freeSequencesRequest: address(quire__v1__free_sequences_request__init)
+    case .adviseVictimsRequest: address(quire__v1__advise_victims_request__init)
     case .getSequenceRequest: address(quire__v1__get_sequence_request__init)
     case .listSequencesRequest: address(quire__v1__list_sequences_request__init)
     case .lookupRequest: address(quire__v1__lookup_request__init)

@@ -67,6 +67,9 @@ enum ServedFields {
     "quire.v1.Reserve": ["sequence_id", "blocks", "release"],
     "quire.v1.FreeSequencesRequest": ["call", "free_sequences"],
     "quire.v1.FreeSequences": ["sequence_ids", "ignore_missing"],
+    "quire.v1.AdviseVictimsRequest": [
+      "call", "blocks_needed", "keep_sequence_ids", "max_victims", "order",
+    ],
     "quire.v1.GetSequenceRequest": ["call", "sequence_id"],
     "quire.v1.ListSequencesRequest": [
       "call", "page_size", "page_token", "state", "with_block_ids",

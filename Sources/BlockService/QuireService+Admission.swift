@@ -14,6 +14,47 @@ extension QuireService {
       availableBlocks: result.availableBlocks)
     send(reply)
   }
+
+  func adviseVictims(
+    _ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter
+  ) throws(CallFailure) {
+    let request = try decode(AdviseVictimsRequest.self, bytes)
+    let pool = try readPool(request.call).pool
+    let order = VictimOrder(rawValue: UInt8(truncatingIfNeeded: request.order)) ?? .cost
+    var victims = FlatList<Victim>()
+    let advice: VictimAdvice
+    do throws(Refusal) {
+      advice = try pool.adviseVictims(
+        session: 0, needed: request.blocksNeeded, order: order, keep: request.keepSequenceIDs,
+        limit: request.maxVictims, into: &victims)
+    } catch {
+      throw CallFailure(RefusalStatus.make(error, of: nil, in: pool))
+    }
+    packer.reset()
+    packer.adviseVictimsReplyAfterVictims(
+      availableBlocks: advice.availableBlocks, isSufficient: advice.isSufficient)
+    for victim in victims.elements.reversed() {
+      packer.advisedVictim(VictimFields(victim, order))
+    }
+    packer.adviseVictimsReplyBeforeVictims(revision: pool.revision)
+    send(reply)
+  }
+}
+
+extension VictimFields {
+  init(_ victim: Victim, _ order: VictimOrder) {
+    let reason =
+      switch order {
+      case .cost: "few tokens to compute again for each block of its own"
+      case .latest: "among the latest admitted"
+      case .priority: "priority \(victim.priority), the highest values go first"
+      }
+    self.init(
+      sequenceID: victim.sequence, freedBlocks: victim.freedBlocks,
+      recomputeTokens: victim.recomputeTokens, priority: victim.priority,
+      why: "frees \(victim.freedBlocks) blocks for \(victim.recomputeTokens) tokens to compute "
+        + "again: \(reason)")
+  }
 }
 
 extension OperationReader {

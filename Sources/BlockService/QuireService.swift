@@ -57,6 +57,7 @@ package final class QuireService {
     unary(table, "Sequences/SwapIn", swapIn)
     unary(table, "Sequences/Reserve", reserve)
     unary(table, "Sequences/Free", freeSequences)
+    unary(table, "Sequences/AdviseVictims", adviseVictims)
     unary(table, "Sequences/Get", getSequence)
     unary(table, "Sequences/List", listSequences)
 

@@ -132,6 +132,7 @@ enum RefusalText {
     case .count where isAcquisition(operation):
       return "must be at least 1 where there are no hashes"
     case .count: return "must be at least 1"
+    case .blocksNeeded: return "must be at least \(limit)"
     case .blocks where limit == 0: return "must be 0 where a promise is released"
     case .blocks: return "must be at least \(limit)"
     case .filledTokens: return "must be at most the block size, \(limit)"
@@ -291,6 +292,7 @@ enum RefusalText {
     case .blocks: "blocks"
     case .eviction: "eviction"
     case .retention: isAdmission(operation) ? "add.options.retention" : "options.retention"
+    case .blocksNeeded: "blocks_needed"
     }
   }
 

@@ -117,7 +117,7 @@ extension KVPool {
         }
       }
     }
-    if let problem = sequences.checkUnused() { return problem }
+    if let problem = sequences.checkUnused() ?? sequences.checkArrivals() { return problem }
     if used != sequences.index.count { return "the index names sequences that do not exist" }
     return counts == sequences.counts ? nil : "the sequences are counted wrongly"
   }

@@ -7,6 +7,7 @@ extension SequenceTable {
     writer.section("SEQS")
     writer.u32(slotCount)
     writer.u32(firstUnused)
+    writer.u64(arrivals)
     for i in 0..<Int(slotCount) {
       let sequence = slots[i]
       writer.u8(sequence.stateBits)
@@ -21,6 +22,7 @@ extension SequenceTable {
       writer.u32(sequence.preemptions)
       writer.u32(sequence.expectedTokens)
       writer.u64(sequence.admittedRevision)
+      writer.u64(sequence.arrival)
       writer.list(sequence.labelBytes)
       writer.list(sequence.blocks)
     }
@@ -40,6 +42,7 @@ extension SequenceTable {
     let count = try reader.count("sequences", bytesEach: Self.leastBytes)
     if count > Holder.maximumSlots { throw reader.failure("there are too many sequences") }
     firstUnused = try reader.slot("the first unused", below: count)
+    arrivals = try reader.counter("sequences that came")
     var used: UInt32 = 0
     for slot in 0..<count {
       let bits = try reader.u8()
@@ -76,6 +79,7 @@ extension SequenceTable {
     place.pointee.preemptions = try reader.u32("preemptions", through: 1 << 31)
     place.pointee.expectedTokens = try reader.u32()
     place.pointee.admittedRevision = try reader.counter("the revision of an admission")
+    place.pointee.arrival = try reader.counter("the number of a sequence")
     setLabel(try reader.list("bytes of a label", through: 1 << 16), of: slot)
     let entries = try reader.count("blocks of a table", bytesEach: 4)
     if entries > blocks { throw reader.failure("a table has \(entries) blocks, at most \(blocks)") }
@@ -93,6 +97,17 @@ extension SequenceTable {
       throw reader.failure("sequence \(place.pointee.id) is there twice")
     }
     enter(slot, as: state)
+  }
+
+  /// What is wrong with the numbers of the sequences; nil when nothing is. O(slots log slots).
+  func checkArrivals() -> String? {
+    var last: UInt64 = 0
+    let used = (0..<Int(slotCount)).filter { slots[$0].isUsed }
+    for arrival in used.map({ slots[$0].arrival }).sorted() {
+      if arrival == last { return "two sequences are number \(arrival) to come" }
+      last = arrival
+    }
+    return last > arrivals ? "sequence number \(last) came, of \(arrivals)" : nil
   }
 
   /// What is wrong with the list of unused slots; nil when nothing is. O(slots).

@@ -11,6 +11,8 @@ final class SequenceTable {
   var firstUnused = SequenceSlot.none
   let index: WideMap
   private(set) var counts = Counts()
+  /// Sequences that ever came; each has its number.
+  var arrivals: UInt64 = 0
   private let undo: UndoLog
 
   /// Sequences by state.
@@ -46,6 +48,7 @@ final class SequenceTable {
     firstUnused = SequenceSlot.none
     index.removeAll()
     counts = Counts()
+    arrivals = 0
   }
 
   // MARK: Finding
@@ -84,7 +87,9 @@ final class SequenceTable {
       slot = slotCount
       addSlot()
     }
+    arrivals += 1
     var new = SequenceSlot()
+    new.arrival = arrivals
     new.id = id
     new.session = session
     new.stateBits = state.rawValue
@@ -236,14 +241,18 @@ final class SequenceTable {
     fileprivate var slotCount: UInt32
     fileprivate var firstUnused: UInt32
     fileprivate var counts: Counts
+    fileprivate var arrivals: UInt64
   }
 
-  var mark: Mark { Mark(slotCount: slotCount, firstUnused: firstUnused, counts: counts) }
+  var mark: Mark {
+    Mark(slotCount: slotCount, firstUnused: firstUnused, counts: counts, arrivals: arrivals)
+  }
 
   func restore(_ mark: Mark) {
     slotCount = mark.slotCount
     firstUnused = mark.firstUnused
     counts = mark.counts
+    arrivals = mark.arrivals
   }
 }
 
@@ -272,6 +281,8 @@ struct SequenceSlot: BitwiseCopyable {
   var labelCount: UInt32 = 0
   var label: UnsafeMutablePointer<UInt8>?
   var admittedRevision: Revision = 0
+  /// Of all sequences of the pool, which one it was to come (by add or fork), from 1.
+  var arrival: UInt64 = 0
   /// Leading entries of the table that are the null block; never more than `blockCount`.
   var nullBlocks: UInt32 = 0
 

@@ -148,6 +148,11 @@ class Client:
         request = q.ReserveRequest(call=self.call(), reserve=reserve)
         return self.Sequences.Reserve(request, timeout=PATIENCE)
 
+    def advise_victims(self, blocks_needed, call=None, **more):
+        request = q.AdviseVictimsRequest(
+            call=call or self.call(), blocks_needed=blocks_needed, **more)
+        return self.Sequences.AdviseVictims(request, timeout=PATIENCE)
+
     def free_sequences(self, *sequence_ids, ignore_missing=False):
         free = q.FreeSequences(sequence_ids=sequence_ids, ignore_missing=ignore_missing)
         request = q.FreeSequencesRequest(call=self.call(), free_sequences=free)

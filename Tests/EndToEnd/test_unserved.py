@@ -11,7 +11,7 @@ from quire_client import MODULES, PATIENCE, q, refused, untouched
 SERVED = {
     "Pools": "CreatePool UpdatePool GetPool ListPools DeletePool ResetPool ResetPrefixCache GetDigest DumpPool LoadPool",
     "BlockPool": "Allocate Free Fork CopyOnWrite AckCopies LookupBlocks Acquire CacheBlocks EvictBlocks",
-    "Sequences": "Add Lookup Commit Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Reserve Free Get List",
+    "Sequences": "Add Lookup Commit Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Reserve Free Get List AdviseVictims",
     "Scheduler": "Step Run",
     "Sessions": "",
     "Analyzer": "GetStats",

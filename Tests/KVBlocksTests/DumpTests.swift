@@ -75,7 +75,7 @@ struct DumpTests {
     expected += name("POOL") + le(1, 8) + le(0, 8) + le(1, 8) + le(0, 64)
     expected += name("SESS") + le(0, 8) + le(1, 4)
     expected += le(9, 8) + le(0, 8) + le(1, 4) + le(0, 4) + none + none
-    expected += name("SEQS") + le(0, 4) + none
+    expected += name("SEQS") + le(0, 4) + none + le(0, 8)
     expected += name("BLKS")
     expected += le(1, 4) + le(1, 4) + le(1 << 30, 4) + le(1, 4) + le(1, 4) + le(0, 4)
     expected += le(2, 4) + le(0, 4) + le(0, 4) + le(0, 4) + le(0, 4) + le(0, 4)

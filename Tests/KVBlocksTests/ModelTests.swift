@@ -199,6 +199,8 @@ struct ModelTests {
     walk.places = setup.places
     walk.hasWindow = setup.window > 0
     walk.switches = setup.switches
+    // Draws questions, so that the commands stay what they were.
+    var asking = Walk(seed: ~setup.seed, blocks: setup.blocks, size: setup.size)
     let outcome = Outcome()
     var history: [TestCommand] = []
     let count = Self.commands / Self.setups.count
@@ -218,6 +220,7 @@ struct ModelTests {
         ?? (unchanged && pool.stateDigest() != before ? "changed without a revision" : nil)
         ?? differences(pool, model)
         ?? unexplained(seen)
+        ?? (step % 5 == 0 ? differentAdvice(pool, model, &asking) : nil)
         ?? pool.checkInvariants()
       if let difference {
         Issue.record("seed \(setup.seed), command \(step): \(command)\n\(difference)")

@@ -163,6 +163,25 @@ struct ReserveTests {
     #expect(seen.results[0].preempted.isEmpty)
   }
 
+  @Test("a swap in leaves the promises of others alone, and ends its own")
+  func swapsIn() {
+    let bench = Bench(
+      PoolConfiguration(blocks: 8, blockSize: 16, copyAck: .explicit, hostBlocks: 4))
+    bench.admit(1, 48)
+    bench.run(.swapOut([1]))
+    bench.run(.acknowledge([], upTo: 3))
+    bench.run(.reserve(Reserve(sequence: 2, blocks: 5)))
+    // 3 blocks and a spare one beside 5 of 8.
+    #expect(
+      bench.run(.swapIn([1])).refusal
+        == Refusal(.later, needed: 4, available: 8, reserved: 5, sequence: 1))
+    bench.run(.reserve(Reserve(sequence: 2, blocks: 4)))
+    bench.run(.reserve(Reserve(sequence: 1, blocks: 4)))
+    #expect(bench.run(.swapIn([1])).refusal == .none)
+    #expect(bench.pool.promisedBlocks(session: 0, sequence: 1) == 0)
+    #expect(bench.pool.stats().reserved == 4)
+  }
+
   @Test("a promise of nothing and a release of something are refused by name")
   func invalid() {
     let bench = Bench(blocks: 8)

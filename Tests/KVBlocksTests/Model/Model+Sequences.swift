@@ -35,6 +35,7 @@ extension Model {
       tokens: 0, priority: new.priority, label: new.label, skips: new.skips, keys: new.keys)
     sequence.retention = new.retention
     grow(&sequence, by: Int(new.tokens), new.hashes, new.tokenIDs)
+    arrive(&sequence)
     state.sequences[key(new.id)] = sequence
     changed = true
   }
@@ -75,6 +76,7 @@ extension Model {
         new.cached = 0
       }
       new.preemptions = 0
+      arrive(&new)
       new.admittedRevision = 0
       if original.state == .running {
         new.admittedRevision = revision + 1

@@ -17,6 +17,7 @@ struct Model {
     var label: [UInt8]
     var preemptions = 0
     var admittedRevision: Revision = 0
+    var arrival = 0
     var hashes: [UInt64] = []
     var cached = 0
     /// Of a swapped one: leading blocks that could be hit as it left.
@@ -52,6 +53,7 @@ struct Model {
     var copies: [Copy] = []
     var promises: [Key: Int] = [:]
     var lastCopy: [SessionID: UInt64] = [:]
+    var arrivals = 0
     var mostUsed = 0
     var handedOut = 0
     var cameBack = 0

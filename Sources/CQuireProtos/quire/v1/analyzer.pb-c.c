@@ -1273,7 +1273,7 @@ const ProtobufCMessageDescriptor quire__v1__get_stats_request__descriptor =
   (ProtobufCMessageInit) quire__v1__get_stats_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[56] =
+static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[59] =
 {
   {
     "pool",
@@ -1947,10 +1947,47 @@ static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[56] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "admission_limit_blocks",
+    90,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, admission_limit_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "owed_blocks",
+    91,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, owed_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "evictions_ahead",
+    92,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, evictions_ahead),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__stats__field_indices_by_name[] = {
   5,   /* field[5] = active_blocks */
   44,   /* field[44] = active_bytes */
+  56,   /* field[56] = admission_limit_blocks */
   21,   /* field[21] = allocate_calls */
   22,   /* field[22] = allocated_blocks */
   8,   /* field[8] = available_blocks */
@@ -1965,6 +2002,7 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   27,   /* field[27] = copies */
   39,   /* field[39] = defragment_advised */
   29,   /* field[29] = evictions */
+  58,   /* field[58] = evictions_ahead */
   36,   /* field[36] = external_fragmentation */
   26,   /* field[26] = forks */
   3,   /* field[3] = free_blocks */
@@ -1981,6 +2019,7 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   37,   /* field[37] = internal_fragmentation */
   10,   /* field[10] = lazy_pending_blocks */
   48,   /* field[48] = manager_bytes_per_block */
+  57,   /* field[57] = owed_blocks */
   28,   /* field[28] = pending_copies */
   7,   /* field[7] = pinned_blocks */
   46,   /* field[46] = pinned_bytes */
@@ -2006,12 +2045,13 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   13,   /* field[13] = used_bytes */
   17,   /* field[17] = waiting_sequences */
 };
-static const ProtobufCIntRange quire__v1__stats__number_ranges[3 + 1] =
+static const ProtobufCIntRange quire__v1__stats__number_ranges[4 + 1] =
 {
   { 1, 0 },
   { 60, 41 },
   { 80, 49 },
-  { 0, 56 }
+  { 90, 56 },
+  { 0, 59 }
 };
 const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
 {
@@ -2021,10 +2061,10 @@ const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
   "Quire__V1__Stats",
   "quire.v1",
   sizeof(Quire__V1__Stats),
-  56,
+  59,
   quire__v1__stats__field_descriptors,
   quire__v1__stats__field_indices_by_name,
-  3,  quire__v1__stats__number_ranges,
+  4,  quire__v1__stats__number_ranges,
   (ProtobufCMessageInit) quire__v1__stats__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -3996,7 +4036,7 @@ const ProtobufCEnumDescriptor quire__v1__stats_include__descriptor =
   quire__v1__stats_include__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue quire__v1__block_state__enum_values_by_number[6] =
+static const ProtobufCEnumValue quire__v1__block_state__enum_values_by_number[7] =
 {
   { "BLOCK_STATE_UNSPECIFIED", "QUIRE__V1__BLOCK_STATE__BLOCK_STATE_UNSPECIFIED", 0 },
   { "BLOCK_STATE_FREE", "QUIRE__V1__BLOCK_STATE__BLOCK_STATE_FREE", 1 },
@@ -4004,15 +4044,17 @@ static const ProtobufCEnumValue quire__v1__block_state__enum_values_by_number[6]
   { "BLOCK_STATE_ACTIVE", "QUIRE__V1__BLOCK_STATE__BLOCK_STATE_ACTIVE", 3 },
   { "BLOCK_STATE_SHARED", "QUIRE__V1__BLOCK_STATE__BLOCK_STATE_SHARED", 4 },
   { "BLOCK_STATE_PINNED", "QUIRE__V1__BLOCK_STATE__BLOCK_STATE_PINNED", 5 },
+  { "BLOCK_STATE_LAZY_PENDING", "QUIRE__V1__BLOCK_STATE__BLOCK_STATE_LAZY_PENDING", 6 },
 };
 static const ProtobufCIntRange quire__v1__block_state__value_ranges[] = {
-{0, 0},{0, 6}
+{0, 0},{0, 7}
 };
-static const ProtobufCEnumValueIndex quire__v1__block_state__enum_values_by_name[6] =
+static const ProtobufCEnumValueIndex quire__v1__block_state__enum_values_by_name[7] =
 {
   { "BLOCK_STATE_ACTIVE", 3 },
   { "BLOCK_STATE_CACHED", 2 },
   { "BLOCK_STATE_FREE", 1 },
+  { "BLOCK_STATE_LAZY_PENDING", 6 },
   { "BLOCK_STATE_PINNED", 5 },
   { "BLOCK_STATE_SHARED", 4 },
   { "BLOCK_STATE_UNSPECIFIED", 0 },
@@ -4024,9 +4066,9 @@ const ProtobufCEnumDescriptor quire__v1__block_state__descriptor =
   "BlockState",
   "Quire__V1__BlockState",
   "quire.v1",
-  6,
+  7,
   quire__v1__block_state__enum_values_by_number,
-  6,
+  7,
   quire__v1__block_state__enum_values_by_name,
   1,
   quire__v1__block_state__value_ranges,

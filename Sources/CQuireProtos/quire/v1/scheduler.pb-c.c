@@ -187,6 +187,51 @@ void   quire__v1__decode_result__free_unpacked
   assert(message->base.descriptor == &quire__v1__decode_result__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   quire__v1__recover_request__init
+                     (Quire__V1__RecoverRequest         *message)
+{
+  static const Quire__V1__RecoverRequest init_value = QUIRE__V1__RECOVER_REQUEST__INIT;
+  *message = init_value;
+}
+size_t quire__v1__recover_request__get_packed_size
+                     (const Quire__V1__RecoverRequest *message)
+{
+  assert(message->base.descriptor == &quire__v1__recover_request__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__recover_request__pack
+                     (const Quire__V1__RecoverRequest *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__recover_request__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__recover_request__pack_to_buffer
+                     (const Quire__V1__RecoverRequest *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__recover_request__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__RecoverRequest *
+       quire__v1__recover_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__RecoverRequest *)
+     protobuf_c_message_unpack (&quire__v1__recover_request__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__recover_request__free_unpacked
+                     (Quire__V1__RecoverRequest *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__recover_request__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   quire__v1__recover__init
                      (Quire__V1__Recover         *message)
 {
@@ -1177,6 +1222,57 @@ const ProtobufCMessageDescriptor quire__v1__decode_result__descriptor =
   quire__v1__decode_result__field_indices_by_name,
   2,  quire__v1__decode_result__number_ranges,
   (ProtobufCMessageInit) quire__v1__decode_result__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__recover_request__field_descriptors[2] =
+{
+  {
+    "call",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__RecoverRequest, call),
+    &quire__v1__call__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "recover",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__RecoverRequest, recover),
+    &quire__v1__recover__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__recover_request__field_indices_by_name[] = {
+  0,   /* field[0] = call */
+  1,   /* field[1] = recover */
+};
+static const ProtobufCIntRange quire__v1__recover_request__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor quire__v1__recover_request__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.RecoverRequest",
+  "RecoverRequest",
+  "Quire__V1__RecoverRequest",
+  "quire.v1",
+  sizeof(Quire__V1__RecoverRequest),
+  2,
+  quire__v1__recover_request__field_descriptors,
+  quire__v1__recover_request__field_indices_by_name,
+  1,  quire__v1__recover_request__number_ranges,
+  (ProtobufCMessageInit) quire__v1__recover_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor quire__v1__recover__field_descriptors[5] =

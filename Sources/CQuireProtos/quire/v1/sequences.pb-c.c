@@ -5870,7 +5870,7 @@ const ProtobufCMessageDescriptor quire__v1__list_sequences_reply__descriptor =
   (ProtobufCMessageInit) quire__v1__list_sequences_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__advise_victims_request__field_descriptors[4] =
+static const ProtobufCFieldDescriptor quire__v1__advise_victims_request__field_descriptors[5] =
 {
   {
     "call",
@@ -5920,17 +5920,30 @@ static const ProtobufCFieldDescriptor quire__v1__advise_victims_request__field_d
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "order",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__AdviseVictimsRequest, order),
+    &quire__v1__victim_order__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__advise_victims_request__field_indices_by_name[] = {
   1,   /* field[1] = blocks_needed */
   0,   /* field[0] = call */
   2,   /* field[2] = keep_sequence_ids */
   3,   /* field[3] = max_victims */
+  4,   /* field[4] = order */
 };
 static const ProtobufCIntRange quire__v1__advise_victims_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor quire__v1__advise_victims_request__descriptor =
 {
@@ -5940,7 +5953,7 @@ const ProtobufCMessageDescriptor quire__v1__advise_victims_request__descriptor =
   "Quire__V1__AdviseVictimsRequest",
   "quire.v1",
   sizeof(Quire__V1__AdviseVictimsRequest),
-  4,
+  5,
   quire__v1__advise_victims_request__field_descriptors,
   quire__v1__advise_victims_request__field_indices_by_name,
   1,  quire__v1__advise_victims_request__number_ranges,
@@ -6146,5 +6159,37 @@ const ProtobufCEnumDescriptor quire__v1__sequence_state__descriptor =
   quire__v1__sequence_state__enum_values_by_name,
   1,
   quire__v1__sequence_state__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue quire__v1__victim_order__enum_values_by_number[4] =
+{
+  { "VICTIM_ORDER_UNSPECIFIED", "QUIRE__V1__VICTIM_ORDER__VICTIM_ORDER_UNSPECIFIED", 0 },
+  { "VICTIM_ORDER_COST", "QUIRE__V1__VICTIM_ORDER__VICTIM_ORDER_COST", 1 },
+  { "VICTIM_ORDER_FCFS", "QUIRE__V1__VICTIM_ORDER__VICTIM_ORDER_FCFS", 2 },
+  { "VICTIM_ORDER_PRIORITY", "QUIRE__V1__VICTIM_ORDER__VICTIM_ORDER_PRIORITY", 3 },
+};
+static const ProtobufCIntRange quire__v1__victim_order__value_ranges[] = {
+{0, 0},{0, 4}
+};
+static const ProtobufCEnumValueIndex quire__v1__victim_order__enum_values_by_name[4] =
+{
+  { "VICTIM_ORDER_COST", 1 },
+  { "VICTIM_ORDER_FCFS", 2 },
+  { "VICTIM_ORDER_PRIORITY", 3 },
+  { "VICTIM_ORDER_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor quire__v1__victim_order__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "quire.v1.VictimOrder",
+  "VictimOrder",
+  "Quire__V1__VictimOrder",
+  "quire.v1",
+  4,
+  quire__v1__victim_order__enum_values_by_number,
+  4,
+  quire__v1__victim_order__enum_values_by_name,
+  1,
+  quire__v1__victim_order__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };

@@ -67,7 +67,11 @@ typedef enum _Quire__V1__BlockState {
   QUIRE__V1__BLOCK_STATE__BLOCK_STATE_CACHED = 2,
   QUIRE__V1__BLOCK_STATE__BLOCK_STATE_ACTIVE = 3,
   QUIRE__V1__BLOCK_STATE__BLOCK_STATE_SHARED = 4,
-  QUIRE__V1__BLOCK_STATE__BLOCK_STATE_PINNED = 5
+  QUIRE__V1__BLOCK_STATE__BLOCK_STATE_PINNED = 5,
+  /*
+   * Freed, and waiting for its batch.
+   */
+  QUIRE__V1__BLOCK_STATE__BLOCK_STATE_LAZY_PENDING = 6
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__BLOCK_STATE)
 } Quire__V1__BlockState;
 typedef enum _Quire__V1__ReportFormat {
@@ -184,6 +188,14 @@ struct  Quire__V1__Stats
   uint64_t pinned_bytes;
   uint64_t available_bytes;
   /*
+   * Blocks that memory-aware admission lets admissions fill; 0 where it is off.
+   */
+  uint32_t admission_limit_blocks;
+  /*
+   * Blocks that running sequences still need for their known tokens; counted where that is on.
+   */
+  uint32_t owed_blocks;
+  /*
    * Bytes of the server's own memory for each block, tables and tokens apart: its record and, where
    * prefixes are cached, its hash and its share of the index.
    */
@@ -241,6 +253,10 @@ struct  Quire__V1__Stats
    * Cached blocks that lost their content to an allocation, or ahead of one.
    */
   uint64_t evictions;
+  /*
+   * Of those, the ones that proactive eviction took, or Recover.
+   */
+  uint64_t evictions_ahead;
   uint64_t preemptions;
   /*
    * Tokens looked up in the prefix cache by admissions that were accepted.
@@ -312,7 +328,7 @@ struct  Quire__V1__Stats
 };
 #define QUIRE__V1__STATS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__stats__descriptor) \
-    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__RefusalCount

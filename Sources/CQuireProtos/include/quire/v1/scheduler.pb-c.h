@@ -24,6 +24,7 @@ typedef struct Quire__V1__StepRequest Quire__V1__StepRequest;
 typedef struct Quire__V1__Op Quire__V1__Op;
 typedef struct Quire__V1__Decode Quire__V1__Decode;
 typedef struct Quire__V1__DecodeResult Quire__V1__DecodeResult;
+typedef struct Quire__V1__RecoverRequest Quire__V1__RecoverRequest;
 typedef struct Quire__V1__Recover Quire__V1__Recover;
 typedef struct Quire__V1__RecoverReply Quire__V1__RecoverReply;
 typedef struct Quire__V1__RecoverReport Quire__V1__RecoverReport;
@@ -82,7 +83,7 @@ typedef enum _Quire__V1__RecoverRung {
   QUIRE__V1__RECOVER_RUNG__RECOVER_RUNG_UNSPECIFIED = 0,
   /*
    * Evict cached blocks. They are available as they are, so this frees none: it takes the content off
-   * the blocks that the need would be met with.
+   * those of the first blocks_needed blocks to be handed out that have some.
    */
   QUIRE__V1__RECOVER_RUNG__RECOVER_RUNG_EVICT = 1,
   /*
@@ -306,9 +307,22 @@ struct  Quire__V1__DecodeResult
     , 0,NULL, 0,NULL, 0,NULL, NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0,NULL }
 
 
+struct  Quire__V1__RecoverRequest
+{
+  ProtobufCMessage base;
+  Quire__V1__Call *call;
+  Quire__V1__Recover *recover;
+};
+#define QUIRE__V1__RECOVER_REQUEST__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__recover_request__descriptor) \
+    , NULL, NULL }
+
+
 /*
- * The out-of-memory ladder, dry-run first: it preempts a set of which nobody can be left out, and
- * changes nothing where all rungs together do not suffice; then it is refused, with the reports.
+ * The out-of-memory ladder, dry-run first: it preempts a set of which nobody can be left out, in
+ * VICTIM_ORDER_PRIORITY and only of the session's own sequences. Where all rungs together do not
+ * suffice it changes nothing and is refused LATER; the detail says what they would have given, and in
+ * a Step the reports do.
  */
 struct  Quire__V1__Recover
 {
@@ -379,7 +393,7 @@ struct  Quire__V1__RecoverReport
    */
   uint32_t freed_blocks;
   /*
-   * Adjacent ids of the longest available run afterwards.
+   * Adjacent ids of the longest available run afterwards; 0 where no run is asked for.
    */
   uint32_t largest_run;
   /*
@@ -578,6 +592,25 @@ Quire__V1__DecodeResult *
 void   quire__v1__decode_result__free_unpacked
                      (Quire__V1__DecodeResult *message,
                       ProtobufCAllocator *allocator);
+/* Quire__V1__RecoverRequest methods */
+void   quire__v1__recover_request__init
+                     (Quire__V1__RecoverRequest         *message);
+size_t quire__v1__recover_request__get_packed_size
+                     (const Quire__V1__RecoverRequest   *message);
+size_t quire__v1__recover_request__pack
+                     (const Quire__V1__RecoverRequest   *message,
+                      uint8_t             *out);
+size_t quire__v1__recover_request__pack_to_buffer
+                     (const Quire__V1__RecoverRequest   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__RecoverRequest *
+       quire__v1__recover_request__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__recover_request__free_unpacked
+                     (Quire__V1__RecoverRequest *message,
+                      ProtobufCAllocator *allocator);
 /* Quire__V1__Recover methods */
 void   quire__v1__recover__init
                      (Quire__V1__Recover         *message);
@@ -687,6 +720,9 @@ typedef void (*Quire__V1__Decode_Closure)
 typedef void (*Quire__V1__DecodeResult_Closure)
                  (const Quire__V1__DecodeResult *message,
                   void *closure_data);
+typedef void (*Quire__V1__RecoverRequest_Closure)
+                 (const Quire__V1__RecoverRequest *message,
+                  void *closure_data);
 typedef void (*Quire__V1__Recover_Closure)
                  (const Quire__V1__Recover *message,
                   void *closure_data);
@@ -715,6 +751,7 @@ extern const ProtobufCMessageDescriptor quire__v1__step_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__op__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__decode__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__decode_result__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__recover_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__recover__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__recover_reply__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__recover_report__descriptor;

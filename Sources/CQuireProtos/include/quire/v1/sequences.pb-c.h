@@ -91,6 +91,31 @@ typedef enum _Quire__V1__SequenceState {
   QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_SWAPPED = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__SEQUENCE_STATE)
 } Quire__V1__SequenceState;
+/*
+ * Victims are taken in this order until enough is freed; then, from its end, whoever can be left out
+ * is spared.
+ */
+typedef enum _Quire__V1__VictimOrder {
+  /*
+   * COST.
+   */
+  QUIRE__V1__VICTIM_ORDER__VICTIM_ORDER_UNSPECIFIED = 0,
+  /*
+   * Fewest tokens to compute again for each block that only the sequence holds; the latest admitted on
+   * a tie.
+   */
+  QUIRE__V1__VICTIM_ORDER__VICTIM_ORDER_COST = 1,
+  /*
+   * vLLM's FCFS: the latest admitted.
+   */
+  QUIRE__V1__VICTIM_ORDER__VICTIM_ORDER_FCFS = 2,
+  /*
+   * vLLM's priority: the highest priority value, of those the sequence that came last (by Add, Admit
+   * with add, or Fork).
+   */
+  QUIRE__V1__VICTIM_ORDER__VICTIM_ORDER_PRIORITY = 3
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__VICTIM_ORDER)
+} Quire__V1__VictimOrder;
 
 /* --- messages --- */
 
@@ -1145,7 +1170,7 @@ struct  Quire__V1__AdviseVictimsRequest
   Quire__V1__Call *call;
   /*
    * Blocks that must be available afterwards, beside those promised by Reserve: `needed + watermark`
-   * of a refusal.
+   * of a refusal. At least 1.
    */
   uint32_t blocks_needed;
   /*
@@ -1154,13 +1179,17 @@ struct  Quire__V1__AdviseVictimsRequest
   size_t n_keep_sequence_ids;
   uint64_t *keep_sequence_ids;
   /*
-   * Victims at most; 0 = as many as it takes.
+   * Victims at most, the first of the order; 0 = as many as it takes.
    */
   uint32_t max_victims;
+  /*
+   * Whom to take first.
+   */
+  Quire__V1__VictimOrder order;
 };
 #define QUIRE__V1__ADVISE_VICTIMS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__advise_victims_request__descriptor) \
-    , NULL, 0, 0,NULL, 0 }
+    , NULL, 0, 0,NULL, 0, QUIRE__V1__VICTIM_ORDER__VICTIM_ORDER_UNSPECIFIED }
 
 
 struct  Quire__V1__AdviseVictimsReply
@@ -1168,8 +1197,8 @@ struct  Quire__V1__AdviseVictimsReply
   ProtobufCMessage base;
   uint64_t revision;
   /*
-   * In the order to preempt them. None of them can be left out; where no set suffices, all that would
-   * free something.
+   * The session's running sequences to preempt, in that order. None of them can be left out; where no
+   * set suffices, all that would free something.
    */
   size_t n_victims;
   Quire__V1__Victim **victims;
@@ -1197,7 +1226,8 @@ struct  Quire__V1__Victim
    */
   uint32_t freed_blocks;
   /*
-   * Computed tokens that must be computed again, cached ones deducted.
+   * Computed tokens that must be computed again: those that it would not hit in the prefix cache, if
+   * nothing were evicted until it is admitted again.
    */
   uint32_t recompute_tokens;
   int32_t priority;
@@ -2342,6 +2372,7 @@ typedef void (*Quire__V1__Victim_Closure)
 /* --- descriptors --- */
 
 extern const ProtobufCEnumDescriptor    quire__v1__sequence_state__descriptor;
+extern const ProtobufCEnumDescriptor    quire__v1__victim_order__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__content__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__multimodal_item__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__sequence_options__descriptor;

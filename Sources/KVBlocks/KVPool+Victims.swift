@@ -1,0 +1,226 @@
+/// Whom to preempt so that blocks become available, what that frees and what it costs.
+///
+/// Only looks: preempting is the caller's next command, or `recover`'s.
+extension KVPool {
+  /// Victims among the session's running sequences, in the order to preempt them.
+  ///
+  /// They are taken from the head of `order` until `needed` blocks are available beside the promised
+  /// ones; then, from its end, whoever can be left out is. So nobody of them is superfluous, and who
+  /// comes late in the order is spared first. Where all together do not suffice, they are all that
+  /// would free something. `Victims.md` has the orders.
+  ///
+  /// - Parameters:
+  ///   - keep: Sequences that stay; unknown ones are passed over.
+  ///   - limit: Victims at most, the first of them; 0 = as many as it takes.
+  ///   - victims: Replaced by the victims.
+  /// - Throws: `.invalid` where nothing is needed.
+  /// - Complexity: O(r log r + entries of their tables) for r running sequences. Allocates.
+  package func adviseVictims(
+    session: SessionID, needed: UInt32, order: VictimOrder = .cost,
+    keep: UnsafeBufferPointer<SequenceID> = .init(start: nil, count: 0), limit: UInt32 = 0,
+    into victims: inout FlatList<Victim>
+  ) throws(Refusal) -> VictimAdvice {
+    if needed == 0 { throw Refusal(.invalid, field: .blocksNeeded, limit: 1) }
+    let slots = chooseVictims(
+      sessions.find(session), for: needed, order, keep, limit: limit == 0 ? .max : Int(limit))
+    victims.removeAll()
+    var release = Release(blocks)
+    for slot in slots {
+      let sequence = sequences.slots[Int(slot)]
+      let before = release.freed
+      release.add(sequence.blocks)
+      victims.append(
+        Victim(
+          sequence: sequence.id, freedBlocks: release.freed - before,
+          recomputeTokens: recomputeTokens(slot), priority: sequence.priority))
+    }
+    let available = blocks.available + release.freed
+    return VictimAdvice(
+      availableBlocks: available,
+      isSufficient: UInt64(needed) + UInt64(promised) <= UInt64(available))
+  }
+
+  /// The slots of the victims, for a session's slot; empty where enough is available already.
+  func chooseVictims(
+    _ session: UInt32, for needed: UInt32, _ order: VictimOrder,
+    _ keep: UnsafeBufferPointer<SequenceID>, limit: Int = .max
+  ) -> [UInt32] {
+    let wanted = UInt64(needed) + UInt64(promised)
+    if session == SequenceSlot.none || wanted <= UInt64(blocks.available) { return [] }
+    let shortage = wanted - UInt64(blocks.available)
+    let candidates = ranked(candidates(session, keep), order)
+    var release = Release(blocks)
+    var chosen: [UInt32] = []
+    for slot in candidates {
+      release.add(sequences.slots[Int(slot)].blocks)
+      chosen.append(slot)
+      if UInt64(release.freed) >= shortage { break }
+    }
+    let goal = min(shortage, UInt64(release.freed))
+    for i in chosen.indices.reversed() {
+      release.remove(sequences.slots[Int(chosen[i])].blocks)
+      if UInt64(release.freed) >= goal {
+        chosen.remove(at: i)
+      } else {
+        release.add(sequences.slots[Int(chosen[i])].blocks)
+      }
+    }
+    return Array(chosen.prefix(limit))
+  }
+
+  /// Running sequences that hold something and are not to be kept, the latest admitted first.
+  private func candidates(
+    _ session: UInt32, _ keep: UnsafeBufferPointer<SequenceID>
+  ) -> [UInt32] {
+    stamp += 1
+    for id in keep {
+      let slot = sequences.find(id, session: session)
+      if slot != SequenceSlot.none { sequences.slots[Int(slot)].stamp = stamp }
+    }
+    var found: [UInt32] = []
+    var slot = sessions.slots[Int(session)].lastRunning
+    while slot != SequenceSlot.none {
+      let sequence = sequences.slots[Int(slot)]
+      if sequence.stamp != stamp && sequence.heldBlocks > 0 { found.append(slot) }
+      slot = sequence.previousRunning
+    }
+    return found
+  }
+
+  private func ranked(_ latestFirst: [UInt32], _ order: VictimOrder) -> [UInt32] {
+    switch order {
+    case .latest: return latestFirst
+    case .priority:
+      return latestFirst.sorted { a, b in
+        let (a, b) = (sequences.slots[Int(a)], sequences.slots[Int(b)])
+        return a.priority == b.priority ? a.arrival > b.arrival : a.priority > b.priority
+      }
+    case .cost:
+      let costs = latestFirst.map { (freed: exclusiveBlocks($0), tokens: recomputeTokens($0)) }
+      // a/b < c/d as a x d < c x b; what frees nothing alone comes last, equals as they were.
+      return latestFirst.indices.sorted { i, j in
+        let (a, b) = (costs[i], costs[j])
+        if a.freed == 0 || b.freed == 0 { return a.freed == b.freed ? i < j : b.freed == 0 }
+        let left = UInt64(a.tokens) * UInt64(b.freed)
+        let right = UInt64(b.tokens) * UInt64(a.freed)
+        return left == right ? i < j : left < right
+      }
+      .map { latestFirst[$0] }
+    }
+  }
+
+  /// Blocks that the sequence alone keeps from being available.
+  private func exclusiveBlocks(_ slot: UInt32) -> UInt32 {
+    var count: UInt32 = 0
+    for id in sequences.slots[Int(slot)].blocks where id != 0 {
+      let record = blocks.records + Int(id)
+      if record.pointee.refCount == 1 && record.pointee.pins == 0 { count += 1 }
+    }
+    return count
+  }
+
+  /// Computed tokens that are lost with the sequence's blocks: all but those that it would hit in the
+  /// prefix cache when it is admitted again, if nothing is evicted until then.
+  private func recomputeTokens(_ slot: UInt32) -> UInt32 {
+    let sequence = sequences.slots[Int(slot)]
+    guard let chains, !chains.chains[Int(slot)].skipsLookup else { return sequence.computed }
+    hits.removeAll()
+    let nulls = findHits(chains.bytes(of: slot), tokens: sequence.tokens, into: &hits)
+    let cached = (UInt64(nulls) + UInt64(hits.count)) * UInt64(configuration.blockSize)
+    return sequence.computed - UInt32(min(cached, UInt64(sequence.computed)))
+  }
+
+  /// What giving back the tables of a set of sequences would free, counted without doing it.
+  private struct Release: ~Copyable {
+    private let blocks: BlockPool
+    /// (block, 0) -> references to a shared block that go; (last block, 1) -> blocks of a rounded run
+    /// that go.
+    private let gone = WideMap(.swaps, undo: UndoLog())
+    private(set) var freed: UInt32 = 0
+
+    init(_ blocks: BlockPool) { self.blocks = blocks }
+
+    mutating func add(_ table: UnsafeBufferPointer<BlockID>) {
+      for id in table where id != 0 {
+        let record = blocks.records[Int(id)]
+        if record.refCount > 1 {
+          let count = gone.value(UInt64(id), 0) + 1
+          gone.set(UInt64(id), 0, to: count)
+          if count < record.refCount { continue }
+        }
+        if record.pins == 0 { freed += 1 + restOfRun(id, record, by: 1) }
+      }
+    }
+
+    /// Of a table that was added.
+    mutating func remove(_ table: UnsafeBufferPointer<BlockID>) {
+      for id in table where id != 0 {
+        let record = blocks.records[Int(id)]
+        if record.refCount > 1 {
+          let count = gone.value(UInt64(id), 0)
+          gone.set(UInt64(id), 0, to: count - 1)
+          if count < record.refCount { continue }
+        }
+        if record.pins == 0 { freed -= 1 + restOfRun(id, record, by: -1) }
+      }
+    }
+
+    /// With the last block of a rounded run its rest goes, too (`BlockPool.takeRun`).
+    private func restOfRun(_ id: BlockID, _ record: BlockRecord, by step: Int32) -> UInt32 {
+      if record.next == 0 { return 0 }
+      let order = record.next - 1
+      let first = ((id - 1) >> order) << order + 1
+      let last = first + 1 << order - 1
+      let old = gone.value(UInt64(last), 1)
+      let new = UInt32(Int32(old) + step)
+      gone.set(UInt64(last), 1, to: new)
+      if max(old, new) < blocks.records[Int(last)].previous { return 0 }
+      var rest: UInt32 = 0
+      while last - rest >= first && blocks.records[Int(last - rest)].holder == .rounding {
+        rest += 1
+      }
+      return rest
+    }
+  }
+}
+
+/// The order in which running sequences are preempted. Raw values are the wire's `VictimOrder`.
+package enum VictimOrder: UInt8, BitwiseCopyable, Sendable {
+  /// Fewest tokens to compute again for each block that only the sequence holds.
+  case cost = 1
+  /// vLLM's FCFS: the latest admitted first.
+  case latest = 2
+  /// vLLM's priority: the highest value first, of those the one that came last.
+  case priority = 3
+}
+
+/// One sequence that would be preempted, after those before it.
+package struct Victim: Equatable, BitwiseCopyable {
+  package var sequence: SequenceID
+  /// Blocks that become available with it, and not with those before it.
+  package var freedBlocks: UInt32
+  /// Computed tokens that would have to be computed again.
+  package var recomputeTokens: UInt32
+  package var priority: Int32
+
+  package init(
+    sequence: SequenceID, freedBlocks: UInt32, recomputeTokens: UInt32, priority: Int32
+  ) {
+    self.sequence = sequence
+    self.freedBlocks = freedBlocks
+    self.recomputeTokens = recomputeTokens
+    self.priority = priority
+  }
+}
+
+package struct VictimAdvice: Equatable {
+  /// Blocks available once the victims are preempted, promised ones included.
+  package var availableBlocks: UInt32
+  /// Whether what is needed is then there, beside what is promised.
+  package var isSufficient: Bool
+
+  package init(availableBlocks: UInt32, isSufficient: Bool) {
+    self.availableBlocks = availableBlocks
+    self.isSufficient = isSufficient
+  }
+}
