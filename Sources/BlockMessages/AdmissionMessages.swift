@@ -58,6 +58,56 @@ package struct VictimFields {
   }
 }
 
+package struct RecoverRequest: WireMessage {
+  package static var kind: MessageKind { .recoverRequest }
+  private let m: UnsafePointer<Quire__V1__RecoverRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__RecoverRequest.self)
+  }
+
+  package var call: CallMessage { .init(m.pointee.call) }
+  package var recover: RecoverMessage? { m.pointee.recover.map { .init($0) } }
+}
+
+package struct RecoverMessage {
+  private let m: UnsafePointer<Quire__V1__Recover>
+  init(_ m: UnsafePointer<Quire__V1__Recover>) { self.m = m }
+  package var blocksNeeded: UInt32 { m.pointee.blocks_needed }
+  /// Raw values of `RecoverRung`.
+  package var rungs: UnsafeBufferPointer<UInt32> {
+    // An imported C enum is its raw value.
+    UnsafeBufferPointer(
+      start: UnsafeRawPointer(m.pointee.rungs)?.assumingMemoryBound(to: UInt32.self),
+      count: m.pointee.n_rungs)
+  }
+  package var keepSequenceIDs: UnsafeBufferPointer<UInt64> {
+    list(m.pointee.keep_sequence_ids, m.pointee.n_keep_sequence_ids)
+  }
+}
+
+/// The values of a `RecoverReport`.
+package struct RecoverReportFields {
+  /// Raw value of `RecoverRung`.
+  package var rung: UInt32
+  package var freedBlocks: UInt32
+  package var isSufficient: Bool
+  package var detail: String
+  package var evictedBlocks: UInt32
+  package var isSkipped: Bool
+
+  package init(
+    rung: UInt32, freedBlocks: UInt32, isSufficient: Bool, detail: String, evictedBlocks: UInt32,
+    isSkipped: Bool
+  ) {
+    self.rung = rung
+    self.freedBlocks = freedBlocks
+    self.isSufficient = isSufficient
+    self.detail = detail
+    self.evictedBlocks = evictedBlocks
+    self.isSkipped = isSkipped
+  }
+}
+
 // MARK: Replies
 
 extension MessagePacker {
@@ -68,6 +118,27 @@ extension MessagePacker {
     uint32(2, reservedBlocks)
     uint64(1, revision)
   }
+
+  /// The fields behind the reports, which are packed next, the last one first.
+  package mutating func recoverReplyAfterReports(
+    preemptedSequenceIDs: UnsafeBufferPointer<UInt64>, availableBlocks: UInt32
+  ) {
+    uint32(5, availableBlocks)
+    packedFixed64(3, preemptedSequenceIDs)
+  }
+
+  package mutating func recoverReport(_ report: RecoverReportFields) {
+    let mark = mark
+    bool(7, report.isSkipped)
+    uint32(6, report.evictedBlocks)
+    text(5, report.detail)
+    bool(4, report.isSufficient)
+    uint32(2, report.freedBlocks)
+    uint32(1, report.rung)
+    close(2, since: mark)
+  }
+
+  package mutating func recoverReplyBeforeReports(revision: UInt64) { uint64(1, revision) }
 
   /// The fields behind the victims, which are packed next, the last one first.
   package mutating func adviseVictimsReplyAfterVictims(

@@ -56,6 +56,7 @@ package struct StatsFields: Equatable {
   package var copies: UInt64 = 0
   package var pendingCopies: UInt32 = 0
   package var evictions: UInt64 = 0
+  package var evictionsAhead: UInt64 = 0
   package var preemptions: UInt64 = 0
   package var prefixQueryTokens: UInt64 = 0
   package var prefixHitTokens: UInt64 = 0
@@ -87,6 +88,7 @@ package struct FreeRunsFields: Equatable {
 
 extension MessagePacker {
   package mutating func stats(_ stats: StatsFields) {
+    uint64(92, stats.evictionsAhead)
     hostTier(stats)
     double(67, stats.managerBytesPerBlock)
     let bytes = stats.bytesPerBlock

@@ -14,7 +14,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case preemptRequest, swapRequest, reserveRequest, freeSequencesRequest
   case adviseVictimsRequest
   case getSequenceRequest, listSequencesRequest, lookupRequest, commitRequest
-  case stepRequest
+  case stepRequest, recoverRequest
   case createPoolRequest, getPoolRequest, listPoolsRequest, deletePoolRequest, resetPoolRequest
   case updatePoolRequest
   case resetPrefixCacheRequest, getDigestRequest, dumpPoolRequest, loadPoolRequest
@@ -52,6 +52,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .listSequencesRequest: address(quire__v1__list_sequences_request__init)
     case .lookupRequest: address(quire__v1__lookup_request__init)
     case .commitRequest: address(quire__v1__commit_request__init)
+    case .recoverRequest: address(quire__v1__recover_request__init)
     case .stepRequest: address(quire__v1__step_request__init)
     case .createPoolRequest: address(quire__v1__create_pool_request__init)
     case .updatePoolRequest: address(quire__v1__update_pool_request__init)

@@ -58,6 +58,7 @@ package struct OperationMessage {
     case swapIn(SwapMessage)
     case freeSequences(FreeSequencesMessage)
     case reserve(ReserveMessage)
+    case recover(RecoverMessage)
     case ackCopies(AckCopiesMessage)
     case add(AddMessage)
     case allocate(AllocateMessage)
@@ -84,6 +85,7 @@ package struct OperationMessage {
     case QUIRE__V1__OP__OP_SWAP_IN: .swapIn(.init(m.pointee.swap_in))
     case QUIRE__V1__OP__OP_FREE_SEQUENCES: .freeSequences(.init(m.pointee.free_sequences))
     case QUIRE__V1__OP__OP_RESERVE: .reserve(.init(m.pointee.reserve))
+    case QUIRE__V1__OP__OP_RECOVER: .recover(.init(m.pointee.recover))
     case QUIRE__V1__OP__OP_ACK_COPIES: .ackCopies(.init(m.pointee.ack_copies))
     case QUIRE__V1__OP__OP_ADD: .add(.init(m.pointee.add))
     case QUIRE__V1__OP__OP_ALLOCATE: .allocate(.init(m.pointee.allocate))
@@ -153,6 +155,7 @@ package enum OperationReplyField: UInt32, Sendable {
   case acquire = 24
   case cacheBlocks = 25
   case evictBlocks = 26
+  case recover = 27
 }
 
 /// A `StepReply` is packed last field first: `stepReplyTail`, then the results from the last to the

@@ -82,11 +82,14 @@ enum ServedFields {
     ],
     "quire.v1.Op": [
       "on_refusal", "decode", "admit", "extend", "append", "commit", "fork", "rewind", "preempt",
-      "swap_out", "swap_in", "free_sequences", "reserve", "ack_copies", "add", "allocate",
+      "swap_out", "swap_in", "free_sequences", "reserve", "recover", "ack_copies", "add",
+      "allocate",
       "free_blocks",
       "fork_blocks",
       "copy_on_write", "acquire", "cache_blocks", "evict_blocks",
     ],
+    "quire.v1.RecoverRequest": ["call", "recover"],
+    "quire.v1.Recover": ["blocks_needed", "rungs", "keep_sequence_ids"],
     "quire.v1.Decode": [
       "sequence_ids", "append_counts", "token_ids", "schedule_counts", "lookahead_tokens",
       "delay_commit", "commit_previous", "victim_order", "in_flight_tokens",

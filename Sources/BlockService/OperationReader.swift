@@ -135,6 +135,7 @@ enum OperationReader {
       case .swapIn(let m): swapIn(m)
       case .freeSequences(let m): freeSequences(m)
       case .reserve(let m): reserve(m)
+      case .recover(let m): recover(m)
       case .ackCopies(let m): ackCopies(m)
       case .add(let m): add(m, contents)
       case .allocate(let m): allocate(m)

@@ -58,6 +58,7 @@ extension StatsFields {
     copies = stats.copies
     pendingCopies = stats.pendingCopies
     evictions = stats.evictions
+    evictionsAhead = stats.evictionsAhead
     preemptions = stats.preemptions
     prefixQueryTokens = stats.prefixQueryTokens
     prefixHitTokens = stats.prefixHitTokens

@@ -93,8 +93,9 @@ extension QuireService {
 
   private func packResult(_ result: OperationResult, of operation: Operation, _ pool: KVPool) {
     let isRefused = result.refusal.reason != .none
-    // An extension may have preempted others before it was refused all the same.
-    if !isRefused || result.preempted.count > 0 {
+    // An extension may have preempted others before it was refused all the same; a recovery tells
+    // what would have been.
+    if !isRefused || result.preempted.count > 0 || result.reports.count > 0 {
       let mark = packer.mark
       let field = packReply(result, of: operation, pool)
       packer.closeOperationReply(field, since: mark)
@@ -206,6 +207,9 @@ extension QuireService {
       packer.reserveReply(
         revision: revision, reservedBlocks: result.affected, availableBlocks: available)
       return .reserve
+    case .recover:
+      packRecoverReply(result)
+      return .recover
     case .add:
       packer.addReply(
         revision: revision, tokens: result.tokens, blocksNeeded: result.blocksNeeded)

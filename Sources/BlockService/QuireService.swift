@@ -62,6 +62,7 @@ package final class QuireService {
     unary(table, "Sequences/List", listSequences)
 
     unary(table, "Scheduler/Step", step)
+    unary(table, "Scheduler/Recover", recover)
     table.streaming("/quire.v1.Scheduler/Run", isClientStreaming: true) { responses, _ in
       RunStream(self, responses)
     }

@@ -133,6 +133,7 @@ enum RefusalText {
       return "must be at least 1 where there are no hashes"
     case .count: return "must be at least 1"
     case .blocksNeeded: return "must be at least \(limit)"
+    case .rungs: return "names an unknown rung, or one twice, at index \(limit)"
     case .blocks where limit == 0: return "must be 0 where a promise is released"
     case .blocks: return "must be at least \(limit)"
     case .filledTokens: return "must be at most the block size, \(limit)"
@@ -243,6 +244,7 @@ enum RefusalText {
     case .swapIn: "swap_in"
     case .freeSequences: "free_sequences"
     case .reserve: "reserve"
+    case .recover: "recover"
     case .decode: "decode"
     case .commit: "commit"
     case .acquire: "acquire"
@@ -293,6 +295,7 @@ enum RefusalText {
     case .eviction: "eviction"
     case .retention: isAdmission(operation) ? "add.options.retention" : "options.retention"
     case .blocksNeeded: "blocks_needed"
+    case .rungs: "rungs"
     }
   }
 

@@ -121,6 +121,7 @@ package struct Operation {
     case swapIn(UnsafeBufferPointer<SequenceID>)
     case freeSequences(UnsafeBufferPointer<SequenceID>, ignoresMissing: Bool)
     case reserve(Reserve)
+    case recover(Recover)
     case decode(Decode)
 
     // The prefix cache by hashes, for schedulers that keep their own tables.

@@ -149,6 +149,9 @@ extension Digest {
     case .reserve(let reserve):
       add(20 | mode << 8, reserve.sequence)
       add(reserve.blocks, reserve.releases ? 1 : 0)
+    case .recover(let recover):
+      add(21 | mode << 8)
+      add(recover)
     case .decode(let decode):
       add(14 | mode << 8)
       add(decode.sequences)
@@ -228,6 +231,7 @@ extension Digest {
     if outcome.nullCounts.count > 0 { add(outcome.nullCounts.elements) }
     if outcome.refusedIndexes.count > 0 { add(outcome.refusedIndexes.elements) }
     if outcome.preempted.count > 0 { add(outcome.preempted.elements) }
+    for report in outcome.reports.elements { add(report) }
     for copy in outcome.copies.elements {
       add(copy.id, copy.sequence)
       add(copy.source, copy.target, copy.tokens, copy.tableIndex << 1 | (copy.isRaw ? 1 : 0))

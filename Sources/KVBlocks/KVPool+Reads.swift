@@ -127,6 +127,7 @@ extension KVPool {
     stats.copies = activity.copies
     stats.preemptions = activity.preemptions
     stats.evictions = counters.evictions
+    stats.evictionsAhead = activity.evictionsAhead
     stats.prefixQueryTokens = activity.prefixQueryTokens
     stats.prefixHitTokens = activity.prefixHitTokens
     stats.preemptedQueryTokens = activity.preemptedQueryTokens

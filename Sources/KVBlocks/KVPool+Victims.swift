@@ -68,6 +68,13 @@ extension KVPool {
     return Array(chosen.prefix(limit))
   }
 
+  /// Blocks that become available if all of these are preempted.
+  func countFreed(by slots: [UInt32]) -> UInt32 {
+    var release = Release(blocks)
+    for slot in slots { release.add(sequences.slots[Int(slot)].blocks) }
+    return release.freed
+  }
+
   /// Running sequences that hold something and are not to be kept, the latest admitted first.
   private func candidates(
     _ session: UInt32, _ keep: UnsafeBufferPointer<SequenceID>

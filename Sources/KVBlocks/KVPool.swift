@@ -51,6 +51,7 @@ package final class KVPool {
     var forks: UInt64 = 0
     var copies: UInt64 = 0
     var preemptions: UInt64 = 0
+    var evictionsAhead: UInt64 = 0
     var swappedOutBlocks: UInt64 = 0
     var swappedInBlocks: UInt64 = 0
     var prefixQueryTokens: UInt64 = 0
@@ -294,6 +295,7 @@ package final class KVPool {
     case .swapIn(let ids): try swapIn(ids, &result, outcome)
     case .freeSequences(let ids, let ignores): try freeSequences(ids, ignores, &result)
     case .reserve(let request): try reserve(request, &result)
+    case .recover(let request): try recover(request, &result, outcome)
     case .decode(let columns): try decode(columns, mode, &result, outcome)
     case .acquire(let hashes, let count): try acquire(hashes, count, &result, outcome)
     case .cacheBlocks(let ids, let hashes, let parent):

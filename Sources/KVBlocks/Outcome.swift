@@ -24,6 +24,8 @@ package final class Outcome {
   package var refusedIndexes = FlatList<UInt32>()
   package var preempted = FlatList<SequenceID>()
   package var copies = FlatList<CopyOrder>()
+  /// What the rungs of recoveries did.
+  package var reports = FlatList<RungReport>(minimumCapacity: 1)
 
   package init() {}
 
@@ -40,6 +42,7 @@ package final class Outcome {
     refusedIndexes.removeAll()
     preempted.removeAll()
     copies.removeAll()
+    reports.removeAll()
   }
 }
 
@@ -72,6 +75,8 @@ package struct OperationResult: BitwiseCopyable {
   package var refusedIndexes = Slice32()
   package var firstRefusal: Refusal = .none
   package var preempted = Slice32()
+  /// recover: what each rung did, or would have done beside a refusal.
+  package var reports = Slice32()
   package var copies = Slice32()
   /// admit, extend: tokens that now have slots thanks to this operation.
   package var scheduledTokens: UInt32 = 0

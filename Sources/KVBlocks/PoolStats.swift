@@ -42,6 +42,8 @@ package struct PoolStats: Equatable {
   package var preemptions: UInt64 = 0
   /// Cached blocks that lost their content to an allocation.
   package var evictions: UInt64 = 0
+  /// Of those, the ones that lost it ahead of one.
+  package var evictionsAhead: UInt64 = 0
   /// Tokens looked up by accepted admissions, and those found; of sequences that were preempted
   /// before, apart.
   package var prefixQueryTokens: UInt64 = 0

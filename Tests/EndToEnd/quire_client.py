@@ -173,6 +173,11 @@ class Client:
     def step(self, *ops, call=None, **more):
         return self.Scheduler.Step(self.step_request(*ops, call=call, **more), timeout=PATIENCE)
 
+    def recover(self, blocks_needed, call=None, **more):
+        request = q.RecoverRequest(
+            call=call or self.call(), recover=q.Recover(blocks_needed=blocks_needed, **more))
+        return self.Scheduler.Recover(request, timeout=PATIENCE)
+
     # Pools.
     def create_pool(self, name, blocks, block_size, if_exists=0, **config):
         config = q.PoolConfig(blocks=blocks, block_size=block_size, **config)

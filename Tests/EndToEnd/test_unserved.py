@@ -12,7 +12,7 @@ SERVED = {
     "Pools": "CreatePool UpdatePool GetPool ListPools DeletePool ResetPool ResetPrefixCache GetDigest DumpPool LoadPool",
     "BlockPool": "Allocate Free Fork CopyOnWrite AckCopies LookupBlocks Acquire CacheBlocks EvictBlocks",
     "Sequences": "Add Lookup Commit Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Reserve Free Get List AdviseVictims",
-    "Scheduler": "Step Run",
+    "Scheduler": "Step Run Recover",
     "Sessions": "",
     "Analyzer": "GetStats",
     "Events": "",
@@ -65,7 +65,8 @@ FIELDS = {
     "options.size_class": lambda p: add_option(p, size_class=1),
     "options.retention": lambda p: add_option(p, retention=[q.Retention(priority=1)]),
     "ops[0].pin": lambda p: step(p, pin=q.Pin(unpin=True)),
-    "ops[0].recover": lambda p: step(p, recover=q.Recover(blocks_needed=1)),
+    "recover.contiguous": lambda p: step(p, recover=q.Recover(blocks_needed=1, contiguous=True)),
+    "recover.max_moves": lambda p: step(p, recover=q.Recover(blocks_needed=1, max_moves=1)),
 }
 
 

@@ -285,7 +285,10 @@ struct ModelTests {
     if setup.places {
       #expect(model.refusals[Int(Refusal.Reason.noRun.rawValue)] > 10, "seed \(setup.seed)")
     }
-    if setup.admission { #expect(model.keptPromises > 10) }
+    if setup.admission {
+      #expect(model.keptPromises > 10)
+      #expect(model.recovered > 10)
+    }
     if setup.caches {
       #expect(model.state.evictions > 10)
       #expect(model.state.found[0] > 10)
@@ -390,6 +393,7 @@ struct ModelTests {
     expected.free = UInt32(parts[.free] ?? 0)
     expected.cached = UInt32(parts[.cached] ?? 0)
     expected.evictions = UInt64(model.state.evictions)
+    expected.evictionsAhead = UInt64(model.state.evictionsAhead)
     expected.prefixQueryTokens = UInt64(model.state.queries[0])
     expected.prefixHitTokens = UInt64(model.state.found[0])
     expected.preemptedQueryTokens = UInt64(model.state.queries[1])

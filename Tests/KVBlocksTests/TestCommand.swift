@@ -91,6 +91,7 @@ struct TestOperation {
     case swapIn([SequenceID])
     case free([SequenceID], ignoresMissing: Bool = false)
     case reserve(Reserve)
+    case recover(UInt32, rungs: [UInt32] = [], keep: [SequenceID] = [])
     case decode(TestDecode)
   }
 }
@@ -173,6 +174,8 @@ private final class Arena {
     case .swapOut(let ids): .swapOut(copy(ids))
     case .swapIn(let ids): .swapIn(copy(ids))
     case .reserve(let request): .reserve(request)
+    case .recover(let needed, let rungs, let keep):
+      .recover(Recover(blocksNeeded: needed, rungs: copy(rungs), keep: copy(keep)))
     case .free(let ids, let ignores): .freeSequences(copy(ids), ignoresMissing: ignores)
     case .decode(let decode):
       .decode(
@@ -219,6 +222,7 @@ struct Seen: Equatable {
     var refused: [UInt32] = []
     var firstRefusal = Refusal.none
     var preempted: [SequenceID] = []
+    var reports: [RungReport] = []
     var nulls: UInt32 = 0
     var nullCounts: [UInt32] = []
     var copies: [CopyOrder] = []
@@ -257,6 +261,7 @@ struct Seen: Equatable {
           refused: Array(outcome.refusedIndexes.elements(result.refusedIndexes)),
           firstRefusal: result.firstRefusal,
           preempted: Array(outcome.preempted.elements(result.preempted)),
+          reports: Array(outcome.reports.elements(result.reports)),
           nulls: result.nullBlocks,
           nullCounts: Array(outcome.nullCounts.elements(result.nullCounts)),
           copies: Array(outcome.copies.elements(result.copies)),

@@ -67,6 +67,7 @@ struct Model {
     var contents: [BlockID: UInt64] = [:]
     var holders: [UInt64: [BlockID]] = [:]
     var evictions = 0
+    var evictionsAhead = 0
     var rounded: [RoundedRun] = []
     /// Tokens asked for and found, of sequences that were never preempted and of the others.
     var watermark = 0.0
@@ -114,6 +115,8 @@ struct Model {
   var slid = false
   /// Admissions of sequences that had a promise, to see that a walk met some.
   var keptPromises = 0
+  /// Recoveries that preempted somebody.
+  var recovered = 0
 
   init(_ configuration: PoolConfiguration) {
     blocks = Int(configuration.blocks)
@@ -262,6 +265,8 @@ struct Model {
     case .swapIn(let ids): try swapIn(ids, &result)
     case .free(let ids, let ignores): try free(ids, ignores, &result)
     case .reserve(let request): try reserve(request, &result)
+    case .recover(let needed, let rungs, let keep):
+      try recover(Int(needed), rungs, keep, &result)
     case .decode(let decode): try self.decode(decode, mode, &result)
     }
   }

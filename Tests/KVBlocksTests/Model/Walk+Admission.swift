@@ -8,6 +8,12 @@ extension Walk {
     }
     .keys.map(\.id).sorted()
     let id = waiting.isEmpty || one(in: 3) ? sequence() : pick(waiting)
+    if one(in: 6) {
+      let rungs: [UInt32] = one(in: 2) ? [] : (0..<below(4)).map { _ in UInt32(below(16) % 5) }
+      return .recover(
+        UInt32(one(in: 12) ? below(Int(blocks) + 3) : below(Int(blocks) / 2)), rungs: rungs,
+        keep: (0..<below(3)).map { _ in sequence() })
+    }
     if one(in: 4) {
       return .reserve(Reserve(sequence: id, blocks: one(in: 12) ? 1 : 0, releases: true))
     }

@@ -1,0 +1,65 @@
+/// The out-of-memory ladder: makes blocks available, or says why it cannot.
+package struct Recover {
+  /// Blocks that must be available afterwards, beside those promised; at least 1.
+  package var blocksNeeded: UInt32
+  /// Raw values of `RecoverRung`, each at most once, tried in this order; empty = all, in theirs.
+  package var rungs: UnsafeBufferPointer<UInt32>
+  /// Sequences that stay; unknown ones are passed over.
+  package var keep: UnsafeBufferPointer<SequenceID>
+
+  package init(
+    blocksNeeded: UInt32, rungs: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
+    keep: UnsafeBufferPointer<SequenceID> = .init(start: nil, count: 0)
+  ) {
+    self.blocksNeeded = blocksNeeded
+    self.rungs = rungs
+    self.keep = keep
+  }
+}
+
+/// Raw values are the wire's.
+package enum RecoverRung: UInt8, CaseIterable, BitwiseCopyable, Sendable {
+  /// Content is taken off the blocks that the need is met with.
+  case evict = 1
+  /// Blocks are moved together.
+  case defragment = 2
+  case preempt = 3
+}
+
+/// What a rung did, or would have done where the whole ladder was refused.
+package struct RungReport: Equatable, BitwiseCopyable, Sendable {
+  package var rung: RecoverRung
+  /// Blocks that became available.
+  package var freedBlocks: UInt32
+  /// Cached blocks that lost their content.
+  package var evictedBlocks: UInt32
+  /// Whether the need was met after it.
+  package var isSufficient: Bool
+  /// It had nothing to do.
+  package var isSkipped: Bool
+
+  package init(
+    _ rung: RecoverRung, freedBlocks: UInt32 = 0, evictedBlocks: UInt32 = 0, isSufficient: Bool,
+    isSkipped: Bool
+  ) {
+    self.rung = rung
+    self.freedBlocks = freedBlocks
+    self.evictedBlocks = evictedBlocks
+    self.isSufficient = isSufficient
+    self.isSkipped = isSkipped
+  }
+}
+
+extension Digest {
+  mutating func add(_ recover: Recover) {
+    add(UInt64(recover.blocksNeeded))
+    add(recover.rungs)
+    add(recover.keep)
+  }
+
+  mutating func add(_ report: RungReport) {
+    add(
+      UInt32(report.rung.rawValue), report.freedBlocks, report.evictedBlocks,
+      (report.isSufficient ? 1 : 0) | (report.isSkipped ? 2 : 0))
+  }
+}

@@ -1,0 +1,125 @@
+/// The out-of-memory ladder: evict cached blocks, defragment, preempt the lowest priority, refuse.
+///
+/// It is gone through as if first. So nobody is preempted where that would not be enough, and whoever
+/// can be spared is.
+extension KVPool {
+  /// Makes `blocksNeeded` blocks available beside the promised ones, or changes nothing.
+  ///
+  /// - Throws: `.later` where all rungs together do not suffice, with the reports of what they would
+  ///   have done in `result.reports`; `.never` where the pool is too small.
+  /// - Complexity: That of `adviseVictims`, and O(`blocksNeeded`) for what is evicted.
+  func recover(
+    _ request: Recover, _ result: inout OperationResult, _ outcome: Outcome
+  ) throws(Refusal) {
+    let needed = request.blocksNeeded
+    if needed == 0 { throw Refusal(.invalid, field: .blocksNeeded, limit: 1) }
+    let rungs = try rungs(of: request)
+    if needed > blocks.capacity {
+      throw Refusal(
+        .never, needed: needed, available: blocks.available, reserved: promised)
+    }
+    let wanted = UInt64(needed) + UInt64(promised)
+    var isMet = wanted <= UInt64(blocks.available)
+    var victims: [UInt32] = []
+    if rungs.contains(.preempt) && !isMet {
+      victims = chooseVictims(run.slot, for: needed, .priority, request.keep)
+    }
+    let freed = countFreed(by: victims)
+    let start = outcome.reports.count
+    defer { result.reports = slice(start, outcome.reports.count) }
+    if wanted > UInt64(blocks.available) + UInt64(freed) {
+      for rung in rungs { outcome.reports.append(vainReport(of: rung, freed)) }
+      throw Refusal(
+        .later, needed: needed, available: blocks.available, reserved: promised)
+    }
+    for rung in rungs {
+      var report = RungReport(rung, isSufficient: true, isSkipped: true)
+      switch rung {
+      case .evict:
+        report.evictedBlocks = evictAhead(among: min(needed, blocks.available))
+        report.isSkipped = report.evictedBlocks == 0
+      // No need of this ladder is one for adjacent blocks.
+      case .defragment: break
+      case .preempt:
+        if isMet { break }
+        report.isSkipped = false
+        report.freedBlocks = preempt(victims, &result, outcome)
+        isMet = true
+      }
+      report.isSufficient = isMet
+      outcome.reports.append(report)
+    }
+  }
+
+  private func rungs(of request: Recover) throws(Refusal) -> [RecoverRung] {
+    if request.rungs.count == 0 { return RecoverRung.allCases }
+    var rungs: [RecoverRung] = []
+    for i in 0..<request.rungs.count {
+      guard let rung = RecoverRung(rawValue: UInt8(clamping: request.rungs[i])),
+        !rungs.contains(rung)
+      else { throw Refusal(.invalid, field: .rungs, limit: UInt64(i)) }
+      rungs.append(rung)
+    }
+    return rungs
+  }
+
+  /// All that is available would be used, and all victims would go, and it would not be enough.
+  private func vainReport(of rung: RecoverRung, _ freed: UInt32) -> RungReport {
+    switch rung {
+    case .evict:
+      let cached = blocks.counters.cached
+      return RungReport(
+        rung, evictedBlocks: cached, isSufficient: false, isSkipped: cached == 0)
+    case .defragment: return RungReport(rung, isSufficient: false, isSkipped: true)
+    case .preempt:
+      return RungReport(rung, freedBlocks: freed, isSufficient: false, isSkipped: freed == 0)
+    }
+  }
+
+  private func evictAhead(among count: UInt32) -> UInt32 {
+    let evicted = blocks.evictAhead(among: count)
+    activity.evictionsAhead += UInt64(evicted)
+    if evicted > 0 { run.changed = true }
+    return evicted
+  }
+
+  private func preempt(
+    _ victims: [UInt32], _ result: inout OperationResult, _ outcome: Outcome
+  ) -> UInt32 {
+    let first = outcome.preempted.count
+    var freed: UInt32 = 0
+    for slot in victims {
+      outcome.preempted.append(sequences.slots[Int(slot)].id)
+      freed += preempt(slot)
+    }
+    result.preempted = slice(first, outcome.preempted.count)
+    return freed
+  }
+}
+
+extension BlockPool {
+  /// Takes the content off those of the first `count` blocks to be handed out that have some. They
+  /// keep their places in the queue; in split mode they join the free blocks.
+  ///
+  /// - Returns: How many they were.
+  /// - Complexity: O(`count`).
+  func evictAhead(among count: UInt32) -> UInt32 {
+    var evicted: UInt32 = 0
+    if let split {
+      while counters.free < count && counters.cached > 0 {
+        _ = evictNext(split)
+        evicted += 1
+      }
+      return evicted
+    }
+    var id = records[0].next
+    for _ in 0..<count where id != 0 {
+      if records[Int(id)].twin != 0 {
+        evict(id)
+        evicted += 1
+      }
+      id = records[Int(id)].next
+    }
+    return evicted
+  }
+}
