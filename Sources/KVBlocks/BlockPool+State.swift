@@ -92,7 +92,8 @@ extension BlockPool {
       record.refCount = try reader.u32()
       record.holder = Holder(bits: try reader.u32())
       let isHolder =
-        record.holder == .none || record.holder == .shared || record.holder == .rounding
+        record.holder == .none || record.holder == .shared
+        || (record.holder == .rounding && strategy.needsRuns)
         || (record.holder.isRaw && record.holder.slot < sessions)
         || (record.holder.isSequence && record.holder.slot < sequences)
       if !isHolder { throw reader.failure("block \(id) has a holder that does not exist") }
@@ -198,7 +199,11 @@ extension BlockPool {
   private func readRounding(from reader: inout StateReader) throws(StateFailure) -> [Rounding] {
     try reader.section("RUND")
     var list: [Rounding] = []
-    for _ in 0..<(try reader.count("rounded blocks", bytesEach: 12)) {
+    let count = try reader.count("rounded blocks", bytesEach: 12)
+    if count > 0 && !strategy.needsRuns {
+      throw reader.failure("the strategy rounds nothing up")
+    }
+    for _ in 0..<count {
       let id = try reader.u32("a block", (list.last?.id ?? 0) + 1, through: capacity)
       if records[Int(id)].refCount == 0 && records[Int(id)].pins == 0 {
         throw reader.failure("block \(id) is free and in a rounded run")
@@ -230,15 +235,19 @@ extension BlockPool {
     from reader: inout StateReader, sessions: UInt32
   ) throws(StateFailure) {
     var block: BlockID = 0
+    var last: UInt32 = 0
     var references: UInt64 = 0
     for _ in 0..<(try reader.count("holds", bytesEach: 12)) {
       let id = try reader.u32("a block", 1, through: capacity)
       let session = try reader.u32()
       let count = try reader.u32("references", 1, through: Self.maximumReferences)
       if session >= sessions { throw reader.failure("session \(session) holds and has no slot") }
-      if sharedHolds.value(UInt64(id), session) != 0 { throw reader.failure("a hold comes twice") }
+      if id < block || (id == block && session <= last) {
+        throw reader.failure("the holds of block \(id) come out of order")
+      }
       references = UInt64(count) + (id == block ? references : 0)
       block = id
+      last = session
       if references > UInt64(Self.maximumReferences) {
         throw reader.failure("block \(id) has too many references")
       }

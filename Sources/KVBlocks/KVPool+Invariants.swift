@@ -228,6 +228,9 @@ extension KVPool {
       if UInt32(record.pins) != expected[id].pins + (isPinned ? 1 : 0) {
         return "block \(id) has \(record.pins) pins, \(expected[id].pins) ends of copies"
       }
+      if expected[id].pins > UInt32(BlockPool.maximumPins) {
+        return "block \(id) is an end of \(expected[id].pins) copies"
+      }
       if (record.holder == .none) != (record.refCount == 0) {
         return "block \(id) has \(record.refCount) references and a holder that says otherwise"
       }
@@ -265,12 +268,13 @@ extension KVPool {
   }
 
   private func checkSessions() -> String? {
-    var total: UInt32 = 0
+    // What sessions say of themselves, out of a dump: each may say the most.
+    var total: UInt64 = 0
     var running: UInt32 = 0
     var pending: UInt32 = 0
     for i in 0..<sessions.count {
       let session = sessions.slots[Int(i)]
-      total += session.sequences
+      total += UInt64(session.sequences)
       if sessions.find(session.id) != i { return "the index does not find session \(session.id)" }
       var previous = SequenceSlot.none
       var slot = session.firstRunning
@@ -306,7 +310,7 @@ extension KVPool {
       }
       pending += own
     }
-    if Int(total) != sequences.index.count { return "sequences are counted wrongly per session" }
+    if total != UInt64(sequences.index.count) { return "sequences are counted wrongly per session" }
     if running != sequences.counts.running { return "a running sequence is in no list" }
     return pending == copies.count ? nil : "a copy under way is in no list"
   }

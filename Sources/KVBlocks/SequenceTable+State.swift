@@ -40,10 +40,10 @@ extension SequenceTable {
   ) throws(StateFailure) {
     try reader.section("SEQS")
     let count = try reader.count("sequences", bytesEach: Self.leastBytes)
-    if count > Holder.maximumSlots { throw reader.failure("there are too many sequences") }
+    // Never were there more at once. An unused slot is short in a dump and long in memory.
+    if count > KVPool.maximumSequences { throw reader.failure("there are too many sequences") }
     firstUnused = try reader.slot("the first unused", below: count)
     arrivals = try reader.counter("sequences that came")
-    var used: UInt32 = 0
     for slot in 0..<count {
       let bits = try reader.u8()
       let next = try reader.slot("the next sequence", below: count)
@@ -53,12 +53,10 @@ extension SequenceTable {
       guard let state = SequenceState(rawValue: bits), state != .swapped || hostCapacity > 0 else {
         throw reader.failure("slot \(slot) is in state \(bits), which does not exist")
       }
-      used += 1
       try readSequence(
         slot, state, &reader, sessions, tokens, blocks,
         state == .swapped ? hostCapacity : capacity, count)
     }
-    if used > KVPool.maximumSequences { throw reader.failure("there are too many sequences") }
     if let problem = checkUnused() { throw reader.failure(problem) }
   }
 

@@ -24,7 +24,9 @@ extension SessionTable {
     for _ in 0..<count {
       let id = try reader.u64()
       if find(id) != SequenceSlot.none { throw reader.failure("session \(id) is there twice") }
-      let session = slots + Int(findOrCreate(id))
+      // The table may move while it takes one more.
+      let slot = findOrCreate(id)
+      let session = slots + Int(slot)
       session.pointee.lastCopyID = try reader.counter("the last copy id")
       session.pointee.rawBlocks = try reader.u32()
       session.pointee.sequences = try reader.u32("sequences", through: KVPool.maximumSequences)

@@ -5,13 +5,13 @@ import TestSupport
 /// A dump is the whole pool, and nothing else is one.
 @Suite("a pool comes out of its dump as it was")
 struct DumpTests {
-  /// Sequences that run, wait and were preempted, raw holds of two sessions, shared and cached blocks
-  /// with a twin, copies under way, unused slots.
-  private func busy(_ caches: Bool = true) -> Bench {
+  /// Sequences that run, wait, were preempted and swapped out, raw holds of two sessions, shared and
+  /// cached blocks with a twin, copies under way on both tiers, a promise, token ids, unused slots.
+  private func busy(_ caches: Bool = true, _ strategy: AllocationStrategy = .freeQueue) -> Bench {
     let bench = Bench(
       PoolConfiguration(
         blocks: 64, blockSize: 16, copyAck: .explicit, cachesPrefixes: caches, watermark: 0.02,
-        maxModelTokens: 900))
+        maxModelTokens: 900, strategy: strategy, hostBlocks: 12))
     func hashes(_ first: UInt64) -> [UInt64] { caches ? [first, first + 1, first + 2] : [] }
     bench.run(.allocate(5), session: 7)
     bench.run(.forkBlocks([2, 3]), session: 1 << 40)
@@ -33,6 +33,15 @@ struct DumpTests {
     bench.run(.preempt([4]))
     bench.run(.add(.init(id: 20, tokens: 40)))
     bench.run(.copyOnWrite(3, filled: 9), session: 7)
+    for id in [30, 31] as [SequenceID] {
+      let ids = caches ? (1...38).map { UInt32($0) * 3 } : []
+      let keys = caches ? Array("lora".utf8) : []
+      bench.run(
+        .admit(.init(id: id, add: .init(id: id, tokens: 38, tokenIDs: ids, keys: keys))))
+    }
+    bench.run(.swapOut([31]))
+    bench.run(.reserve(Reserve(sequence: 40, blocks: 2)))
+    bench.run(.reserve(Reserve(sequence: 1, blocks: 3)), session: 7)
     if caches {
       bench.run(.pin([1, 2, 3, 4], ttl: 100))
       bench.run(.pin([90, 91]), session: 7)
@@ -41,12 +50,17 @@ struct DumpTests {
     return bench
   }
 
-  @Test("a busy pool, with all that it counted", arguments: [false, true])
-  func busyPool(caches: Bool) {
-    let bench = busy(caches)
+  @Test(
+    "a busy pool, with all that it counted", arguments: [false, true],
+    [AllocationStrategy.freeQueue, .firstFit])
+  func busyPool(caches: Bool, strategy: AllocationStrategy) {
+    let bench = busy(caches, strategy)
     let stats = bench.pool.stats()
-    #expect(stats.pendingCopies == 3)
+    // Three of writes, and of the three blocks of the sequence that is swapped out.
+    #expect(stats.pendingCopies == 6)
     #expect(stats.preemptedSequences == 1)
+    #expect(stats.swappedSequences == 1 && stats.hostActive == 3)
+    #expect(bench.pool.promisedBlocks(session: 0, sequence: 40) == 2)
     #expect(stats.refusals[Int(Refusal.Reason.never.rawValue)] == 1)
     #expect((stats.shared > 0) && ((stats.cached > 0) == caches))
     guard let loaded = reloaded(bench.pool) else { return }
@@ -164,12 +178,6 @@ struct DumpTests {
     do throws(StateFailure) { return try load(bytes) } catch { return nil }
   }
 
-  private func sealed(_ bytes: [UInt8]) -> [UInt8] {
-    var bytes = bytes
-    bytes.withUnsafeMutableBytes { KVPool.seal($0) }
-    return bytes
-  }
-
   /// With and without a checksum that fits: the first is what a bad disk does, the second reaches
   /// every check behind it.
   @Test(
@@ -177,7 +185,7 @@ struct DumpTests {
     arguments: 1...6 as ClosedRange<UInt64>)
   func fuzz(seed: UInt64) {
     var random = SplitMix64(seed: seed)
-    let original = dump(busy(seed % 3 != 0).pool)
+    let original = dump(busy(seed % 3 != 0, seed % 2 == 0 ? .firstFit : .freeQueue).pool)
     let outcome = Outcome()
     var accepted = 0
     for _ in 0..<2_000 {

@@ -20,6 +20,13 @@ func load(_ bytes: [UInt8], secret: MapSecret = MapSecret()) throws(StateFailure
   }
 }
 
+/// The bytes with the checksum that they should have.
+func sealed(_ bytes: [UInt8]) -> [UInt8] {
+  var bytes = bytes
+  bytes.withUnsafeMutableBytes { KVPool.seal($0) }
+  return bytes
+}
+
 /// What the bytes are refused with; nil when they are loaded.
 func refusal(of bytes: [UInt8]) -> StateFailure? {
   do throws(StateFailure) {

@@ -1,0 +1,125 @@
+import KVBlocks
+import Testing
+
+/// Dumps come from the network, and anyone can give them the right checksum.
+@Suite("a dump that somebody made up takes no memory, no time and no server with it")
+struct DumpLimitTests {
+  /// A dump, taken apart by its sections.
+  private struct Crafted {
+    var bytes: [UInt8]
+
+    init(_ pool: KVPool) { bytes = dump(pool) }
+
+    /// The first byte behind the section's name.
+    func begin(_ section: String) -> Int {
+      let name = Array(section.utf8)
+      return (0..<bytes.count).first { bytes[$0...].starts(with: name) }.map { $0 + 4 } ?? 0
+    }
+
+    mutating func put(_ words: [UInt32], at offset: Int) {
+      for (i, byte) in Self.bytes(words).enumerated() { bytes[offset + i] = byte }
+    }
+
+    mutating func insert(_ new: [UInt8], at offset: Int) {
+      bytes.insert(contentsOf: new, at: offset)
+    }
+
+    static func bytes(_ words: [UInt32]) -> [UInt8] {
+      words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
+    }
+
+    /// What it is refused with, once length and checksum are right.
+    var refused: String? {
+      var whole = self
+      whole.put([UInt32(bytes.count), 0], at: bytes.count - 16)
+      return refusal(of: sealed(whole.bytes))?.detail
+    }
+  }
+
+  @Test("no more places for sequences than a pool has at once, used or not")
+  func unusedSlots() {
+    let count: UInt32 = 1_048_577
+    var crafted = Crafted(KVPool(PoolConfiguration(blocks: 1, blockSize: 16)))
+    let begin = crafted.begin("SEQS")
+    crafted.put([count, 0], at: begin)
+    var slots: [UInt8] = []
+    for slot in 0..<count {
+      slots += [0] + Crafted.bytes([slot + 1 == count ? .max : slot + 1])
+    }
+    // Behind the count, the first unused one and the number that came.
+    crafted.insert(slots, at: begin + 16)
+    #expect(crafted.refused?.hasSuffix("there are too many sequences") == true)
+  }
+
+  @Test("4,096 sessions that claim a million sequences each are counted, not trapped on")
+  func sessions() {
+    let bench = Bench(blocks: 4_096)
+    for session in 1...4_096 as ClosedRange<SessionID> { bench.run(.allocate(1), session: session) }
+    var crafted = Crafted(bench.pool)
+    // Behind the copy ids and the count; the sequences are behind two ids and the raw blocks.
+    let begin = crafted.begin("SESS") + 12
+    for session in 0..<4_096 { crafted.put([1 << 20], at: begin + 32 * session + 20) }
+    #expect(crafted.refused == "sequences are counted wrongly per session")
+  }
+
+  @Test("raw holds come by block and session, so that none counts twice")
+  func holds() {
+    let bench = Bench(blocks: 4)
+    bench.run(.allocate(2), session: 1)
+    bench.run(.forkBlocks([1, 2]), session: 2)
+    bench.run(.forkBlocks([1, 2]), session: 3)
+    let original = Crafted(bench.pool)
+    let begin = original.begin("HOLD")
+    for wrong: [[UInt32]] in [
+      [[1, 1, 1 << 31], [2, 0, 1], [1, 2, 1 << 31]],
+      [[1, 1, 1], [1, 0, 1]],
+      [[1, 0, 1], [1, 0, 1]],
+    ] {
+      var crafted = original
+      for (i, entry) in wrong.enumerated() { crafted.put(entry, at: begin + 4 + 12 * i) }
+      #expect(crafted.refused?.hasSuffix("the holds of block 1 come out of order") == true)
+    }
+    #expect(original.refused == nil)
+  }
+
+  @Test("nothing is rounded up where the strategy needs no runs")
+  func rounding() {
+    let bench = Bench(PoolConfiguration(blocks: 8, blockSize: 16, strategy: .firstFit))
+    bench.run(.allocate(2))
+    let original = Crafted(bench.pool)
+    var crafted = original
+    // Behind the length of the run and its references.
+    crafted.put([3 << 30 | 1], at: original.begin("BLKS") + 8)
+    #expect(crafted.refused?.hasSuffix("block 1 has a holder that does not exist") == true)
+    crafted = original
+    let begin = original.begin("RUND")
+    crafted.put([1], at: begin)
+    crafted.insert(Crafted.bytes([1, 2, 1]), at: begin + 4)
+    #expect(crafted.refused?.hasSuffix("the strategy rounds nothing up") == true)
+  }
+
+  @Test("a block is an end of no more copies than a pool allows")
+  func copies() {
+    let bench = Bench(blocks: 1_100)
+    bench.run(.allocate(1))
+    bench.run(.forkBlocks(Array(repeating: 1, count: 1_030)))
+    var step = TestCommand()
+    step.operations = Array(repeating: TestOperation(.copyOnWrite(1)), count: 1_024)
+    #expect(bench.apply(step).results[1_023].refusal == .none)
+    let original = Crafted(bench.pool)
+    #expect(original.refused == nil)
+    // One more, as if block 1 had been copied to block 2 once more: it has one pin more then, too.
+    var crafted = original
+    let begin = original.begin("COPY")
+    let copy = Array(original.bytes[begin + 4 + 21 * 1_023..<begin + 4 + 21 * 1_024])
+    crafted.put([1_025], at: begin)
+    crafted.insert(Crafted.bytes([1_025, 0]) + copy[8...], at: begin + 4 + 21 * 1_024)
+    // The last copy id of the one session.
+    crafted.put([1_025], at: original.begin("SESS") + 12 + 8)
+    // Pins, of block 1 behind its five words, and of the block that the last two copies write to.
+    let records = original.begin("BLKS")
+    #expect(Array(original.bytes[records + 20..<records + 22]) == [0, 4])
+    crafted.bytes[records + 20] = 1
+    #expect(crafted.refused == "block 1 is an end of 1025 copies")
+  }
+}
