@@ -26,16 +26,22 @@ package struct BlockHash: Equatable, BitwiseCopyable, Sendable {
       && a.words.3 == b.words.3
   }
 
-  /// 32 bits for an index. Clients may send hashes of their own making, so all words count, and the
-  /// secret spreads them.
+  /// 32 bits for an index.
   @inline(__always)
   func tag(_ group: UInt8, _ secret: MapSecret) -> UInt32 {
+    let folded = fold(UInt64(group), secret)
+    return UInt32(truncatingIfNeeded: folded ^ folded >> 32)
+  }
+
+  /// 64 bits for a map, of the hash and a number beside it. Clients may send hashes of their own
+  /// making, so all words count, and the secret spreads them.
+  @inline(__always)
+  func fold(_ number: UInt64, _ secret: MapSecret) -> UInt64 {
     let low = (words.0 ^ secret.a).multipliedFullWidth(by: words.1 ^ secret.b)
-    let high = (words.2 ^ secret.b).multipliedFullWidth(by: words.3 ^ secret.a ^ UInt64(group))
+    let high = (words.2 ^ secret.b).multipliedFullWidth(by: words.3 ^ secret.a ^ number)
     let all = (low.high ^ low.low ^ secret.a).multipliedFullWidth(
       by: high.high ^ high.low ^ secret.b)
-    let folded = all.high ^ all.low
-    return UInt32(truncatingIfNeeded: folded ^ folded >> 32)
+    return all.high ^ all.low
   }
 }
 

@@ -29,9 +29,8 @@ extension KVPool {
     } else {
       hits.removeAll()
       findPrefix(request.blockHashes, limit: Int(Self.maximumBlocksPerCommand), into: &hits)
-      result.tokens =
-        pinHits(content, asked: asked, request.timeToLive, replacing: old)
-        * configuration.blockSize
+      let pinned = pinHits(content, asked: asked, request.timeToLive, replacing: old)
+      result.tokens = tokensOfHits(Int(pinned))
     }
     report(&result)
   }

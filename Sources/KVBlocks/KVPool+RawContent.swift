@@ -64,7 +64,7 @@ extension KVPool {
   }
 
   /// Their number is the client's choice, equal hashes included, so it can pass 32 bits.
-  private func tokensOfHits(_ count: Int) -> UInt32 {
+  func tokensOfHits(_ count: Int) -> UInt32 {
     UInt32(clamping: UInt64(count) * UInt64(configuration.blockSize))
   }
 

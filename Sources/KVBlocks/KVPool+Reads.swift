@@ -98,6 +98,9 @@ extension KVPool {
   /// Places that a lookup of a sequence looks at, at worst. For tests. O(sequences).
   package func longestProbe() -> Int { sequences.index.longestRun }
 
+  /// Pins that a lookup of a pin looks at, at worst. For tests. O(pins).
+  package func longestPinChain() -> Int { pins.longestChain }
+
   /// Counters and the partition of the pool. O(1).
   package func stats() -> PoolStats {
     let counters = blocks.counters

@@ -152,7 +152,8 @@ extension KVPool {
           set.blocks[Int(place) - 1].tokens = max(set.blocks[Int(place) - 1].tokens, tokens)
           continue
         }
-        if pool.records[Int(block)].pins == BlockPool.maximumPins {
+        // One more than that, where a session pins its content, too.
+        if pool.records[Int(block)].pins >= BlockPool.maximumPins {
           throw Refusal(
             .quota, limit: UInt64(BlockPool.maximumPins), sequence: id, subject: UInt64(block))
         }

@@ -102,6 +102,61 @@ struct LimitTests {
     #expect(seen.results[1_024].refusal == Refusal(.quota, limit: 1_024, subject: 1))
   }
 
+  @Test("a block with all the copies it may have, and pinned too, is not swapped out")
+  func pinnedEnd() {
+    let bench = Bench(
+      PoolConfiguration(
+        blocks: 1_100, blockSize: 16, copyAck: .explicit, cachesPrefixes: true, hostBlocks: 4,
+        pinBudgetBlocks: 1))
+    bench.run(.admit(.init(id: 1, add: .init(id: 1, tokens: 16, hashes: [7]))))
+    bench.run(.forkBlocks(Array(repeating: 1, count: 1_024)))
+    var step = TestCommand()
+    step.operations = Array(repeating: TestOperation(.copyOnWrite(1)), count: 1_024)
+    #expect(bench.apply(step).results[1_023].refusal == .none)
+    #expect(bench.run(.pin([7])).affected == 1)
+    #expect(bench.pool.block(1).pins == 1_025)
+    let before = bench.pool.stateDigest()
+    #expect(
+      bench.run(.swapOut([1])).refusal == Refusal(.quota, limit: 1_024, sequence: 1, subject: 1))
+    #expect(bench.pool.stateDigest() == before)
+    #expect(reloaded(bench.pool) != nil)
+  }
+
+  @Test("a pin says how many tokens it has up to the largest number there is")
+  func tokensOfPins() {
+    let bench = Bench(
+      PoolConfiguration(
+        blocks: 1, blockSize: 65_536, cachesPrefixes: true, pinBudgetBlocks: 1))
+    bench.run(.allocate(1))
+    bench.run(.cacheBlocks([1], [7]))
+    let seen = bench.run(.pin(Array(repeating: 7, count: 65_536)))
+    #expect(seen.affected == 1 && seen.tokens == UInt32.max)
+  }
+
+  /// Hashes that the digest, which has no secret, took for the same: its step multiplies by their
+  /// second word and a constant, and with that constant as the second word by 0.
+  @Test("pins of contents chosen to look alike do not make a chain")
+  func collidingPins() {
+    let configuration = PoolConfiguration(
+      blocks: 1, blockSize: 16, cachesPrefixes: true, pinBudgetBlocks: 1)
+    let pool = KVPool(configuration, secret: MapSecret(0x1234_5678_9ABC_DEF1, 7))
+    let outcome = Outcome()
+    pool.apply(
+      TestCommand(operations: [.init(.allocate(1)), .init(.cacheBlocks([1], [7]))]), into: outcome)
+    for i in 1...1_000 as ClosedRange<UInt64> {
+      let words: [UInt64] = [7, 0, 0, 0, i, 0xE703_7ED1_A0B4_28DB, 0, 0]
+      words.withUnsafeBytes { raw in
+        let pin = PinPrefix(blockHashes: raw.assumingMemoryBound(to: UInt8.self))
+        let operations = [Operation(.pin(pin))]
+        operations.withUnsafeBufferPointer {
+          pool.apply(Command(session: 0, operations: $0), into: outcome)
+        }
+      }
+    }
+    #expect(pool.pinnedPrefixes(session: 0).count == 1_000)
+    #expect(pool.longestPinChain() <= 2)
+  }
+
   @Test("a session is told of its own copies that are still to be acknowledged")
   func pendingCopies() {
     let bench = Bench(blocks: 8)
