@@ -85,6 +85,16 @@ package struct RecoverMessage {
   }
 }
 
+package struct FlushRequest: WireMessage {
+  package static var kind: MessageKind { .flushRequest }
+  private let m: UnsafePointer<Quire__V1__FlushRequest>
+  package init(_ message: UnsafeRawPointer) {
+    m = message.assumingMemoryBound(to: Quire__V1__FlushRequest.self)
+  }
+
+  package var call: CallMessage { .init(m.pointee.call) }
+}
+
 /// The values of a `RecoverReport`.
 package struct RecoverReportFields {
   /// Raw value of `RecoverRung`.
@@ -116,6 +126,15 @@ extension MessagePacker {
   ) {
     uint32(3, availableBlocks)
     uint32(2, reservedBlocks)
+    uint64(1, revision)
+  }
+
+  package mutating func flushReply(
+    revision: UInt64, freedBlocks: UInt32, evictedBlocks: UInt32, availableBlocks: UInt32
+  ) {
+    uint32(4, availableBlocks)
+    uint32(3, evictedBlocks)
+    uint32(2, freedBlocks)
     uint64(1, revision)
   }
 

@@ -30,6 +30,8 @@ package struct StatsFields: Equatable {
   package var pinnedBlocks: UInt32 = 0
   package var availableBlocks: UInt32 = 0
   package var reservedBlocks: UInt32 = 0
+  package var admissionLimitBlocks: UInt32 = 0
+  package var owedBlocks: UInt32 = 0
   package var lazyPendingBlocks: UInt32 = 0
   package var blockSize: UInt32 = 0
   package var sequenceSlotsHeld: UInt64 = 0
@@ -89,6 +91,8 @@ package struct FreeRunsFields: Equatable {
 extension MessagePacker {
   package mutating func stats(_ stats: StatsFields) {
     uint64(92, stats.evictionsAhead)
+    uint32(91, stats.owedBlocks)
+    uint32(90, stats.admissionLimitBlocks)
     hostTier(stats)
     double(67, stats.managerBytesPerBlock)
     let bytes = stats.bytesPerBlock

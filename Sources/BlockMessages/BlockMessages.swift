@@ -16,7 +16,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case getSequenceRequest, listSequencesRequest, lookupRequest, commitRequest
   case stepRequest, recoverRequest
   case createPoolRequest, getPoolRequest, listPoolsRequest, deletePoolRequest, resetPoolRequest
-  case updatePoolRequest
+  case updatePoolRequest, flushRequest
   case resetPrefixCacheRequest, getDigestRequest, dumpPoolRequest, loadPoolRequest
   case getStatsRequest
   // Replies, for clients.
@@ -55,6 +55,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .recoverRequest: address(quire__v1__recover_request__init)
     case .stepRequest: address(quire__v1__step_request__init)
     case .createPoolRequest: address(quire__v1__create_pool_request__init)
+    case .flushRequest: address(quire__v1__flush_request__init)
     case .updatePoolRequest: address(quire__v1__update_pool_request__init)
     case .getPoolRequest: address(quire__v1__get_pool_request__init)
     case .listPoolsRequest: address(quire__v1__list_pools_request__init)

@@ -55,6 +55,10 @@ package struct PoolConfigFields: Equatable {
   /// Share of `kvBytes`; what the wire had, in its limits or not. 0 = the default.
   package var memoryUtilization: Double = 0
   package var geometry: KVGeometryFields?
+  /// nil = off; what the wire had, in its limits or not.
+  package var admissionThreshold: Double?
+  /// 0 = off.
+  package var proactiveFreeBlocks: UInt32 = 0
 
   package init(
     blocks: UInt32, blockSize: UInt32, strategy: UInt32 = 0, eviction: UInt32 = 0,
@@ -100,6 +104,12 @@ package struct PoolConfigFields: Equatable {
     keepsTokens = m.pointee.keep_tokens != 0
     copyAck = m.pointee.copy_ack.rawValue
     pinBudgetBlocks = m.pointee.pin_budget_blocks
+    proactiveFreeBlocks = m.pointee.proactive_free_blocks
+    if m.pointee.memory_aware_admission_case
+      == QUIRE__V1__POOL_CONFIG__MEMORY_AWARE_ADMISSION_ADMISSION_THRESHOLD
+    {
+      admissionThreshold = m.pointee.admission_threshold
+    }
     hostBlocks = m.pointee.host_blocks
     kvBytes = m.pointee.kv_bytes
     memoryUtilization = m.pointee.memory_utilization
@@ -234,9 +244,11 @@ extension MessagePacker {
   package mutating func poolConfig(_ field: UInt32, _ config: PoolConfigFields) {
     let mark = mark
     uint32(24, config.maxInFlightTokens)
+    if let threshold = config.admissionThreshold { double(30, threshold) }
     uint32(23, config.pinBudgetBlocks)
     bool(22, config.keepsTokens)
     uint32(21, config.copyAck)
+    uint32(19, config.proactiveFreeBlocks)
     uint32(17, config.hostBlocks)
     uint32(16, config.hashLookaheadTokens)
     bool(15, config.eagle)

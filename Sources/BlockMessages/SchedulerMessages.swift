@@ -59,6 +59,7 @@ package struct OperationMessage {
     case freeSequences(FreeSequencesMessage)
     case reserve(ReserveMessage)
     case recover(RecoverMessage)
+    case flush
     case ackCopies(AckCopiesMessage)
     case add(AddMessage)
     case allocate(AllocateMessage)
@@ -86,6 +87,7 @@ package struct OperationMessage {
     case QUIRE__V1__OP__OP_FREE_SEQUENCES: .freeSequences(.init(m.pointee.free_sequences))
     case QUIRE__V1__OP__OP_RESERVE: .reserve(.init(m.pointee.reserve))
     case QUIRE__V1__OP__OP_RECOVER: .recover(.init(m.pointee.recover))
+    case QUIRE__V1__OP__OP_FLUSH: .flush
     case QUIRE__V1__OP__OP_ACK_COPIES: .ackCopies(.init(m.pointee.ack_copies))
     case QUIRE__V1__OP__OP_ADD: .add(.init(m.pointee.add))
     case QUIRE__V1__OP__OP_ALLOCATE: .allocate(.init(m.pointee.allocate))
@@ -156,6 +158,7 @@ package enum OperationReplyField: UInt32, Sendable {
   case cacheBlocks = 25
   case evictBlocks = 26
   case recover = 27
+  case flush = 40
 }
 
 /// A `StepReply` is packed last field first: `stepReplyTail`, then the results from the last to the

@@ -17,4 +17,10 @@ package struct UpdatePoolRequest: WireMessage {
     m.pointee.new_watermark_case == QUIRE__V1__UPDATE_POOL_REQUEST__NEW_WATERMARK_WATERMARK
       ? m.pointee.watermark : nil
   }
+  /// nil: as it is.
+  package var proactiveFreeBlocks: UInt32? {
+    m.pointee.new_proactive_free_blocks_case
+      == QUIRE__V1__UPDATE_POOL_REQUEST__NEW_PROACTIVE_FREE_BLOCKS_PROACTIVE_FREE_BLOCKS
+      ? m.pointee.proactive_free_blocks : nil
+  }
 }

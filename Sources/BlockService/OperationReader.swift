@@ -136,6 +136,7 @@ enum OperationReader {
       case .freeSequences(let m): freeSequences(m)
       case .reserve(let m): reserve(m)
       case .recover(let m): recover(m)
+      case .flush: .flush
       case .ackCopies(let m): ackCopies(m)
       case .add(let m): add(m, contents)
       case .allocate(let m): allocate(m)

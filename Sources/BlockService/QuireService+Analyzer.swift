@@ -33,6 +33,8 @@ extension StatsFields {
     pinnedBlocks = stats.pinned
     availableBlocks = stats.free + stats.cached
     reservedBlocks = stats.reserved
+    admissionLimitBlocks = stats.admissionLimit
+    owedBlocks = UInt32(clamping: stats.owed)
     blockSize = stats.blockSize
     bytesPerBlock = hosted.pool.configuration.bytesPerBlock
     managerBytesPerBlock = hosted.pool.memoryPerBlock

@@ -233,6 +233,7 @@ extension PoolConfiguration {
       maxModelTokens: config.maxModelTokens, strategy: strategy, hostBlocks: config.hostBlocks,
       slidingWindow: config.slidingWindow, maxInFlightTokens: config.maxInFlightTokens,
       pinBudgetBlocks: config.pinBudgetBlocks, geometry: memory.geometry, budget: memory.budget)
+    admission = try AdmissionOptions(config, blocks: memory.blocks)
   }
 
   /// Nothing is hashed, and no token kept, in a pool that caches nothing.
@@ -280,6 +281,7 @@ extension PoolInfoFields {
       keepsTokens: configuration.keepsTokens,
       copyAck: configuration.copyAck == .explicit ? 2 : 1,
       pinBudgetBlocks: configuration.pinBudgetBlocks, hostBlocks: configuration.hostBlocks)
+    fields.setAdmission(configuration.admission)
     fields.kvBytes = configuration.budget?.bytes ?? 0
     fields.memoryUtilization = configuration.budget?.utilization ?? 0
     fields.geometry = configuration.geometry.map {

@@ -67,6 +67,7 @@ extension QuireService {
       refusesAdmissionAfterPreemption: request.refusesAdmissionAfterPreemption,
       onRefusal: OperationReader.onRefusal(request.onRefusal) ?? .continue)
     hosted.pool.apply(command, into: outcome)
+    noteDeficit(hosted)
   }
 
   // MARK: The reply
@@ -110,7 +111,9 @@ extension QuireService {
   ) -> RefusalFields {
     if refusal.reason == .later || refusal.reason == .notAttempted {
       return RefusalFields(
-        reason: UInt32(refusal.reason.rawValue), needed: refusal.needed,
+        reason: UInt32(refusal.reason.rawValue),
+        field: refusal.field == .admissionThreshold ? RefusalText.thresholdField : "",
+        needed: refusal.needed,
         available: refusal.available, evictableWithinAvailable: refusal.evictable,
         reserved: refusal.reserved, watermark: refusal.watermark, sequenceID: refusal.sequence)
     }
@@ -207,6 +210,9 @@ extension QuireService {
       packer.reserveReply(
         revision: revision, reservedBlocks: result.affected, availableBlocks: available)
       return .reserve
+    case .flush:
+      packFlushReply(result)
+      return .flush
     case .recover:
       packRecoverReply(result)
       return .recover

@@ -10,11 +10,13 @@ extension QuireService {
       let name = PoolConfigFields.evictionName(request.eviction)
       throw CallFailure(Status(.unimplemented, "eviction \(name) is not served yet"))
     }
-    let update = PoolUpdate(watermark: request.watermark)
+    var update = PoolUpdate(watermark: request.watermark)
+    update.proactiveFreeBlocks = request.proactiveFreeBlocks
     _ = try apply(.updatePool(update), request.call)
     var info = PoolInfoFields(try pool(request.call))
     // A dry run answers as if.
     if let watermark = update.watermark { info.config.watermark = watermark }
+    if let count = update.proactiveFreeBlocks { info.config.proactiveFreeBlocks = count }
     packer.reset()
     packer.poolInfo(info)
     send(reply)

@@ -21,6 +21,9 @@ package final class QuireService {
   let contents = ContentReader()
 
   private let clock: () -> UInt64
+  /// Called after a call that left a pool short of what proactive eviction keeps: have `evictAhead`
+  /// called soon, and not within a call.
+  package var onDeficit: (() -> Void)?
 
   /// `clock`: milliseconds, for callers that bring no clock of their own.
   package init(pools registry: PoolRegistry, clock: @escaping () -> UInt64 = { 0 }) {
@@ -28,6 +31,9 @@ package final class QuireService {
     self.clock = clock
     transfers = DumpTransfers(limit: registry.limits.dumpBytes)
   }
+
+  /// This server's clock.
+  var clockNow: UInt64 { clock() }
 
   /// The clock of a command: the caller's, or this server's.
   func now(_ call: CallMessage) -> UInt64 { call.nowMs == 0 ? clock() : call.nowMs }
@@ -69,6 +75,7 @@ package final class QuireService {
 
     unary(table, "Pools/CreatePool", createPool)
     unary(table, "Pools/UpdatePool", updatePool)
+    unary(table, "Pools/Flush", flush)
     unary(table, "Pools/GetPool", getPool)
     unary(table, "Pools/ListPools", listPools)
     unary(table, "Pools/DeletePool", deletePool)
@@ -152,6 +159,7 @@ package final class QuireService {
       session: 0, operations: operations.elements, ifRevision: call.ifRevision,
       now: now(call), isDryRun: call.isDryRun)
     hosted.pool.apply(command, into: outcome)
+    noteDeficit(hosted)
     if outcome.refusal.reason != .none {
       throw CallFailure(RefusalStatus.make(outcome.refusal, of: operations[0], in: hosted.pool))
     }

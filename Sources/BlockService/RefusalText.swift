@@ -24,6 +24,8 @@ enum RefusalText {
       largestRun: refusal.reason == .noRun ? UInt32(refusal.limit) : 0)
   }
 
+  static let thresholdField = "config.admission_threshold"
+
   // MARK: Words
 
   private static func detail(
@@ -33,6 +35,9 @@ enum RefusalText {
     if let words = hostDetail(refusal, operation, pool) { return words }
     switch refusal.reason {
     case .none: return ""
+    case .later where refusal.field == .admissionThreshold,
+      .never where refusal.field == .admissionThreshold:
+      return thresholdDetail(refusal, pool)
     case .later:
       return
         "needs \(refusal.needed) blocks\(kept(refusal)), \(refusal.available) are available now"
@@ -76,6 +81,20 @@ enum RefusalText {
         + "\(pool.configuration.hostBlocks)"
     default: return nil
     }
+  }
+
+  /// `config.admission_threshold` is what refused.
+  private static func thresholdDetail(_ refusal: Refusal, _ pool: KVPool) -> String {
+    let stats = pool.stats()
+    let share = pool.configuration.admission.threshold ?? 1
+    let rule =
+      "config.admission_threshold \(share) lets admissions fill \(stats.admissionLimit) of "
+      + "\(stats.blocks) blocks"
+    if refusal.reason == .never { return "needs \(refusal.needed) blocks: \(rule)" }
+    let used = stats.blocks - refusal.available
+    let owed = UInt64(refusal.watermark) - UInt64(stats.blocks - stats.admissionLimit)
+    return "needs \(refusal.needed) blocks: \(rule), \(used) are used, \(owed) more are owed to "
+      + "sequences that run and \(refusal.reserved) reserved"
   }
 
   /// What is kept back beside the blocks that are needed.
@@ -133,6 +152,9 @@ enum RefusalText {
       return "must be at least 1 where there are no hashes"
     case .count: return "must be at least 1"
     case .blocksNeeded: return "must be at least \(limit)"
+    case .proactiveFreeBlocks where limit == 0:
+      return "is of no use: the pool caches no prefixes"
+    case .proactiveFreeBlocks: return "must be at most the pool's blocks, \(limit)"
     case .rungs: return "names an unknown rung, or one twice, at index \(limit)"
     case .blocks where limit == 0: return "must be 0 where a promise is released"
     case .blocks: return "must be at least \(limit)"
@@ -166,7 +188,8 @@ enum RefusalText {
       return
         "must have at most \(limit) ranges, each of a priority of at most 100 and no end before its start"
     case .watermark: return "must be at least 0 and less than 1"
-    case .ifRevision, .maxTokensNow, .hostBlocks, .none, .tokenIDs, .keptTokens, .parentHash,
+    case .admissionThreshold, .ifRevision, .maxTokensNow, .hostBlocks, .none, .tokenIDs,
+      .keptTokens, .parentHash,
       .multimodal, .promptEmbedsDigest, .loraPath:
       return "is out of its limits (\(limit))"
     }
@@ -215,6 +238,7 @@ enum RefusalText {
     case .ifRevision: return "call.if_revision"
     case .acknowledgedCopyID: return "acked_copy_id"
     case .hostBlocks: return "config.host_blocks"
+    case .admissionThreshold: return "config.admission_threshold"
     default: break
     }
     guard let operation else {
@@ -245,6 +269,7 @@ enum RefusalText {
     case .freeSequences: "free_sequences"
     case .reserve: "reserve"
     case .recover: "recover"
+    case .flush: "flush"
     case .decode: "decode"
     case .commit: "commit"
     case .acquire: "acquire"
@@ -290,6 +315,8 @@ enum RefusalText {
     case .blockHashes: contentPath(operation) + "block_hashes"
     case .hashCounts: "hash_counts"
     case .watermark: "watermark"
+    case .admissionThreshold: "config.admission_threshold"
+    case .proactiveFreeBlocks: "proactive_free_blocks"
     case .hostBlocks: "config.host_blocks"
     case .blocks: "blocks"
     case .eviction: "eviction"

@@ -5,7 +5,7 @@ internal import GRPCWire
 enum UnservedMethods {
   static let unary = [
     "Sequences/Pin",
-    "Pools/Flush", "Pools/PlanDefragment", "Pools/ApplyDefragment",
+    "Pools/PlanDefragment", "Pools/ApplyDefragment",
     "Sessions/Open", "Sessions/Close", "Sessions/Reclaim",
     "Analyzer/GetBlockMap", "Analyzer/GetSnapshot", "Analyzer/GetHistory", "Analyzer/GetReport",
     "Analyzer/ResetPeaks", "Analyzer/ExplainLookup", "Analyzer/ExplainBlock", "Analyzer/WhatIf",

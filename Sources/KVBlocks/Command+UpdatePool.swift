@@ -3,8 +3,13 @@ package struct PoolUpdate: BitwiseCopyable {
   package var eviction: EvictionPolicy?
   /// Share of the pool, at least 0 and less than 1.
   package var watermark: Double?
+  /// At most the pool's blocks.
+  package var proactiveFreeBlocks: UInt32?
 
-  package init(eviction: EvictionPolicy? = nil, watermark: Double? = nil) {
+  package init(
+    eviction: EvictionPolicy? = nil, watermark: Double? = nil, proactiveFreeBlocks: UInt32? = nil
+  ) {
+    self.proactiveFreeBlocks = proactiveFreeBlocks
     self.eviction = eviction
     self.watermark = watermark
   }
@@ -14,6 +19,7 @@ extension Digest {
   mutating func add(_ update: PoolUpdate) {
     add(UInt64(update.eviction?.rawValue ?? 0))
     add(update.watermark == nil ? 0 : 1, update.watermark?.bitPattern ?? 0)
+    if let blocks = update.proactiveFreeBlocks { add(1, UInt64(blocks)) }
   }
 }
 
@@ -32,6 +38,13 @@ extension KVPool {
         throw Refusal(.invalid, field: .eviction)
       }
       new.eviction = eviction
+    }
+    if let count = update.proactiveFreeBlocks {
+      let limit = configuration.cachesPrefixes ? blocks.capacity : 0
+      if count > limit {
+        throw Refusal(.invalid, field: .proactiveFreeBlocks, limit: UInt64(limit))
+      }
+      new.admission.proactiveFreeBlocks = count
     }
     if new == configuration { return }
     if new.eviction != configuration.eviction {

@@ -122,6 +122,8 @@ package struct Operation {
     case freeSequences(UnsafeBufferPointer<SequenceID>, ignoresMissing: Bool)
     case reserve(Reserve)
     case recover(Recover)
+    /// What the pool puts off, now.
+    case flush
     case decode(Decode)
 
     // The prefix cache by hashes, for schedulers that keep their own tables.

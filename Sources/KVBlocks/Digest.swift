@@ -149,6 +149,7 @@ extension Digest {
     case .reserve(let reserve):
       add(20 | mode << 8, reserve.sequence)
       add(reserve.blocks, reserve.releases ? 1 : 0)
+    case .flush: add(22 | mode << 8)
     case .recover(let recover):
       add(21 | mode << 8)
       add(recover)

@@ -53,6 +53,7 @@ extension KVPool {
       }
     }
     if run.droppedBlocks != dropped { listNulls(count, &result, outcome) }
+    if tracksOwed { settleDecoded(count) }
     if outcome.blocks.count == firstBlock { outcome.counts.removeLast(count) }
     result.newBlocks = slice(firstBlock, outcome.blocks.count)
     result.copies = slice(firstCopy, outcome.copies.count)

@@ -72,6 +72,7 @@ extension KVPool {
         capacity: blocks.capacity)
     }
     try readPromises(from: &reader)
+    restoreOwed()
   }
 
   /// As created: everything free, nothing known, all counters 0. The revision goes on, by one, and
@@ -85,6 +86,7 @@ extension KVPool {
     pins.removeAll()
     reservations.removeAll()
     promised = 0
+    owed = 0
     sessions.removeAll()
     clock = 0
     activity = Activity()

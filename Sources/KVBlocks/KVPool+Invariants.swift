@@ -17,7 +17,7 @@ extension KVPool {
     if let problem = pins.check(sessions.count) { return problem }
     if let problem = checkChains() { return problem }
     if let problem = checkHost() { return problem }
-    return checkReservations()
+    return checkReservations() ?? checkOwed()
   }
 
   /// What the rest of the pool implies about a block.

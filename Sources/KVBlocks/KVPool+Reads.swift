@@ -114,6 +114,8 @@ extension KVPool {
     stats.shared = counters.shared
     stats.pinned = counters.pinned
     stats.reserved = promised
+    if tracksOwed { stats.admissionLimit = admissionLimit }
+    stats.owed = owed
     stats.rounding = counters.rounding
     stats.highWatermark = counters.highWatermark
     stats.waitingSequences = sequences.counts.waiting

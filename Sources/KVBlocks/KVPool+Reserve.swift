@@ -51,6 +51,9 @@ extension KVPool {
         reason, needed: count, available: blocks.available, reserved: others,
         watermark: watermark, sequence: id)
     }
+    if tracksOwed {
+      try checkThreshold(count, whole: count, own: own, others: others, id)
+    }
     if own == 0 && reservations.count >= Int(Self.maximumSequences) {
       throw Refusal(
         .quota, limit: UInt64(Self.maximumSequences), sequence: id)

@@ -94,6 +94,7 @@ extension KVPool {
     chains?.append(ids, behind: sequence.pointee.tokens, to: slot)
     sequences.save(slot)
     sequence.pointee.tokens += tokens
+    settle(slot)
     run.changed = true
   }
 
@@ -137,6 +138,7 @@ extension KVPool {
     sequences.index.set(id, session, to: slot + 1)
     chains?.startFork(slot, of: parentSlot, sharesBlocks: parent.isRunning)
     guard parent.isRunning else { return }
+    defer { settle(slot) }
     sequences.slots[Int(slot)].computed = parent.computed
     sequences.slots[Int(slot)].admittedRevision = revision + 1
     sessions.appendRunning(slot, in: sequences)
@@ -175,6 +177,7 @@ extension KVPool {
     result.tokens = sequence.pointee.tokens
     result.computedTokens = sequence.pointee.computed
     if request.uncomputeTokens > 0 || request.dropTokens > 0 { run.changed = true }
+    defer { settle(slot) }
     rewindChain(slot)
     if request.releasesBlocks {
       let kept = blocksFor(UInt64(sequence.pointee.computed))
@@ -211,6 +214,7 @@ extension KVPool {
     sequences.slots[Int(slot)].computed = 0
     sequences.slots[Int(slot)].preemptions &+= 1
     sequences.setState(.preempted, of: slot)
+    settle(slot)
     activity.preemptions += 1
     run.preempted = true
     run.changed = true
@@ -236,6 +240,7 @@ extension KVPool {
         result.freedBlocks += cutTable(of: slot, to: 0)
       }
       if sequences.slots[Int(slot)].isRunning { sessions.removeRunning(slot, in: sequences) }
+      if tracksOwed { owed -= UInt64(sequences.slots[Int(slot)].owed) }
       sequences.remove(slot)
       chains?.end(slot)
       sessions.save(run.slot)

@@ -102,6 +102,12 @@ extension KVPool {
     }
     if !request.allowsPartialFit { try check(whole, beside: others) }
     try check(wanted, beside: UInt32(clamping: UInt64(others) + UInt64(request.reservedBlocks)))
+    if tracksOwed {
+      let table = max(min(blocksFor(UInt64(tokens)), admissionCap()), wanted, head)
+      try checkThreshold(
+        table - head + evictable, whole: table - nulls, evictable: evictable, own: own,
+        others: others, id)
+    }
     return Admission(
       cached: cached, nulls: nulls, present: present, now: now,
       newBlocks: max(wanted, head) - head)
@@ -129,6 +135,7 @@ extension KVPool {
     sequences.setState(.running, of: slot)
     sessions.appendRunning(slot, in: sequences)
     releasePromise(of: sequences.slots[Int(slot)].id)
+    settle(slot)
     if !request.delaysCommit { cacheFull(slot, tokens: plan.present + plan.now) }
     result.scheduledTokens = plan.now
     result.newBlocks = Slice32(start: UInt32(firstBlock), count: plan.newBlocks)
@@ -192,6 +199,8 @@ extension KVPool {
     let firstBlock = outcome.blocks.count
     let firstCopy = outcome.copies.count
     let firstPreempted = outcome.preempted.count
+    // A window moves even where the slots are refused.
+    defer { settle(slot) }
     while true {
       do throws(Refusal) {
         result.scheduledTokens = try schedule(

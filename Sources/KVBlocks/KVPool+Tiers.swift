@@ -33,6 +33,7 @@ extension KVPool {
       fillTable(of: slot, old, set, host)
       sessions.removeRunning(slot, in: sequences)
       sequences.setState(.swapped, of: slot)
+      settle(slot)
     }
     finishSwap(ids, set, pinned: blocks.counters.pinned - pinned, &result)
     activity.swappedOutBlocks += UInt64(set.blocks.count)
@@ -63,6 +64,7 @@ extension KVPool {
       sequences.setState(.running, of: slot)
       sessions.appendRunning(slot, in: sequences)
       releasePromise(of: id)
+      settle(slot)
       cacheAgain(slot)
     }
     finishSwap(ids, set, pinned: host.counters.pinned - pinned, &result)

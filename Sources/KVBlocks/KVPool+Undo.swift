@@ -11,6 +11,7 @@ extension KVPool {
     fileprivate var pins: PinTable.Scalars
     fileprivate var sessions: UInt32
     fileprivate var promised: UInt32
+    fileprivate var owed: UInt64
     fileprivate var activity: Activity
     fileprivate var host: BlockCounters?
   }
@@ -22,7 +23,8 @@ extension KVPool {
       configuration: configuration, blocks: blocks.counters,
       split: blocks.split, order: blocks.split?.cached.mark, sequences: sequences.mark,
       copies: copies.mark, pins: pins.mark,
-      sessions: sessions.count, promised: promised, activity: activity, host: host?.counters)
+      sessions: sessions.count, promised: promised, owed: owed, activity: activity,
+      host: host?.counters)
   }
 
   /// What was recorded stands.
@@ -77,6 +79,7 @@ extension KVPool {
     pins.restore(mark.pins)
     sessions.restore(count: mark.sessions)
     promised = mark.promised
+    owed = mark.owed
     activity = mark.activity
     undo.clear(keepingNew: false)
   }

@@ -19,6 +19,11 @@ package final class KVPool {
   /// Blocks held back: (sequence, session slot) -> count; `promised` is their sum.
   let reservations: WideMap
   var promised: UInt32 = 0
+  /// Whether there is a threshold for admissions; the blocks it lets them fill; and those that running
+  /// sequences still need for their tokens, kept only then.
+  let tracksOwed: Bool
+  let admissionLimit: UInt32
+  var owed: UInt64 = 0
   /// nil in a pool that caches nothing.
   let chains: HashChains?
   /// Most tokens of a sequence, and most slots it is given.
@@ -114,6 +119,8 @@ package final class KVPool {
     copies = CopyTable(sessions: sessions, undo: undo)
     pins = PinTable(sessions: sessions, undo: undo, secret: secret)
     reservations = WideMap(.reservations, undo: undo, secret: secret)
+    tracksOwed = configuration.admission.threshold != nil
+    admissionLimit = configuration.admission.limit(of: configuration.blocks)
     chains =
       configuration.cachesPrefixes
       ? HashChains(configuration, hasher: hasher, undo: undo) : nil
@@ -295,6 +302,7 @@ package final class KVPool {
     case .swapIn(let ids): try swapIn(ids, &result, outcome)
     case .freeSequences(let ids, let ignores): try freeSequences(ids, ignores, &result)
     case .reserve(let request): try reserve(request, &result)
+    case .flush: flush(&result)
     case .recover(let request): try recover(request, &result, outcome)
     case .decode(let columns): try decode(columns, mode, &result, outcome)
     case .acquire(let hashes, let count): try acquire(hashes, count, &result, outcome)

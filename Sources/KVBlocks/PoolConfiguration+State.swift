@@ -23,6 +23,7 @@ extension PoolConfiguration {
     geometry?.write(to: writer)
     writer.flag(budget != nil)
     budget?.write(to: writer)
+    admission.write(to: writer)
   }
 
   private func writeHashing(to writer: StateWriter) {
@@ -92,5 +93,6 @@ extension PoolConfiguration {
       eviction: eviction, hostBlocks: hostBlocks, slidingWindow: window,
       maxInFlightTokens: inFlight, pinBudgetBlocks: pinBudgetBlocks, geometry: geometry,
       budget: budget)
+    admission = try AdmissionOptions(from: &reader, blocks: blocks)
   }
 }

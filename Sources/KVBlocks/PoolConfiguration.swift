@@ -36,6 +36,8 @@ package struct PoolConfiguration: Equatable {
   /// With a window: most tokens that are scheduled and not settled at any time; 0 = as many as a
   /// sequence may have. The gate for whole sequences counts on it.
   package var maxInFlightTokens: UInt32
+  /// Who is let in, and how blocks come back.
+  package var admission = AdmissionOptions()
   /// Blocks that one session may pin.
   package var pinBudgetBlocks: UInt32
 

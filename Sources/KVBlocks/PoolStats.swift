@@ -13,6 +13,10 @@ package struct PoolStats: Equatable {
   package var pinned: UInt32 = 0
   /// Blocks promised to sequences to come; over `free + cached`, no part of the sum.
   package var reserved: UInt32 = 0
+  /// Blocks that admissions may fill; 0 where there is no threshold. And those that running sequences
+  /// still need for their tokens, counted only then.
+  package var admissionLimit: UInt32 = 0
+  package var owed: UInt64 = 0
   /// Of the active ones, blocks that a strategy took beside those it was asked for.
   package var rounding: UInt32 = 0
   /// Most blocks unavailable at once since the pool was made or reset.

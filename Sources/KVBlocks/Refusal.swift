@@ -75,7 +75,7 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     case lookaheadTokens, uncomputeTokens, dropTokens, victimOrder, label, ifRevision
     case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts, watermark, inFlightTokens
     case hostBlocks, tokenIDs, blocks, preferredBlockIDs, eviction, retention
-    case blocksNeeded, rungs
+    case blocksNeeded, rungs, admissionThreshold, proactiveFreeBlocks
     /// `dropTokens`, where token ids are needed that are not kept.
     case keptTokens
     case parentHash, multimodal, promptEmbedsDigest, loraPath

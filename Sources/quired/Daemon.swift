@@ -9,12 +9,16 @@ final class Daemon {
   /// How long calls may go on after the first signal.
   static let graceNanoseconds: UInt64 = 10_000_000_000
 
+  /// From a call that leaves a pool short of free blocks to the eviction.
+  static let evictionDelayNanoseconds: UInt64 = 1_000_000
+
   private let log: Log
   private let registry: PoolRegistry
   private let loop: EventLoop
   private let table = ServiceTable()
   private let health: HealthService
   private let server: GRPCServer
+  private let evictionTimer: LoopTimer
   private var signals: [SignalSource] = []
   private var isEnding = false
 
@@ -29,8 +33,15 @@ final class Daemon {
     clock_gettime(CLOCK_REALTIME, &began)
     let offset =
       UInt64(began.tv_sec) * 1_000 + UInt64(began.tv_nsec) / 1_000_000 &- loop.now / 1_000_000
-    QuireService(pools: registry) { [unowned loop] in offset &+ loop.now / 1_000_000 }
-      .register(in: table)
+    let service = QuireService(pools: registry) { [unowned loop] in
+      offset &+ loop.now / 1_000_000
+    }
+    service.register(in: table)
+    // Not within a call, and once for what comes together.
+    let timer = LoopTimer(on: loop) { [unowned service] in service.evictAhead() }
+    timer.keepsLoopRunning(false)
+    evictionTimer = timer
+    service.onDeficit = { timer.start(afterNanoseconds: Self.evictionDelayNanoseconds) }
     health = HealthService(table)
     _ = ReflectionService(table, descriptorSet: QuireService.descriptorSet)
     server = GRPCServer(loop: loop, services: table)

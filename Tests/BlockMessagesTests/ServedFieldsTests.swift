@@ -54,7 +54,7 @@ struct ServedFieldsTests {
     [Row("config.size_classes", .createPoolRequest, nested(3, nested(3, [])))]
     + [
       (18, "lazy_free_batch"),
-      (19, "proactive_free_blocks"), (20, "zero_on_free"),
+      (20, "zero_on_free"),
     ].map { Row("config.\($1)", .createPoolRequest, nested(3, number($0))) }
 
   @Test("is refused with its path", arguments: envelope + sequences + steps + pools)

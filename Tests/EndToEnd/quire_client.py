@@ -191,6 +191,9 @@ class Client:
         request = q.UpdatePoolRequest(call=call or self.call(), **changes)
         return self.Pools.UpdatePool(request, timeout=PATIENCE)
 
+    def flush(self, call=None):
+        return self.Pools.Flush(q.FlushRequest(call=call or self.call()), timeout=PATIENCE)
+
     def delete_pool(self, force=False):
         request = q.DeletePoolRequest(call=self.call(), force=force)
         return self.Pools.DeletePool(request, timeout=PATIENCE)

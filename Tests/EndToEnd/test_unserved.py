@@ -9,7 +9,7 @@ import pytest
 from quire_client import MODULES, PATIENCE, q, refused, untouched
 
 SERVED = {
-    "Pools": "CreatePool UpdatePool GetPool ListPools DeletePool ResetPool ResetPrefixCache GetDigest DumpPool LoadPool",
+    "Pools": "CreatePool UpdatePool Flush GetPool ListPools DeletePool ResetPool ResetPrefixCache GetDigest DumpPool LoadPool",
     "BlockPool": "Allocate Free Fork CopyOnWrite AckCopies LookupBlocks Acquire CacheBlocks EvictBlocks",
     "Sequences": "Add Lookup Commit Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Reserve Free Get List AdviseVictims",
     "Scheduler": "Step Run Recover",
@@ -86,7 +86,6 @@ def test_a_field_that_is_not_served_is_refused_and_named(pool, field):
         dict(strategy=q.STRATEGY_BUDDY),
         dict(eviction=q.EVICTION_POLICY_LFU),
         dict(lazy_free_batch=8),
-        dict(proactive_free_blocks=8),
         dict(zero_on_free=True),
     ],
     ids=lambda config: next(iter(config)),

@@ -36,7 +36,7 @@ def test_a_share_outside_its_limits_is_refused_and_named(pool, share):
         pool.update_pool(watermark=share)
 
 
-@pytest.mark.parametrize("field", ["lazy_free_batch", "proactive_free_blocks"])
+@pytest.mark.parametrize("field", ["lazy_free_batch"])
 def test_an_option_that_is_not_served_is_refused_and_named(pool, field):
     with untouched(pool), refused(StatusCode.UNIMPLEMENTED) as told:
         pool.update_pool(**{field: 4})

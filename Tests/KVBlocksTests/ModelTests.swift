@@ -28,6 +28,7 @@ struct ModelTests {
     var places = false
     var window: UInt32 = 0
     var inFlight: UInt32 = 0
+    var options = AdmissionOptions()
     var testDescription: String {
       "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching, \(eviction)" : "")
         + (host > 0 ? ", \(host) on the host" : "")
@@ -87,6 +88,33 @@ struct ModelTests {
     .init(
       seed: 43, blocks: 33, size: 2, ack: .explicit, caches: true, pinBudget: 12, admission: true),
   ]
+
+  static let thresholds: [Setup] = [
+    .init(
+      seed: 45, blocks: 40, size: 4, ack: .explicit, admission: true,
+      options: .init(threshold: 0.9)),
+    .init(
+      seed: 46, blocks: 64, size: 8, ack: .nextStep, caches: true, watermark: 0.06, host: 40,
+      admission: true, options: .init(threshold: 0.7)),
+    .init(
+      seed: 47, blocks: 40, size: 4, ack: .nextStep, caches: true, admission: true, window: 14,
+      inFlight: 8, options: .init(threshold: 0.8)),
+  ]
+
+  @Test("the same with memory-aware admission", arguments: thresholds)
+  func agreesWithThresholds(setup: Setup) { walk(setup) }
+
+  static let flushes: [Setup] = [
+    .init(
+      seed: 48, blocks: 40, size: 4, ack: .explicit, caches: true, admission: true,
+      options: .init(proactiveFreeBlocks: 12)),
+    .init(
+      seed: 49, blocks: 48, size: 8, ack: .nextStep, caches: true, admission: true,
+      strategy: .firstFit, options: .init(proactiveFreeBlocks: 20)),
+  ]
+
+  @Test("the same with proactive eviction", arguments: flushes)
+  func agreesWithFlushes(setup: Setup) { walk(setup) }
 
   @Test("the same with promises", arguments: admission)
   func agreesWithAdmission(setup: Setup) { walk(setup, pins: setup.pinBudget > 0) }
@@ -180,7 +208,7 @@ struct ModelTests {
   func agreesWithStrategies(setup: Setup) { walk(setup, pins: setup.pinBudget > 0) }
 
   private func walk(_ setup: Setup, pins: Bool = false, tokens: Bool = false) {
-    let configuration = PoolConfiguration(
+    var configuration = PoolConfiguration(
       blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack,
       cachesPrefixes: setup.caches, hashBytes: setup.hashBytes,
       hashLookaheadTokens: setup.lookahead, keepsTokens: setup.keepsTokens, eagle: setup.eagle,
@@ -188,6 +216,7 @@ struct ModelTests {
       eviction: setup.eviction, hostBlocks: setup.host,
       slidingWindow: setup.window, maxInFlightTokens: setup.inFlight,
       pinBudgetBlocks: setup.pinBudget)
+    configuration.admission = setup.options
     var pool = KVPool(configuration, hasher: TestHasher(configuration))
     var model = Model(configuration)
     var walk = Walk(seed: setup.seed, blocks: setup.blocks, size: setup.size, caches: setup.caches)
@@ -196,6 +225,7 @@ struct ModelTests {
     walk.feedsTokens = tokens
     model.hasTokens = tokens && setup.caches
     walk.admission = setup.admission
+    walk.flushes = setup.options.proactiveFreeBlocks > 0
     walk.places = setup.places
     walk.hasWindow = setup.window > 0
     walk.switches = setup.switches
@@ -288,6 +318,8 @@ struct ModelTests {
     if setup.admission {
       #expect(model.keptPromises > 10)
       #expect(model.recovered > 10)
+      #expect(setup.options.proactiveFreeBlocks == 0 || model.flushed > 10)
+      #expect(setup.options.threshold == nil || model.overThreshold > 10)
     }
     if setup.caches {
       #expect(model.state.evictions > 10)
@@ -402,6 +434,10 @@ struct ModelTests {
     expected.shared = UInt32(parts[.shared] ?? 0)
     expected.pinned = UInt32(parts[.pinned] ?? 0)
     expected.reserved = UInt32(model.promised)
+    if model.threshold != nil {
+      expected.admissionLimit = UInt32(model.thresholdBlocks)
+      expected.owed = UInt64(model.owed)
+    }
     expected.rounding = UInt32(model.state.rounded.reduce(0) { $0 + $1.rest.count })
     expected.highWatermark = UInt32(model.state.mostUsed)
     for sequence in model.state.sequences.values {

@@ -91,6 +91,7 @@ struct TestOperation {
     case swapIn([SequenceID])
     case free([SequenceID], ignoresMissing: Bool = false)
     case reserve(Reserve)
+    case flush
     case recover(UInt32, rungs: [UInt32] = [], keep: [SequenceID] = [])
     case decode(TestDecode)
   }
@@ -174,6 +175,7 @@ private final class Arena {
     case .swapOut(let ids): .swapOut(copy(ids))
     case .swapIn(let ids): .swapIn(copy(ids))
     case .reserve(let request): .reserve(request)
+    case .flush: .flush
     case .recover(let needed, let rungs, let keep):
       .recover(Recover(blocksNeeded: needed, rungs: copy(rungs), keep: copy(keep)))
     case .free(let ids, let ignores): .freeSequences(copy(ids), ignoresMissing: ignores)

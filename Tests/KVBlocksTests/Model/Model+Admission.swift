@@ -33,6 +33,9 @@ extension Model {
             sequence: id)
         }
       }
+      if wanted > old {
+        try checkThreshold(wanted, whole: wanted, evictable: 0, own: old, id)
+      }
       state.promises[key(id)] = wanted
       if wanted != old { changed = true }
     }

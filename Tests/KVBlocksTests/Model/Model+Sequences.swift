@@ -261,6 +261,10 @@ extension Model {
           reserved: UInt32(clamping: reserved), watermark: UInt32(kept), sequence: id)
       }
     }
+    let all = max(min(blocksFor(sequence.tokens), gateLimit), need, head.count)
+    try checkThreshold(
+      all - head.count + queued, whole: all - head.count + hit.count, evictable: queued,
+      own: promised - others, id)
     if promised > others { keptPromises += 1 }
     endPromise(key(id))
     for (i, block) in head.enumerated() where block != 0 {

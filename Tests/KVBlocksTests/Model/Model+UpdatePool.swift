@@ -11,6 +11,14 @@ extension Model {
     if let new = update.eviction, new != .lru, !caches {
       throw Refusal(.invalid, field: .eviction)
     }
+    if let new = update.proactiveFreeBlocks, new > (caches ? blocks : 0) {
+      throw Refusal(
+        .invalid, field: .proactiveFreeBlocks, limit: UInt64(caches ? blocks : 0))
+    }
+    if let new = update.proactiveFreeBlocks, Int(new) != state.keptFree {
+      state.keptFree = Int(new)
+      changed = true
+    }
     if let new = update.watermark, new != state.watermark {
       state.watermark = new
       changed = true

@@ -68,6 +68,7 @@ struct Model {
     var holders: [UInt64: [BlockID]] = [:]
     var evictions = 0
     var evictionsAhead = 0
+    var keptFree = 0
     var rounded: [RoundedRun] = []
     /// Tokens asked for and found, of sequences that were never preempted and of the others.
     var watermark = 0.0
@@ -88,6 +89,7 @@ struct Model {
   let eagle: Bool
   let most: Int
   let pinBudget: Int
+  let threshold: Double?
   let window: Int
   let mostInFlight: Int
   let lookahead: Int
@@ -115,6 +117,10 @@ struct Model {
   var slid = false
   /// Admissions of sequences that had a promise, to see that a walk met some.
   var keptPromises = 0
+  /// Blocks that flushes evicted.
+  var flushed = 0
+  /// Refusals by the threshold.
+  var overThreshold = 0
   /// Recoveries that preempted somebody.
   var recovered = 0
 
@@ -128,6 +134,7 @@ struct Model {
     eagle = configuration.eagle
     most = configuration.maxModelTokens == 0 ? 2_147_483_647 : Int(configuration.maxModelTokens)
     pinBudget = Int(configuration.pinBudgetBlocks)
+    threshold = configuration.admission.threshold
     window = Int(configuration.slidingWindow)
     mostInFlight = Int(configuration.maxInFlightTokens)
     lookahead = Int(configuration.hashLookaheadTokens)
@@ -137,6 +144,7 @@ struct Model {
       references: Array(repeating: 0, count: blocks + 1),
       generation: Array(repeating: 0, count: blocks + 1), watermark: configuration.watermark,
       eviction: configuration.eviction)
+    state.keptFree = Int(configuration.admission.proactiveFreeBlocks)
     if configuration.hostBlocks > 0 {
       state.host.queue = (1...configuration.hostBlocks).map { $0 }
       state.host.size = Int(configuration.hostBlocks)
@@ -265,6 +273,7 @@ struct Model {
     case .swapIn(let ids): try swapIn(ids, &result)
     case .free(let ids, let ignores): try free(ids, ignores, &result)
     case .reserve(let request): try reserve(request, &result)
+    case .flush: flush(&result)
     case .recover(let needed, let rungs, let keep):
       try recover(Int(needed), rungs, keep, &result)
     case .decode(let decode): try self.decode(decode, mode, &result)

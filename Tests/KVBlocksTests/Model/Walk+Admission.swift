@@ -8,6 +8,14 @@ extension Walk {
     }
     .keys.map(\.id).sorted()
     let id = waiting.isEmpty || one(in: 3) ? sequence() : pick(waiting)
+    if flushes && one(in: 3) {
+      if one(in: 6) {
+        return .updatePool(
+          PoolUpdate(proactiveFreeBlocks: UInt32(one(in: 9) ? Int(blocks) + 1 : below(Int(blocks))))
+        )
+      }
+      return .flush
+    }
     if one(in: 6) {
       let rungs: [UInt32] = one(in: 2) ? [] : (0..<below(4)).map { _ in UInt32(below(16) % 5) }
       return .recover(

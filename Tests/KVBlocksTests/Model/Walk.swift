@@ -15,6 +15,8 @@ struct Walk {
   var feedsTokens = false
   /// The same for promises, lazy frees and the like.
   var admission = false
+  /// The same for flushes.
+  var flushes = false
   /// The same for allocations that say where.
   var places = false
   /// Nor is anything drawn for windows in a pool that has none.

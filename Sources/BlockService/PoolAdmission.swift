@@ -1,0 +1,32 @@
+internal import BlockMessages
+internal import KVBlocks
+
+extension AdmissionOptions {
+  /// Checks what the client asks for.
+  init(_ config: PoolConfigFields, blocks: UInt32) throws(CallFailure) {
+    self.init()
+    if let share = config.admissionThreshold {
+      // Also refuses what is no number.
+      guard share >= 0 && share <= 1 else {
+        throw .invalid("config.admission_threshold", "must be above 0 and at most 1")
+      }
+      threshold = share == 0 ? Self.defaultThreshold : share
+    }
+    if config.proactiveFreeBlocks > 0 {
+      if config.disablesPrefixCaching {
+        throw .invalid("config.proactive_free_blocks", "contradicts disable_prefix_caching")
+      }
+      guard config.proactiveFreeBlocks <= blocks else {
+        throw .invalid("config.proactive_free_blocks", "must be at most config.blocks, \(blocks)")
+      }
+    }
+    proactiveFreeBlocks = config.proactiveFreeBlocks
+  }
+}
+
+extension PoolConfigFields {
+  mutating func setAdmission(_ options: AdmissionOptions) {
+    admissionThreshold = options.threshold
+    proactiveFreeBlocks = options.proactiveFreeBlocks
+  }
+}

@@ -1,0 +1,37 @@
+internal import BlockMessages
+internal import GRPCWire
+internal import KVBlocks
+
+/// quire.v1.Pools.Flush, and the flushes that this server makes by itself.
+extension QuireService {
+  func flush(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
+    let request = try decode(FlushRequest.self, bytes)
+    let result = try apply(.flush, request.call)
+    packer.reset()
+    packFlushReply(result)
+    send(reply)
+  }
+
+  func packFlushReply(_ result: OperationResult) {
+    packer.flushReply(
+      revision: outcome.revision, freedBlocks: result.freedBlocks,
+      evictedBlocks: result.evictedBlocks, availableBlocks: result.availableBlocks)
+  }
+
+  /// To be called when a command was applied.
+  @inline(__always)
+  func noteDeficit(_ hosted: HostedPool) {
+    if hosted.pool.evictionDeficit > 0 { onDeficit?() }
+  }
+
+  /// Evicts ahead of need in every pool that is short of it. Each flush is a command like those that
+  /// come from clients: it moves the revision and is part of the history.
+  package func evictAhead() {
+    for hosted in registry.pools where hosted.pool.evictionDeficit > 0 {
+      operations.removeAll()
+      operations.append(Operation(.flush))
+      hosted.pool.apply(
+        Command(session: 0, operations: operations.elements, now: clockNow), into: outcome)
+    }
+  }
+}
