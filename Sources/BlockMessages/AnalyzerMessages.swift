@@ -59,6 +59,8 @@ package struct StatsFields: Equatable {
   package var pendingCopies: UInt32 = 0
   package var evictions: UInt64 = 0
   package var evictionsAhead: UInt64 = 0
+  /// By raw value of `EvictionPolicy`.
+  package var evictionsByPolicy: [UInt64] = []
   package var preemptions: UInt64 = 0
   package var prefixQueryTokens: UInt64 = 0
   package var prefixHitTokens: UInt64 = 0
@@ -90,6 +92,13 @@ package struct FreeRunsFields: Equatable {
 
 extension MessagePacker {
   package mutating func stats(_ stats: StatsFields) {
+    for policy in stats.evictionsByPolicy.indices.reversed()
+    where stats.evictionsByPolicy[policy] > 0 {
+      let mark = mark
+      uint64(2, stats.evictionsByPolicy[policy])
+      uint32(1, UInt32(policy))
+      close(95, since: mark)
+    }
     uint64(92, stats.evictionsAhead)
     uint32(91, stats.owedBlocks)
     uint32(90, stats.admissionLimitBlocks)

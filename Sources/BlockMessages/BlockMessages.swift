@@ -11,7 +11,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case allocateRequest, freeRequest, forkBlocksRequest, copyOnWriteRequest, ackCopiesRequest
   case lookupBlocksRequest, acquireRequest, cacheBlocksRequest, evictBlocksRequest
   case addRequest, admitRequest, extendRequest, appendRequest, forkRequest, rewindRequest
-  case preemptRequest, swapRequest, reserveRequest, freeSequencesRequest
+  case preemptRequest, swapRequest, reserveRequest, pinRequest, freeSequencesRequest
   case adviseVictimsRequest
   case getSequenceRequest, listSequencesRequest, lookupRequest, commitRequest
   case stepRequest, recoverRequest
@@ -46,6 +46,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .preemptRequest: address(quire__v1__preempt_request__init)
     case .swapRequest: address(quire__v1__swap_request__init)
     case .reserveRequest: address(quire__v1__reserve_request__init)
+    case .pinRequest: address(quire__v1__pin_request__init)
     case .freeSequencesRequest: address(quire__v1__free_sequences_request__init)
     case .adviseVictimsRequest: address(quire__v1__advise_victims_request__init)
     case .getSequenceRequest: address(quire__v1__get_sequence_request__init)

@@ -53,6 +53,15 @@ package struct MultimodalItemFields: Equatable, Sendable {
   }
 }
 
+/// The values of a `Retention`.
+package struct RetentionFields: Equatable, Sendable {
+  package var firstToken: UInt32
+  package var lastToken: UInt32
+  package var priority: UInt32
+  /// Milliseconds.
+  package var timeToLive: UInt64
+}
+
 /// `SequenceOptions`; absent ones read as the defaults. Texts are UTF-8.
 package struct OptionsMessage {
   private let m: UnsafePointer<Quire__V1__SequenceOptions>?
@@ -65,6 +74,16 @@ package struct OptionsMessage {
   package var priority: Int32 { m?.pointee.priority ?? 0 }
   package var expectedTokens: UInt32 { m?.pointee.expected_tokens ?? 0 }
   package var skipsPrefixLookup: Bool { (m?.pointee.skip_prefix_lookup ?? 0) != 0 }
+
+  package var retentionCount: Int { m?.pointee.n_retention ?? 0 }
+  package func retention(_ index: Int) -> RetentionFields {
+    precondition(index >= 0 && index < retentionCount, "a range outside its options")
+    // protobuf-c leaves no gaps in a list of messages.
+    let range = m!.pointee.retention[index]!.pointee
+    return RetentionFields(
+      firstToken: range.first_token, lastToken: range.last_token, priority: range.priority,
+      timeToLive: range.ttl_ms)
+  }
 
   @inline(__always)
   private func bytes(

@@ -60,6 +60,7 @@ package struct OperationMessage {
     case reserve(ReserveMessage)
     case recover(RecoverMessage)
     case flush
+    case pin(PinMessage)
     case ackCopies(AckCopiesMessage)
     case add(AddMessage)
     case allocate(AllocateMessage)
@@ -88,6 +89,7 @@ package struct OperationMessage {
     case QUIRE__V1__OP__OP_RESERVE: .reserve(.init(m.pointee.reserve))
     case QUIRE__V1__OP__OP_RECOVER: .recover(.init(m.pointee.recover))
     case QUIRE__V1__OP__OP_FLUSH: .flush
+    case QUIRE__V1__OP__OP_PIN: .pin(.init(m.pointee.pin))
     case QUIRE__V1__OP__OP_ACK_COPIES: .ackCopies(.init(m.pointee.ack_copies))
     case QUIRE__V1__OP__OP_ADD: .add(.init(m.pointee.add))
     case QUIRE__V1__OP__OP_ALLOCATE: .allocate(.init(m.pointee.allocate))

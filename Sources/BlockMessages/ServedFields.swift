@@ -34,8 +34,9 @@ enum ServedFields {
     "quire.v1.MultimodalItem": ["identifier", "offset", "length"],
     "quire.v1.SequenceOptions": [
       "cache_salt", "lora_name", "lora_path", "priority", "expected_tokens", "skip_prefix_lookup",
-      "label",
+      "label", "retention",
     ],
+    "quire.v1.Retention": ["first_token", "last_token", "priority", "ttl_ms"],
     "quire.v1.AddRequest": ["call", "add"],
     "quire.v1.Add": ["sequence_id", "content", "options"],
     "quire.v1.LookupRequest": ["call", "lookup"],
@@ -65,6 +66,8 @@ enum ServedFields {
     "quire.v1.SwapSequences": ["sequence_ids"],
     "quire.v1.ReserveRequest": ["call", "reserve"],
     "quire.v1.Reserve": ["sequence_id", "blocks", "release"],
+    "quire.v1.PinRequest": ["call", "pin"],
+    "quire.v1.Pin": ["content", "options", "ttl_ms", "unpin"],
     "quire.v1.FreeSequencesRequest": ["call", "free_sequences"],
     "quire.v1.FreeSequences": ["sequence_ids", "ignore_missing"],
     "quire.v1.AdviseVictimsRequest": [
@@ -82,7 +85,8 @@ enum ServedFields {
     ],
     "quire.v1.Op": [
       "on_refusal", "decode", "admit", "extend", "append", "commit", "fork", "rewind", "preempt",
-      "swap_out", "swap_in", "free_sequences", "reserve", "recover", "flush", "ack_copies", "add",
+      "swap_out", "swap_in", "free_sequences", "reserve", "pin", "recover", "flush", "ack_copies",
+      "add",
       "allocate",
       "free_blocks",
       "fork_blocks",
@@ -95,7 +99,7 @@ enum ServedFields {
       "delay_commit", "commit_previous", "victim_order", "in_flight_tokens",
     ],
 
-    // Pools. `PoolConfig`'s strategy and eviction are served for some values only.
+    // Pools. `PoolConfig`'s strategy is served for some values only.
     "quire.v1.CreatePoolRequest": ["call", "name", "config", "if_exists"],
     "quire.v1.PoolConfig": [
       "blocks", "block_size", "kv_bytes", "memory_utilization", "geometry", "strategy", "eviction",

@@ -2,24 +2,47 @@ internal import BlockHashing
 internal import BlockMessages
 internal import KVBlocks
 
-/// Makes the extra keys of contents, and keeps them as long as the command at hand borrows them.
+/// Makes the extra keys of contents and the retention ranges of sequences, and keeps them as long as
+/// the command at hand borrows them.
 ///
 /// What is wrong with them is not the whole request's failure but the operation's: it is kept until
 /// the operation is put together, and the pool refuses the operation with it.
 final class ContentReader {
   private var keys: [ExtraKeys] = []
+  private var ranges: [UnsafeMutableBufferPointer<RetentionRange>] = []
   private var problem = Refusal.none
 
   /// A new command.
   func begin() {
     keys.removeAll(keepingCapacity: true)
+    for list in ranges { list.deallocate() }
+    ranges.removeAll(keepingCapacity: true)
     problem = .none
   }
+
+  deinit { begin() }
 
   /// What was wrong with the contents since the last call.
   func takeProblem() -> Refusal {
     defer { problem = .none }
     return problem
+  }
+
+  /// The retention ranges of a new sequence, borrowed until `begin`; empty where there are none.
+  func retention(_ options: OptionsMessage) -> UnsafeBufferPointer<RetentionRange> {
+    let count = options.retentionCount
+    if count == 0 { return .init(start: nil, count: 0) }
+    let list = UnsafeMutableBufferPointer<RetentionRange>.allocate(capacity: count)
+    for i in 0..<count {
+      let range = options.retention(i)
+      list.initializeElement(
+        at: i,
+        to: RetentionRange(
+          firstToken: range.firstToken, lastToken: range.lastToken, priority: range.priority,
+          timeToLive: range.timeToLive))
+    }
+    ranges.append(list)
+    return UnsafeBufferPointer(list)
   }
 
   /// The extra keys of new content, borrowed until `begin`; empty where there are none.

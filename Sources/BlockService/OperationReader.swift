@@ -50,7 +50,7 @@ enum OperationReader {
       expectedTokens: options.expectedTokens, label: options.label,
       blockHashes: content.blockHashes, tokenIDs: content.tokenIDs,
       extraKeys: contents.extraKeys(content, options, m.sequenceID),
-      skipsPrefixLookup: options.skipsPrefixLookup)
+      skipsPrefixLookup: options.skipsPrefixLookup, retention: contents.retention(options))
   }
 
   static func admit(_ m: AdmitMessage, _ contents: ContentReader) -> Operation.Kind {
@@ -137,6 +137,7 @@ enum OperationReader {
       case .reserve(let m): reserve(m)
       case .recover(let m): recover(m)
       case .flush: .flush
+      case .pin(let m): pin(m, contents)
       case .ackCopies(let m): ackCopies(m)
       case .add(let m): add(m, contents)
       case .allocate(let m): allocate(m)

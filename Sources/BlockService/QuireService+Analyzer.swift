@@ -61,6 +61,7 @@ extension StatsFields {
     pendingCopies = stats.pendingCopies
     evictions = stats.evictions
     evictionsAhead = stats.evictionsAhead
+    evictionsByPolicy = stats.evictionsByPolicy
     preemptions = stats.preemptions
     prefixQueryTokens = stats.prefixQueryTokens
     prefixHitTokens = stats.prefixHitTokens

@@ -200,9 +200,9 @@ extension PoolConfiguration {
       let name = PoolConfigFields.strategyName(config.strategy)
       throw CallFailure(Status(.unimplemented, "config.strategy \(name) is not served yet"))
     }
-    guard config.eviction <= 1 else {
-      let name = PoolConfigFields.evictionName(config.eviction)
-      throw CallFailure(Status(.unimplemented, "config.eviction \(name) is not served yet"))
+    let eviction = EvictionPolicy(wire: config.eviction) ?? .lru
+    guard eviction == .lru || !config.disablesPrefixCaching else {
+      throw .invalid("config.eviction", "contradicts disable_prefix_caching: nothing is cached")
     }
     guard config.hostBlocks <= Self.maximumBlocks else {
       throw .invalid("config.host_blocks", "must be at most \(Self.maximumBlocks)")
@@ -230,7 +230,8 @@ extension PoolConfiguration {
       cachesPrefixes: !config.disablesPrefixCaching, hashBytes: config.hash == 2 ? 16 : 32,
       hashSeed: Array(config.hashSeed.utf8), hashLookaheadTokens: config.hashLookaheadTokens,
       keepsTokens: config.keepsTokens, eagle: config.eagle, watermark: config.watermark,
-      maxModelTokens: config.maxModelTokens, strategy: strategy, hostBlocks: config.hostBlocks,
+      maxModelTokens: config.maxModelTokens, strategy: strategy, eviction: eviction,
+      hostBlocks: config.hostBlocks,
       slidingWindow: config.slidingWindow, maxInFlightTokens: config.maxInFlightTokens,
       pinBudgetBlocks: config.pinBudgetBlocks, geometry: memory.geometry, budget: memory.budget)
     admission = try AdmissionOptions(config, blocks: memory.blocks)
@@ -270,7 +271,8 @@ extension PoolInfoFields {
     let configuration = complete.asked
     var fields = PoolConfigFields(
       blocks: configuration.blocks, blockSize: configuration.blockSize,
-      strategy: UInt32(configuration.strategy.rawValue), eviction: 1,
+      strategy: UInt32(configuration.strategy.rawValue),
+      eviction: UInt32(configuration.eviction.rawValue),
       disablesPrefixCaching: !configuration.cachesPrefixes,
       hash: configuration.hashBytes == 16 ? 2 : 1,
       hashSeed: String(decoding: configuration.hashSeed, as: UTF8.self),

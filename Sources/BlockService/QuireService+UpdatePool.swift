@@ -6,19 +6,22 @@ internal import KVBlocks
 extension QuireService {
   func updatePool(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
     let request = try decode(UpdatePoolRequest.self, bytes)
-    guard request.eviction <= 1 else {
-      let name = PoolConfigFields.evictionName(request.eviction)
-      throw CallFailure(Status(.unimplemented, "eviction \(name) is not served yet"))
-    }
-    var update = PoolUpdate(watermark: request.watermark)
+    var update = PoolUpdate(
+      eviction: EvictionPolicy(wire: request.eviction), watermark: request.watermark)
     update.proactiveFreeBlocks = request.proactiveFreeBlocks
     _ = try apply(.updatePool(update), request.call)
     var info = PoolInfoFields(try pool(request.call))
     // A dry run answers as if.
+    if let eviction = update.eviction { info.config.eviction = UInt32(eviction.rawValue) }
     if let watermark = update.watermark { info.config.watermark = watermark }
     if let count = update.proactiveFreeBlocks { info.config.proactiveFreeBlocks = count }
     packer.reset()
     packer.poolInfo(info)
     send(reply)
   }
+}
+
+extension EvictionPolicy {
+  /// nil where the wire does not say; the decoder has refused unknown values.
+  init?(wire: UInt32) { self.init(rawValue: UInt8(truncatingIfNeeded: wire)) }
 }

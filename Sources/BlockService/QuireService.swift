@@ -62,6 +62,7 @@ package final class QuireService {
     unary(table, "Sequences/SwapOut", swapOut)
     unary(table, "Sequences/SwapIn", swapIn)
     unary(table, "Sequences/Reserve", reserve)
+    unary(table, "Sequences/Pin", pin)
     unary(table, "Sequences/Free", freeSequences)
     unary(table, "Sequences/AdviseVictims", adviseVictims)
     unary(table, "Sequences/Get", getSequence)

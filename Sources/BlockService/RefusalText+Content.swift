@@ -9,6 +9,7 @@ extension RefusalText {
     let limit = refusal.limit
     let given = content(of: operation)
     switch refusal.field {
+    case .tokenIDs where limit == 0 && isPin(operation): return "must fill one block at least"
     case .tokenIDs where limit == UInt64(KVPool.largestTokenID):
       return "must be at most \(limit) each, and the one at index \(refusal.subject) is more"
     case .tokenIDs: return "must be none or \(limit), one for each token that is appended"
@@ -52,6 +53,7 @@ extension RefusalText {
     case .admit(let request): (request.add?.tokenIDs.count ?? 0, request.add?.tokens ?? 0)
     case .extend(let request): (request.tokenIDs.count, request.appendTokens)
     case .append(_, let tokens, _, let ids): (ids.count, tokens)
+    case .pin(let request): (request.tokenIDs.count, request.tokens)
     case .decode(let columns): (columns.tokenIDs.count, UInt32(clamping: columns.tokenIDs.count))
     default: (0, 0)
     }

@@ -175,7 +175,7 @@ enum RefusalText {
     case .sequenceID: return "must be the same as add.sequence_id"
     case .blockHashes where isAcquisition(operation): return hashRule(limit)
     case .blockHashes where isPin(operation):
-      return limit == 0 ? hashRule(0) : "must be hashes of \(limit) bytes each, one at least"
+      return limit == 0 ? hashRule(0) : pinRule(operation, limit)
     case .blockHashes where limit == 0: return hashRule(0)
     case .blockHashes: return "must have \(limit) bytes"
     case .hashCounts where refusal.sequence != 0:
@@ -215,9 +215,17 @@ enum RefusalText {
     return false
   }
 
-  private static func isPin(_ operation: Operation?) -> Bool {
+  static func isPin(_ operation: Operation?) -> Bool {
     if case .pin = operation?.kind { return true }
     return false
+  }
+
+  /// `limit` is the bytes of one hash, or of all where the message counts tokens, too.
+  private static func pinRule(_ operation: Operation?, _ limit: UInt64) -> String {
+    if case .pin(let request) = operation?.kind, request.tokens > 0, request.blockHashes.count > 0 {
+      return "must have \(limit) bytes"
+    }
+    return "must be hashes of \(limit) bytes each, one at least, where there are no token_ids"
   }
 
   private static func isEmptyList(_ operation: Operation?) -> Bool {

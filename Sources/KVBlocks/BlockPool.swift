@@ -513,6 +513,11 @@ struct BlockCounters: Equatable, BitwiseCopyable {
   var lfuEvictions: UInt64 = 0
   var s3FIFOEvictions: UInt64 = 0
   var priorityEvictions: UInt64 = 0
+  /// By `EvictionPolicy` raw value.
+  var evictionsByPolicy: [UInt64] {
+    let others = lfuEvictions + s3FIFOEvictions + priorityEvictions
+    return [0, evictions - others, lfuEvictions, s3FIFOEvictions, priorityEvictions]
+  }
   /// Of the active ones, blocks that a strategy took beside those it was asked for.
   var rounding: UInt32 = 0
 }

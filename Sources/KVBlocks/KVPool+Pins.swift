@@ -7,14 +7,12 @@ extension KVPool {
   /// new time-to-live.
   func pin(_ request: PinPrefix, _ result: inout OperationResult) throws(Refusal) {
     let size = configuration.hashBytes
-    guard blocks.index != nil, let bytes = request.blockHashes.baseAddress,
-      request.blockHashes.count % size == 0
-    else {
-      let limit = blocks.index == nil ? 0 : size
-      throw Refusal(.invalid, field: .blockHashes, limit: UInt64(limit))
+    let hashes = try hashes(of: request)
+    guard let bytes = hashes.baseAddress, hashes.count % size == 0 else {
+      throw Refusal(.invalid, field: .blockHashes, limit: UInt64(size))
     }
-    let asked = UInt32(clamping: request.blockHashes.count / size)
-    let content = BlockHash(bytes + (request.blockHashes.count - size), size)
+    let asked = UInt32(clamping: hashes.count / size)
+    let content = BlockHash(bytes + (hashes.count - size), size)
     let old =
       run.slot == SequenceSlot.none
       ? PrefixPin.none : pins.find(content, asked: asked, session: run.slot)
@@ -28,11 +26,30 @@ extension KVPool {
       }
     } else {
       hits.removeAll()
-      findPrefix(request.blockHashes, limit: Int(Self.maximumBlocksPerCommand), into: &hits)
+      findPrefix(hashes, limit: Int(Self.maximumBlocksPerCommand), into: &hits)
       let pinned = pinHits(content, asked: asked, request.timeToLive, replacing: old)
       result.tokens = tokensOfHits(Int(pinned))
     }
     report(&result)
+  }
+
+  /// The hashes that the prefix comes with, or those of its tokens' full blocks.
+  private func hashes(of request: PinPrefix) throws(Refusal) -> UnsafeBufferPointer<UInt8> {
+    guard let chains else { throw Refusal(.invalid, field: .blockHashes) }
+    if request.tokens > tokenLimit {
+      throw Refusal(.invalid, field: .tokenCount, limit: UInt64(tokenLimit))
+    }
+    if request.tokenIDs.count == 0 {
+      if request.tokens > 0 {
+        try checkHashes(
+          request.blockHashes, of: SequenceSlot.none, tokens: request.tokens, 0)
+      }
+      return request.blockHashes
+    }
+    try checkTokenIDs(request.tokenIDs, tokens: request.tokens, request.blockHashes, 0)
+    let hashes = chains.hashesOfNew(request.tokenIDs, extraKeys: request.extraKeys)
+    if hashes.count == 0 { throw Refusal(.invalid, field: .tokenIDs) }
+    return hashes
   }
 
   /// Pins the first of the blocks in `hits`. Returns how many.

@@ -133,6 +133,7 @@ extension KVPool {
     stats.preemptions = activity.preemptions
     stats.evictions = counters.evictions
     stats.evictionsAhead = activity.evictionsAhead
+    stats.evictionsByPolicy = counters.evictionsByPolicy
     stats.prefixQueryTokens = activity.prefixQueryTokens
     stats.prefixHitTokens = activity.prefixHitTokens
     stats.preemptedQueryTokens = activity.preemptedQueryTokens

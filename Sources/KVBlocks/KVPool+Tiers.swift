@@ -251,6 +251,7 @@ extension KVPool {
     let table = sequences.slots[Int(slot)].blocks
     for i in 0..<chains.chains[Int(slot)].hittableAtSwap where table[Int(i)] != 0 {
       blocks.cache(table[Int(i)], chains.hash(i, of: slot))
+      claim(table[Int(i)], at: i, of: slot)
     }
     if chains.chains[Int(slot)].hittableAtSwap == 0 { return }
     chains.save(slot)

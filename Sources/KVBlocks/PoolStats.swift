@@ -48,6 +48,8 @@ package struct PoolStats: Equatable {
   package var evictions: UInt64 = 0
   /// Of those, the ones that lost it ahead of one.
   package var evictionsAhead: UInt64 = 0
+  /// The same by `EvictionPolicy` raw value.
+  package var evictionsByPolicy: [UInt64] = Array(repeating: 0, count: 5)
   /// Tokens looked up by accepted admissions, and those found; of sequences that were preempted
   /// before, apart.
   package var prefixQueryTokens: UInt64 = 0

@@ -39,8 +39,7 @@ struct ServedFieldsTests {
   ]
 
   static let sequences: [Row] = [
-    Row("add.options.size_class", .addRequest, nested(2, nested(3, number(8)))),
-    Row("add.options.retention", .addRequest, nested(2, nested(3, nested(9, [])))),
+    Row("add.options.size_class", .addRequest, nested(2, nested(3, number(8))))
   ]
 
   static let steps: [Row] = [

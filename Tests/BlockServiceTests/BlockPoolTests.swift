@@ -204,9 +204,9 @@ struct BlockPoolTests {
 
   @Test("every RPC of the contract is registered, those not served yet say so")
   func registered() {
-    #expect(harness.table.methods.count == 57)
-    let (status, _) = harness.call("Sequences/Pin", [])
+    #expect(harness.table.methods.count == 58)
+    let (status, _) = harness.call("Sessions/Open", [])
     #expect(status.code == .unimplemented)
-    #expect(status.message == "quire.v1.Sequences/Pin is not served yet")
+    #expect(status.message == "quire.v1.Sessions/Open is not served yet")
   }
 }

@@ -157,8 +157,8 @@ struct PoolsTests {
         "config.strategy STRATEGY_BUDDY is not served yet"
       ),
       (
-        "p", PoolConfigFields(blocks: 1, blockSize: 1, eviction: 2),
-        "config.eviction EVICTION_POLICY_LFU is not served yet"
+        "p", PoolConfigFields(blocks: 1, blockSize: 1, eviction: 2, disablesPrefixCaching: true),
+        "config.eviction contradicts disable_prefix_caching: nothing is cached"
       ),
     ])
   func limits(name: String, config: PoolConfigFields, message: String) {

@@ -153,6 +153,12 @@ class Client:
             call=call or self.call(), blocks_needed=blocks_needed, **more)
         return self.Sequences.AdviseVictims(request, timeout=PATIENCE)
 
+    def pin(self, block_hashes=b"", call=None, token_ids=(), options=None, **more):
+        content = q.Content(block_hashes=block_hashes, token_ids=token_ids)
+        pin = q.Pin(content=content, options=options, **more)
+        request = q.PinRequest(call=call or self.call(), pin=pin)
+        return self.Sequences.Pin(request, timeout=PATIENCE)
+
     def free_sequences(self, *sequence_ids, ignore_missing=False):
         free = q.FreeSequences(sequence_ids=sequence_ids, ignore_missing=ignore_missing)
         request = q.FreeSequencesRequest(call=self.call(), free_sequences=free)

@@ -11,7 +11,7 @@ from quire_client import MODULES, PATIENCE, q, refused, untouched
 SERVED = {
     "Pools": "CreatePool UpdatePool Flush GetPool ListPools DeletePool ResetPool ResetPrefixCache GetDigest DumpPool LoadPool",
     "BlockPool": "Allocate Free Fork CopyOnWrite AckCopies LookupBlocks Acquire CacheBlocks EvictBlocks",
-    "Sequences": "Add Lookup Commit Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Reserve Free Get List AdviseVictims",
+    "Sequences": "Add Lookup Commit Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Reserve Pin Free Get List AdviseVictims",
     "Scheduler": "Step Run Recover",
     "Sessions": "",
     "Analyzer": "GetStats",
@@ -63,8 +63,6 @@ FIELDS = {
     "call.acked_op_id": lambda p: call_field(p, acked_op_id=1),
     "allocate.size_class": lambda p: allocate(p, size_class=1),
     "options.size_class": lambda p: add_option(p, size_class=1),
-    "options.retention": lambda p: add_option(p, retention=[q.Retention(priority=1)]),
-    "ops[0].pin": lambda p: step(p, pin=q.Pin(unpin=True)),
     "recover.contiguous": lambda p: step(p, recover=q.Recover(blocks_needed=1, contiguous=True)),
     "recover.max_moves": lambda p: step(p, recover=q.Recover(blocks_needed=1, max_moves=1)),
 }
@@ -84,7 +82,6 @@ def test_a_field_that_is_not_served_is_refused_and_named(pool, field):
     [
         dict(size_classes=[q.SizeClass(block_size=8, blocks=8)]),
         dict(strategy=q.STRATEGY_BUDDY),
-        dict(eviction=q.EVICTION_POLICY_LFU),
         dict(lazy_free_batch=8),
         dict(zero_on_free=True),
     ],

@@ -18,6 +18,39 @@ def test_a_watermark_is_changed_and_shown(pool):
     assert pool.update_pool(watermark=0).config.watermark == 0
 
 
+def test_the_eviction_policy_is_changed_and_shown(pool):
+    assert pool.get_pool().config.eviction == q.EVICTION_POLICY_LRU
+    revision = pool.get_pool().revision
+    for policy in (
+        q.EVICTION_POLICY_S3_FIFO, q.EVICTION_POLICY_LFU, q.EVICTION_POLICY_PRIORITY,
+        q.EVICTION_POLICY_LRU):
+        with untouched(pool):
+            as_if = pool.update_pool(pool.call(dry_run=True), eviction=policy)
+            assert as_if.config.eviction == policy
+        after = pool.update_pool(eviction=policy)
+        revision += 1
+        assert (after.config.eviction, after.revision) == (policy, revision)
+        # The same again, or nothing, is no change.
+        assert pool.update_pool(eviction=policy).revision == revision
+        assert pool.update_pool().config.eviction == policy
+
+
+def test_a_pool_that_caches_nothing_has_nothing_to_evict_by(client, new_pool):
+    pool = new_pool(disable_prefix_caching=True)
+    with untouched(pool), refused_for(StatusCode.INVALID_ARGUMENT, "INVALID", "eviction"):
+        pool.update_pool(eviction=q.EVICTION_POLICY_LFU)
+    pool.update_pool(eviction=q.EVICTION_POLICY_LRU)
+    with refused_for(StatusCode.INVALID_ARGUMENT, "INVALID", "config.eviction"):
+        client.create_pool(
+            "contradiction", 8, 8, disable_prefix_caching=True, eviction=q.EVICTION_POLICY_LFU)
+
+
+def test_a_policy_that_no_one_knows_is_refused_and_named(pool):
+    with untouched(pool), refused(StatusCode.INVALID_ARGUMENT) as told:
+        pool.update_pool(eviction=9)
+    assert "eviction" in told.message
+
+
 def test_a_dry_run_answers_as_if(pool):
     with untouched(pool):
         assert pool.update_pool(pool.call(dry_run=True), watermark=0.5).config.watermark == 0.5

@@ -92,6 +92,27 @@ struct EvictionTests {
     #expect((0..<6).map { _ in evict(bench) } == [1, 3, 4, 5, 6, 2])
   }
 
+  @Test("s3-fifo: while the small queue has less than a tenth, the main queue gives the victims")
+  func tenth() {
+    let bench = full(.s3FIFO, 20)
+    for content in 1...19 as ClosedRange<UInt64> { hit(bench, content, times: 2) }
+    // 1 ... 19 move to the main queue. The small one keeps 20: a tenth of ten blocks, not of eleven.
+    let order = Array(1...10) + [20] + Array(11...19) as [BlockID]
+    #expect(bench.queue == order)
+    #expect((0..<20).map { _ in evict(bench) } == order)
+    #expect(bench.pool.stats().evictionsByPolicy == [0, 0, 0, 20, 0])
+  }
+
+  @Test("s3-fifo: ghosts are as many as nine tenths of the blocks, and the oldest goes first")
+  func fewGhosts() {
+    let bench = full(.s3FIFO, 10)
+    #expect((0..<10).map { _ in evict(bench) } == Array(1...10))
+    bench.run(.cacheBlocks([1, 2], [1, 2]))
+    bench.run(.freeBlocks([2, 1]))
+    // 2 is remembered and came to the main queue; of 1, evicted before nine others, nobody knows.
+    #expect(bench.queue == [1, 2])
+  }
+
   @Test("s3-fifo: content that was evicted lately comes back into the main queue")
   func ghosts() {
     let bench = full(.s3FIFO, 4)

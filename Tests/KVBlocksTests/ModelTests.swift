@@ -153,10 +153,13 @@ struct ModelTests {
     .init(seed: 65, blocks: 48, size: 5, ack: .explicit, caches: true, keepsTokens: true),
     .init(seed: 66, blocks: 64, size: 4, ack: .nextStep, caches: true, eagle: true, lookahead: 9),
     .init(seed: 67, blocks: 48, size: 8, ack: .explicit, caches: false),
+    .init(
+      seed: 68, blocks: 48, size: 4, ack: .explicit, caches: true, lookahead: 2, pinBudget: 12,
+      eviction: .lfu),
   ]
 
   @Test("the same with token ids", arguments: fedWithTokens)
-  func agreesWithTokens(setup: Setup) { walk(setup, tokens: true) }
+  func agreesWithTokens(setup: Setup) { walk(setup, pins: setup.pinBudget > 0, tokens: true) }
 
   @Test("the same with pins and a clock", arguments: pinning)
   func agreesWithPins(setup: Setup) { walk(setup, pins: true) }
@@ -426,6 +429,12 @@ struct ModelTests {
     expected.cached = UInt32(parts[.cached] ?? 0)
     expected.evictions = UInt64(model.state.evictions)
     expected.evictionsAhead = UInt64(model.state.evictionsAhead)
+    var byOthers = 0
+    for (policy, count) in model.state.evictionsBy where policy != .lru {
+      expected.evictionsByPolicy[Int(policy.rawValue)] = UInt64(count)
+      byOthers += count
+    }
+    expected.evictionsByPolicy[1] = UInt64(model.state.evictions - byOthers)
     expected.prefixQueryTokens = UInt64(model.state.queries[0])
     expected.prefixHitTokens = UInt64(model.state.found[0])
     expected.preemptedQueryTokens = UInt64(model.state.queries[1])

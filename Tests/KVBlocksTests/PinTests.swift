@@ -215,4 +215,24 @@ struct PinTests {
     #expect(history(5, [.pin([1]), .allocate(2)]) == history(6, [.pin([1]), .allocate(2)]))
     #expect(history(5, [.pin([1], ttl: 9)]).0 != history(6, [.pin([1], ttl: 9)]).0)
   }
+
+  @Test("a prefix is pinned by its token ids, and it is the same pin as by their hashes")
+  func byTokens() {
+    let configuration = PoolConfiguration(
+      blocks: 8, blockSize: 4, copyAck: .explicit, cachesPrefixes: true, pinBudgetBlocks: 4)
+    let bench = Bench(configuration)
+    let ids = (0..<10).map { UInt32(100 + $0) }
+    bench.run(.admit(.init(id: 1, add: .init(id: 1, tokens: 10, tokenIDs: ids))))
+    bench.run(.free([1]))
+    #expect(bench.run(.pin([], ids: Array(ids.prefix(3)))).refusal.field == .tokenIDs)
+    #expect(bench.run(.pin([1], ids: ids)).refusal.field == .blockHashes)
+    // Ten tokens fill two blocks.
+    let pinned = bench.run(.pin([], ids: ids))
+    #expect(pinned.tokens == 8 && pinned.affected == 2)
+    let first = testHash(parent: 0, start: 0, tokens: Array(ids[0..<4]), keys: [])
+    let second = testHash(parent: first, start: 4, tokens: Array(ids[4..<8]), keys: [])
+    let gone = bench.run(.pin([first, second], unpins: true))
+    #expect(gone.affected == 0 && gone.freed == 2)
+    #expect(bench.pool.checkInvariants() == nil)
+  }
 }

@@ -83,7 +83,7 @@ struct TestOperation {
     case resetPrefixCache
     case updatePool(PoolUpdate)
     case resetAfterPreempting
-    case pin([UInt64], ttl: UInt64 = 0, unpins: Bool = false)
+    case pin([UInt64], ttl: UInt64 = 0, unpins: Bool = false, ids: [UInt32] = [])
     case fork(SequenceID, [SequenceID])
     case rewind(Rewind)
     case preempt([SequenceID])
@@ -167,8 +167,11 @@ private final class Arena {
     case .updatePool(let update): .updatePool(update)
     case .resetPrefixCache: .resetPrefixCache(preemptsRunning: false)
     case .resetAfterPreempting: .resetPrefixCache(preemptsRunning: true)
-    case .pin(let hashes, let ttl, let unpins):
-      .pin(PinPrefix(blockHashes: bytes(hashes), timeToLive: ttl, unpins: unpins))
+    case .pin(let hashes, let ttl, let unpins, let ids):
+      .pin(
+        PinPrefix(
+          blockHashes: bytes(hashes), tokens: UInt32(ids.count), tokenIDs: copy(ids),
+          timeToLive: ttl, unpins: unpins))
     case .fork(let parent, let children): .fork(parent: parent, children: copy(children))
     case .rewind(let rewind): .rewind(rewind)
     case .preempt(let ids): .preempt(copy(ids))

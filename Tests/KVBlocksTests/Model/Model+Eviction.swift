@@ -106,6 +106,7 @@ extension Model {
 
   /// This block, the first of those with content, is about to be taken.
   mutating func evicted(_ block: BlockID) {
+    state.evictionsBy[state.eviction, default: 0] += 1
     switch state.eviction {
     case .lru, .priority: break
     case .lfu: state.known.age = state.known.ranks[block]!

@@ -42,6 +42,23 @@ extension Model {
     if state.eviction == .priority { expire(readClock()) }
   }
 
+  /// Hashes of token ids, from the first one on.
+  func hashesToPin(_ hashes: [UInt64], _ ids: [UInt32]) throws(Refusal) -> [UInt64] {
+    if !caches { throw Refusal(.invalid, field: .blockHashes, limit: 0) }
+    if ids.count > most { throw Refusal(.invalid, field: .tokenCount, limit: UInt64(most)) }
+    if ids.isEmpty { return hashes }
+    try checkTokenIDs(ids, ids.count, hashes, 0)
+    var made: [UInt64] = []
+    for i in 0..<hashable(ids.count) {
+      made.append(
+        testHash(
+          parent: made.last ?? 0, start: i * size,
+          tokens: Array(ids[i * size..<(i + 1) * size + lookahead]), keys: []))
+    }
+    if made.isEmpty { throw Refusal(.invalid, field: .tokenIDs) }
+    return made
+  }
+
   mutating func pin(
     _ hashes: [UInt64], _ ttl: UInt64, _ unpins: Bool, _ result: inout Seen.Result
   ) throws(Refusal) {

@@ -173,6 +173,7 @@ extension Model {
       sequence.admittedRevision = revision + 1
       for i in 0..<sequence.hittable where sequence.table[i] != 0 {
         _ = remember(sequence.table[i], sequence.hashes[i])
+        claim(sequence.table[i], at: i, sequence)
       }
       sequence.hittable = 0
       state.sequences[key(id)] = sequence

@@ -69,6 +69,7 @@ struct Model {
     var evictions = 0
     var evictionsAhead = 0
     var keptFree = 0
+    var evictionsBy: [EvictionPolicy: Int] = [:]
     var rounded: [RoundedRun] = []
     /// Tokens asked for and found, of sequences that were never preempted and of the others.
     var watermark = 0.0
@@ -265,7 +266,8 @@ struct Model {
     case .resetPrefixCache: try resetCache(&result)
     case .updatePool(let update): try self.update(update)
     case .resetAfterPreempting: try resetAfterPreempting(&result)
-    case .pin(let hashes, let ttl, let unpins): try pin(hashes, ttl, unpins, &result)
+    case .pin(let hashes, let ttl, let unpins, let ids):
+      try pin(hashesToPin(hashes, ids), ttl, unpins, &result)
     case .fork(let parent, let children): try fork(parent, children, &result)
     case .rewind(let rewind): try self.rewind(rewind, &result)
     case .preempt(let ids): try preempt(ids, &result)

@@ -40,6 +40,9 @@ extension Walk {
     case .rewind(var rewind):
       if one(in: 2) { rewind.dropTokens = UInt32(below(120)) }
       return .rewind(rewind)
+    case .pin(let hashes, let ttl, let unpins, _):
+      let ids = tokens(behind: [], hashes.count * Int(size) + below(Int(size)))
+      return .pin(ids.isEmpty || one(in: 40) ? hashes : [], ttl: ttl, unpins: unpins, ids: ids)
     case .evictBlocks where one(in: 4): return .resetAfterPreempting
     default: return kind
     }

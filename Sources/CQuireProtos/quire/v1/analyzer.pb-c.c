@@ -97,6 +97,51 @@ void   quire__v1__stats__free_unpacked
   assert(message->base.descriptor == &quire__v1__stats__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   quire__v1__eviction_count__init
+                     (Quire__V1__EvictionCount         *message)
+{
+  static const Quire__V1__EvictionCount init_value = QUIRE__V1__EVICTION_COUNT__INIT;
+  *message = init_value;
+}
+size_t quire__v1__eviction_count__get_packed_size
+                     (const Quire__V1__EvictionCount *message)
+{
+  assert(message->base.descriptor == &quire__v1__eviction_count__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__eviction_count__pack
+                     (const Quire__V1__EvictionCount *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__eviction_count__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__eviction_count__pack_to_buffer
+                     (const Quire__V1__EvictionCount *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__eviction_count__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__EvictionCount *
+       quire__v1__eviction_count__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__EvictionCount *)
+     protobuf_c_message_unpack (&quire__v1__eviction_count__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__eviction_count__free_unpacked
+                     (Quire__V1__EvictionCount *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__eviction_count__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   quire__v1__refusal_count__init
                      (Quire__V1__RefusalCount         *message)
 {
@@ -1273,7 +1318,7 @@ const ProtobufCMessageDescriptor quire__v1__get_stats_request__descriptor =
   (ProtobufCMessageInit) quire__v1__get_stats_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[59] =
+static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[60] =
 {
   {
     "pool",
@@ -1983,6 +2028,18 @@ static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[59] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "evictions_by_policy",
+    95,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Quire__V1__Stats, n_evictions_by_policy),
+    offsetof(Quire__V1__Stats, evictions_by_policy),
+    &quire__v1__eviction_count__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__stats__field_indices_by_name[] = {
   5,   /* field[5] = active_blocks */
@@ -2003,6 +2060,7 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   39,   /* field[39] = defragment_advised */
   29,   /* field[29] = evictions */
   58,   /* field[58] = evictions_ahead */
+  59,   /* field[59] = evictions_by_policy */
   36,   /* field[36] = external_fragmentation */
   26,   /* field[26] = forks */
   3,   /* field[3] = free_blocks */
@@ -2045,13 +2103,14 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   13,   /* field[13] = used_bytes */
   17,   /* field[17] = waiting_sequences */
 };
-static const ProtobufCIntRange quire__v1__stats__number_ranges[4 + 1] =
+static const ProtobufCIntRange quire__v1__stats__number_ranges[5 + 1] =
 {
   { 1, 0 },
   { 60, 41 },
   { 80, 49 },
   { 90, 56 },
-  { 0, 59 }
+  { 95, 59 },
+  { 0, 60 }
 };
 const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
 {
@@ -2061,11 +2120,62 @@ const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
   "Quire__V1__Stats",
   "quire.v1",
   sizeof(Quire__V1__Stats),
-  59,
+  60,
   quire__v1__stats__field_descriptors,
   quire__v1__stats__field_indices_by_name,
-  4,  quire__v1__stats__number_ranges,
+  5,  quire__v1__stats__number_ranges,
   (ProtobufCMessageInit) quire__v1__stats__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__eviction_count__field_descriptors[2] =
+{
+  {
+    "policy",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__EvictionCount, policy),
+    &quire__v1__eviction_policy__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "count",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__EvictionCount, count),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__eviction_count__field_indices_by_name[] = {
+  1,   /* field[1] = count */
+  0,   /* field[0] = policy */
+};
+static const ProtobufCIntRange quire__v1__eviction_count__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 2 }
+};
+const ProtobufCMessageDescriptor quire__v1__eviction_count__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.EvictionCount",
+  "EvictionCount",
+  "Quire__V1__EvictionCount",
+  "quire.v1",
+  sizeof(Quire__V1__EvictionCount),
+  2,
+  quire__v1__eviction_count__field_descriptors,
+  quire__v1__eviction_count__field_indices_by_name,
+  1,  quire__v1__eviction_count__number_ranges,
+  (ProtobufCMessageInit) quire__v1__eviction_count__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor quire__v1__refusal_count__field_descriptors[2] =

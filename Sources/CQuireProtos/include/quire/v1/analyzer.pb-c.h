@@ -20,6 +20,7 @@ PROTOBUF_C__BEGIN_DECLS
 
 typedef struct Quire__V1__GetStatsRequest Quire__V1__GetStatsRequest;
 typedef struct Quire__V1__Stats Quire__V1__Stats;
+typedef struct Quire__V1__EvictionCount Quire__V1__EvictionCount;
 typedef struct Quire__V1__RefusalCount Quire__V1__RefusalCount;
 typedef struct Quire__V1__FreeRuns Quire__V1__FreeRuns;
 typedef struct Quire__V1__WatchStatsRequest Quire__V1__WatchStatsRequest;
@@ -325,10 +326,26 @@ struct  Quire__V1__Stats
    * And from it.
    */
   uint64_t swapped_in_blocks;
+  /*
+   * The evictions by the policy that chose them; policies that never did are left out.
+   */
+  size_t n_evictions_by_policy;
+  Quire__V1__EvictionCount **evictions_by_policy;
 };
 #define QUIRE__V1__STATS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__stats__descriptor) \
-    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL }
+
+
+struct  Quire__V1__EvictionCount
+{
+  ProtobufCMessage base;
+  Quire__V1__EvictionPolicy policy;
+  uint64_t count;
+};
+#define QUIRE__V1__EVICTION_COUNT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__eviction_count__descriptor) \
+    , QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_UNSPECIFIED, 0 }
 
 
 struct  Quire__V1__RefusalCount
@@ -915,6 +932,25 @@ Quire__V1__Stats *
 void   quire__v1__stats__free_unpacked
                      (Quire__V1__Stats *message,
                       ProtobufCAllocator *allocator);
+/* Quire__V1__EvictionCount methods */
+void   quire__v1__eviction_count__init
+                     (Quire__V1__EvictionCount         *message);
+size_t quire__v1__eviction_count__get_packed_size
+                     (const Quire__V1__EvictionCount   *message);
+size_t quire__v1__eviction_count__pack
+                     (const Quire__V1__EvictionCount   *message,
+                      uint8_t             *out);
+size_t quire__v1__eviction_count__pack_to_buffer
+                     (const Quire__V1__EvictionCount   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__EvictionCount *
+       quire__v1__eviction_count__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__eviction_count__free_unpacked
+                     (Quire__V1__EvictionCount *message,
+                      ProtobufCAllocator *allocator);
 /* Quire__V1__RefusalCount methods */
 void   quire__v1__refusal_count__init
                      (Quire__V1__RefusalCount         *message);
@@ -1398,6 +1434,9 @@ typedef void (*Quire__V1__GetStatsRequest_Closure)
 typedef void (*Quire__V1__Stats_Closure)
                  (const Quire__V1__Stats *message,
                   void *closure_data);
+typedef void (*Quire__V1__EvictionCount_Closure)
+                 (const Quire__V1__EvictionCount *message,
+                  void *closure_data);
 typedef void (*Quire__V1__RefusalCount_Closure)
                  (const Quire__V1__RefusalCount *message,
                   void *closure_data);
@@ -1485,6 +1524,7 @@ extern const ProtobufCEnumDescriptor    quire__v1__report_format__descriptor;
 extern const ProtobufCEnumDescriptor    quire__v1__block_incident_kind__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__get_stats_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__stats__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__eviction_count__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__refusal_count__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__free_runs__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__watch_stats_request__descriptor;

@@ -101,6 +101,11 @@ typedef enum _Quire__V1__Strategy {
   QUIRE__V1__STRATEGY__STRATEGY_CONTIGUOUS_EXACT = 7
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__STRATEGY)
 } Quire__V1__Strategy;
+/*
+ * Which cached block loses its content when an allocation needs one and none is free without content.
+ * Pools.UpdatePool switches at any time: the cached blocks come to the new policy in the order in which
+ * they were last given back, and what the old one knew is forgotten.
+ */
 typedef enum _Quire__V1__EvictionPolicy {
   /*
    * LRU.
@@ -111,12 +116,16 @@ typedef enum _Quire__V1__EvictionPolicy {
    */
   QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_LRU = 1,
   /*
-   * Least frequently used.
+   * Least frequently used: fewest hits since the block was cached, plus the age of the cache when it was
+   * last given back, which is that sum of the last victim. Of equals the least recently used.
    */
   QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_LFU = 2,
+  /*
+   * A small and a main first-in-first-out queue, and a list of what was evicted lately.
+   */
   QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_S3_FIFO = 3,
   /*
-   * Lowest retention priority first.
+   * Lowest retention priority first, see Retention. Of equals the least recently used.
    */
   QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_PRIORITY = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__EVICTION_POLICY)

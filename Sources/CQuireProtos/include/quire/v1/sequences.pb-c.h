@@ -214,6 +214,9 @@ struct  Quire__V1__SequenceOptions
    * Index of the pool's size class.
    */
   uint32_t size_class;
+  /*
+   * At most 16. Of no effect in pools that do not evict by priority.
+   */
   size_t n_retention;
   Quire__V1__Retention **retention;
 };
@@ -223,7 +226,9 @@ struct  Quire__V1__SequenceOptions
 
 
 /*
- * How long the blocks of a token range are worth keeping once free.
+ * How long the blocks of a token range are worth keeping once free. A block belongs to the last range
+ * that has its first token; blocks of none have priority 35 and no time. Who used a block last and had
+ * a range for it decides.
  */
 struct  Quire__V1__Retention
 {
@@ -241,7 +246,7 @@ struct  Quire__V1__Retention
    */
   uint32_t priority;
   /*
-   * Milliseconds after the last use; 0 = for ever.
+   * Milliseconds after the last use, by Call.now_ms; then the block has priority 35. 0 = for ever.
    */
   uint64_t ttl_ms;
 };
@@ -966,15 +971,19 @@ struct  Quire__V1__PinRequest
     , NULL, NULL }
 
 
+/*
+ * Pins the longest cached part of a prefix, from its first block on, as far as the session's budget
+ * goes. The same prefix again begins anew, with what is cached by then and the new time.
+ */
 struct  Quire__V1__Pin
 {
   ProtobufCMessage base;
   /*
-   * The prefix, as content or by hashes.
+   * The prefix: token ids that fill one block at least, or hashes of its full blocks.
    */
   Quire__V1__Content *content;
   /*
-   * The salt and LoRA keys it is hashed with.
+   * The salt and LoRA keys it is hashed with; the rest is of no meaning here.
    */
   Quire__V1__SequenceOptions *options;
   /*
@@ -982,7 +991,7 @@ struct  Quire__V1__Pin
    */
   uint64_t ttl_ms;
   /*
-   * Takes the pin away.
+   * Takes the session's pin of exactly this prefix away; that there is none is no refusal.
    */
   protobuf_c_boolean unpin;
 };
@@ -996,7 +1005,8 @@ struct  Quire__V1__PinReply
   ProtobufCMessage base;
   uint64_t revision;
   /*
-   * Tokens of the prefix that are cached and now pinned.
+   * Tokens of the prefix that are cached and now pinned: fewer than asked for where the rest is not
+   * cached, or where the budget or the blocks that are not promised to others ended.
    */
   uint32_t pinned_tokens;
   /*
