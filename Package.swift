@@ -95,5 +95,6 @@ let package = Package(
       path: "Tests/Benchmarks/BlockPoolBenchmark"),
     program(
       "BlockHashBenchmark", ["BlockHashing"], path: "Tests/Benchmarks/BlockHashBenchmark"),
+    program("GrowthBenchmark", ["KVBlocks"], path: "Tests/Benchmarks/GrowthBenchmark"),
   ]
 )
