@@ -111,6 +111,11 @@ package struct AckCopiesMessage {
 /// Each packs the fields of its message; inside a step's result `revision` stays 0, for the step
 /// says it once.
 extension MessagePacker {
+  /// Of every reply that hands out blocks the last field: the very first thing to pack of it.
+  package mutating func mustZero(_ blockIDs: UnsafeBufferPointer<UInt32>) {
+    packedUInt32(14, blockIDs)
+  }
+
   package mutating func allocateReply(
     revision: UInt64, blockIDs: UnsafeBufferPointer<UInt32>, availableBlocks: UInt32,
     evictedBlocks: UInt32 = 0

@@ -59,6 +59,7 @@ package struct PoolConfigFields: Equatable {
   package var admissionThreshold: Double?
   /// 0 = off.
   package var proactiveFreeBlocks: UInt32 = 0
+  package var zeroesOnFree = false
 
   package init(
     blocks: UInt32, blockSize: UInt32, strategy: UInt32 = 0, eviction: UInt32 = 0,
@@ -102,6 +103,7 @@ package struct PoolConfigFields: Equatable {
     maxInFlightTokens = m.pointee.max_in_flight_tokens
     hashLookaheadTokens = m.pointee.hash_lookahead_tokens
     keepsTokens = m.pointee.keep_tokens != 0
+    zeroesOnFree = m.pointee.zero_on_free != 0
     copyAck = m.pointee.copy_ack.rawValue
     pinBudgetBlocks = m.pointee.pin_budget_blocks
     proactiveFreeBlocks = m.pointee.proactive_free_blocks
@@ -248,6 +250,7 @@ extension MessagePacker {
     uint32(23, config.pinBudgetBlocks)
     bool(22, config.keepsTokens)
     uint32(21, config.copyAck)
+    bool(20, config.zeroesOnFree)
     uint32(19, config.proactiveFreeBlocks)
     uint32(17, config.hostBlocks)
     uint32(16, config.hashLookaheadTokens)

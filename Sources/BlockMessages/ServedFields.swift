@@ -106,7 +106,7 @@ enum ServedFields {
       "disable_prefix_caching", "hash", "hash_seed", "watermark", "max_model_tokens",
       "sliding_window", "max_in_flight_tokens", "eagle", "hash_lookahead_tokens", "copy_ack",
       "keep_tokens", "pin_budget_blocks", "host_blocks", "admission_threshold",
-      "proactive_free_blocks",
+      "proactive_free_blocks", "zero_on_free",
     ],
     "quire.v1.KvGeometry": ["layers", "kv_heads", "head_size", "dtype_bytes"],
     "quire.v1.UpdatePoolRequest": ["call", "eviction", "watermark", "proactive_free_blocks"],

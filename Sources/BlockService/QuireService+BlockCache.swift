@@ -32,6 +32,7 @@ extension QuireService {
   }
 
   func packAcquireReply(_ result: OperationResult) {
+    packer.mustZero(outcome.mustZero.elements(result.mustZero))
     packer.acquireReply(
       revision: outcome.revision, cachedBlockIDs: outcome.cached.elements(result.cachedBlocks),
       newBlockIDs: outcome.blocks.elements(result.newBlocks),

@@ -9,6 +9,7 @@ extension QuireService {
     guard let allocate = request.allocate else { throw .missing("allocate") }
     let result = try apply(OperationReader.allocate(allocate), request.call)
     packer.reset()
+    packer.mustZero(outcome.mustZero.elements)
     packer.allocateReply(
       revision: outcome.revision, blockIDs: outcome.blocks.elements(result.newBlocks),
       availableBlocks: outcome.availableBlocks, evictedBlocks: result.evictedBlocks)
@@ -41,6 +42,7 @@ extension QuireService {
     guard let copyOnWrite = request.copyOnWrite else { throw .missing("copy_on_write") }
     let result = try apply(OperationReader.copyOnWrite(copyOnWrite), request.call)
     packer.reset()
+    packer.mustZero(outcome.mustZero.elements)
     packer.copyOnWriteReply(
       revision: outcome.revision, blockID: result.block, copy: firstCopy(result),
       availableBlocks: outcome.availableBlocks)

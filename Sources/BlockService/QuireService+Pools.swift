@@ -231,7 +231,7 @@ extension PoolConfiguration {
       hashSeed: Array(config.hashSeed.utf8), hashLookaheadTokens: config.hashLookaheadTokens,
       keepsTokens: config.keepsTokens, eagle: config.eagle, watermark: config.watermark,
       maxModelTokens: config.maxModelTokens, strategy: strategy, eviction: eviction,
-      hostBlocks: config.hostBlocks,
+      hostBlocks: config.hostBlocks, zeroesOnFree: config.zeroesOnFree,
       slidingWindow: config.slidingWindow, maxInFlightTokens: config.maxInFlightTokens,
       pinBudgetBlocks: config.pinBudgetBlocks, geometry: memory.geometry, budget: memory.budget)
     admission = try AdmissionOptions(config, blocks: memory.blocks)
@@ -284,6 +284,7 @@ extension PoolInfoFields {
       copyAck: configuration.copyAck == .explicit ? 2 : 1,
       pinBudgetBlocks: configuration.pinBudgetBlocks, hostBlocks: configuration.hostBlocks)
     fields.setAdmission(configuration.admission)
+    fields.zeroesOnFree = configuration.zeroesOnFree
     fields.kvBytes = configuration.budget?.bytes ?? 0
     fields.memoryUtilization = configuration.budget?.utilization ?? 0
     fields.geometry = configuration.geometry.map {

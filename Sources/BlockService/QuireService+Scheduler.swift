@@ -127,6 +127,7 @@ extension QuireService {
     let available = result.availableBlocks
     switch operation.kind {
     case .allocate, .place:
+      packer.mustZero(outcome.mustZero.elements(result.mustZero))
       packer.allocateReply(
         revision: revision, blockIDs: outcome.blocks.elements(result.newBlocks),
         availableBlocks: available, evictedBlocks: result.evictedBlocks)
@@ -140,6 +141,7 @@ extension QuireService {
         revision: revision, refCounts: outcome.counts.elements(result.counts))
       return .forkBlocks
     case .copyOnWrite:
+      packer.mustZero(outcome.mustZero.elements(result.mustZero))
       packer.copyOnWriteReply(
         revision: revision, blockID: result.block, copy: firstCopy(result),
         availableBlocks: available)
@@ -234,6 +236,7 @@ extension QuireService {
   private func packDecodeResult(
     _ result: OperationResult, of operation: Operation, _ pool: KVPool
   ) {
+    packer.mustZero(outcome.mustZero.elements(result.mustZero))
     packer.decodeResultAfterCopies(
       evictedBlocks: result.evictedBlocks,
       nullPrefixBlocks: outcome.nullCounts.elements(result.nullCounts))

@@ -26,6 +26,7 @@ extension QuireService {
   }
 
   func packAdmitReply(_ result: OperationResult) {
+    packer.mustZero(outcome.mustZero.elements(result.mustZero))
     packer.admitReplyAfterCopies(
       availableBlocks: result.availableBlocks, evictedBlocks: result.evictedBlocks,
       nullPrefixBlocks: result.nullBlocks)
@@ -47,6 +48,7 @@ extension QuireService {
   }
 
   func packExtendReply(_ result: OperationResult) {
+    packer.mustZero(outcome.mustZero.elements(result.mustZero))
     packer.extendReplyAfterCopies(
       availableBlocks: result.availableBlocks, evictedBlocks: result.evictedBlocks,
       nullPrefixBlocks: result.nullBlocks,

@@ -23,6 +23,7 @@ extension QuireService {
   }
 
   func packSwapReply(_ result: OperationResult) {
+    packer.mustZero(outcome.mustZero.elements(result.mustZero))
     packer.swapReplyAfterCopies(
       freedBlocks: result.freedBlocks, availableBlocks: result.availableBlocks,
       availableHostBlocks: result.availableHostBlocks)

@@ -232,6 +232,7 @@ extension Digest {
     if outcome.nullCounts.count > 0 { add(outcome.nullCounts.elements) }
     if outcome.refusedIndexes.count > 0 { add(outcome.refusedIndexes.elements) }
     if outcome.preempted.count > 0 { add(outcome.preempted.elements) }
+    if outcome.mustZero.count > 0 { add(outcome.mustZero.elements) }
     for report in outcome.reports.elements { add(report) }
     for copy in outcome.copies.elements {
       add(copy.id, copy.sequence)

@@ -45,6 +45,7 @@ extension KVPool {
     copies.write(to: writer, sessions)
     if configuration.cachesPrefixes { pins.write(to: writer, hashBytes: configuration.hashBytes) }
     writePromises(to: writer)
+    dirty?.write(to: writer)
   }
 
   /// The other way round, into a pool as created from the configuration, which has been read.
@@ -72,11 +73,12 @@ extension KVPool {
         capacity: blocks.capacity)
     }
     try readPromises(from: &reader)
+    try dirty?.read(from: &reader)
     restoreOwed()
   }
 
   /// As created: everything free, nothing known, all counters 0. The revision goes on, by one, and
-  /// so do the ids of copies.
+  /// so do the ids of copies. What was handed out is no cleaner for it.
   package func reset() {
     blocks.makeAllFree()
     host?.makeAllFree()

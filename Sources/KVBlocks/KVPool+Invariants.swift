@@ -17,6 +17,7 @@ extension KVPool {
     if let problem = pins.check(sessions.count) { return problem }
     if let problem = checkChains() { return problem }
     if let problem = checkHost() { return problem }
+    if let problem = checkDirty() { return problem }
     return checkReservations() ?? checkOwed()
   }
 

@@ -26,6 +26,8 @@ package final class KVPool {
   var owed: UInt64 = 0
   /// nil in a pool that caches nothing.
   let chains: HashChains?
+  /// nil in a pool that marks no blocks to be zeroed.
+  let dirty: DirtyBlocks?
   /// Most tokens of a sequence, and most slots it is given.
   let tokenLimit: UInt32
   /// 0 with full attention.
@@ -124,6 +126,9 @@ package final class KVPool {
     chains =
       configuration.cachesPrefixes
       ? HashChains(configuration, hasher: hasher, undo: undo) : nil
+    dirty =
+      configuration.zeroesOnFree ? DirtyBlocks(capacity: configuration.blocks, undo: undo) : nil
+    if let other { dirty?.inherit(other.dirty, capacity: other.configuration.blocks) }
     tokenLimit =
       configuration.maxModelTokens == 0
       ? Self.maximumTokens : min(configuration.maxModelTokens, Self.maximumTokens)
@@ -260,6 +265,7 @@ package final class KVPool {
         do throws(Refusal) {
           if operation.pointee.problem.reason != .none { throw operation.pointee.problem }
           try perform(operation.pointee.kind, mode, &result, outcome)
+          if let dirty { markHandedOut(dirty, &result, outcome) }
         } catch {
           result.refusal = error
         }

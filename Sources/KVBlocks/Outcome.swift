@@ -24,6 +24,8 @@ package final class Outcome {
   package var refusedIndexes = FlatList<UInt32>()
   package var preempted = FlatList<SequenceID>()
   package var copies = FlatList<CopyOrder>()
+  /// Blocks that the client fills with zeros before it copies or writes.
+  package var mustZero = FlatList<BlockID>(minimumCapacity: 1)
   /// What the rungs of recoveries did.
   package var reports = FlatList<RungReport>(minimumCapacity: 1)
 
@@ -42,6 +44,7 @@ package final class Outcome {
     refusedIndexes.removeAll()
     preempted.removeAll()
     copies.removeAll()
+    mustZero.removeAll()
     reports.removeAll()
   }
 }
@@ -78,6 +81,8 @@ package struct OperationResult: BitwiseCopyable {
   /// recover: what each rung did, or would have done beside a refusal.
   package var reports = Slice32()
   package var copies = Slice32()
+  /// Of the targets of copies and then of the new blocks those to be zeroed, in `Outcome.mustZero`.
+  package var mustZero = Slice32()
   /// admit, extend: tokens that now have slots thanks to this operation.
   package var scheduledTokens: UInt32 = 0
   /// admit, acquire: tokens found in the prefix cache, at most the largest number.

@@ -23,6 +23,7 @@ extension PoolConfiguration {
     geometry?.write(to: writer)
     writer.flag(budget != nil)
     budget?.write(to: writer)
+    writer.flag(zeroesOnFree)
     admission.write(to: writer)
   }
 
@@ -85,12 +86,13 @@ extension PoolConfiguration {
       try reader.flag("a geometry")
       ? try KVGeometry(from: &reader, blocks: blocks, blockSize: blockSize) : nil
     let budget = try reader.flag("a budget") ? try KVBudget(from: &reader) : nil
+    let zeroesOnFree = try reader.flag("zero_on_free")
     self.init(
       blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: cachesPrefixes,
       hashBytes: Int(hashBytes), hashSeed: Array(seed),
       isHashSeedDrawn: isSeedDrawn, hashLookaheadTokens: lookahead, keepsTokens: keepsTokens,
       eagle: eagle, watermark: watermark, maxModelTokens: maxModelTokens, strategy: strategy,
-      eviction: eviction, hostBlocks: hostBlocks, slidingWindow: window,
+      eviction: eviction, hostBlocks: hostBlocks, zeroesOnFree: zeroesOnFree, slidingWindow: window,
       maxInFlightTokens: inFlight, pinBudgetBlocks: pinBudgetBlocks, geometry: geometry,
       budget: budget)
     admission = try AdmissionOptions(from: &reader, blocks: blocks)

@@ -38,6 +38,8 @@ package struct PoolConfiguration: Equatable {
   package var maxInFlightTokens: UInt32
   /// Who is let in, and how blocks come back.
   package var admission = AdmissionOptions()
+  /// Blocks that were handed out before are marked to be zeroed when they are again.
+  package var zeroesOnFree: Bool
   /// Blocks that one session may pin.
   package var pinBudgetBlocks: UInt32
 
@@ -54,7 +56,8 @@ package struct PoolConfiguration: Equatable {
     hashBytes: Int = 32, hashSeed: [UInt8] = [], isHashSeedDrawn: Bool = false,
     hashLookaheadTokens: UInt32 = 0, keepsTokens: Bool = false, eagle: Bool = false,
     watermark: Double = 0, maxModelTokens: UInt32 = 0, strategy: AllocationStrategy = .freeQueue,
-    eviction: EvictionPolicy = .lru, hostBlocks: UInt32 = 0, slidingWindow: UInt32 = 0,
+    eviction: EvictionPolicy = .lru, hostBlocks: UInt32 = 0, zeroesOnFree: Bool = false,
+    slidingWindow: UInt32 = 0,
     maxInFlightTokens: UInt32 = 0, pinBudgetBlocks: UInt32 = 0, geometry: KVGeometry? = nil,
     budget: KVBudget? = nil
   ) {
@@ -90,6 +93,7 @@ package struct PoolConfiguration: Equatable {
     self.maxModelTokens = maxModelTokens
     self.pinBudgetBlocks = pinBudgetBlocks == 0 ? blocks / 4 : pinBudgetBlocks
     self.hostBlocks = hostBlocks
+    self.zeroesOnFree = zeroesOnFree
     self.slidingWindow = slidingWindow
     self.maxInFlightTokens = maxInFlightTokens
     self.strategy = strategy

@@ -52,8 +52,7 @@ struct ServedFieldsTests {
   static let pools: [Row] =
     [Row("config.size_classes", .createPoolRequest, nested(3, nested(3, [])))]
     + [
-      (18, "lazy_free_batch"),
-      (20, "zero_on_free"),
+      (18, "lazy_free_batch")
     ].map { Row("config.\($1)", .createPoolRequest, nested(3, number($0))) }
 
   @Test("is refused with its path", arguments: envelope + sequences + steps + pools)

@@ -85,7 +85,7 @@ struct DumpTests {
     let none: [UInt8] = [0xFF, 0xFF, 0xFF, 0xFF]
     var expected = name("quirepool") + le(1, 2)
     expected += name("CONF") + le(3, 4) + le(16, 4) + [1, 0, 32, 0] + le(0, 8) + le(0, 12)
-    expected += [1, 0, 0]
+    expected += [1, 0, 0, 0]
     expected += name("POOL") + le(1, 8) + le(0, 8) + le(1, 8) + le(0, 72)
     expected += name("SESS") + le(0, 8) + le(1, 4)
     expected += le(9, 8) + le(0, 8) + le(1, 4) + le(0, 4) + none + none
@@ -160,8 +160,9 @@ struct DumpTests {
     #expect(refused(25, [20])?.hasSuffix("a hash has 20 bytes, must be 16 or 32") == true)
     #expect(refused(47, [9])?.hasSuffix("the strategy is unknown") == true)
     #expect(refused(48, [2])?.hasSuffix("a geometry is 2, must be 0 or 1") == true)
-    #expect(refused(50, [0])?.hasSuffix("section POOL should begin here") == true)
-    #expect(refused(61, [0x80])?.contains("the revision is 9223372036854775808") == true)
+    #expect(refused(50, [2])?.hasSuffix("zero_on_free is 2, must be 0 or 1") == true)
+    #expect(refused(51, [0])?.hasSuffix("section POOL should begin here") == true)
+    #expect(refused(62, [0x80])?.contains("the revision is 9223372036854775808") == true)
   }
 
   private func blocks(of bytes: [UInt8]) -> UInt32? {

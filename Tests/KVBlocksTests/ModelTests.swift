@@ -29,6 +29,7 @@ struct ModelTests {
     var window: UInt32 = 0
     var inFlight: UInt32 = 0
     var options = AdmissionOptions()
+    var zeroes = false
     var testDescription: String {
       "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching, \(eviction)" : "")
         + (host > 0 ? ", \(host) on the host" : "")
@@ -210,13 +211,22 @@ struct ModelTests {
   @Test("the same with strategies, and with allocations that say where", arguments: strategies)
   func agreesWithStrategies(setup: Setup) { walk(setup, pins: setup.pinBudget > 0) }
 
+  static let zeroing: [Setup] = [
+    .init(seed: 91, blocks: 64, size: 4, ack: .explicit, caches: true, host: 30, zeroes: true),
+    .init(seed: 92, blocks: 40, size: 8, ack: .nextStep, strategy: .firstFit, zeroes: true),
+    .init(seed: 93, blocks: 48, size: 2, ack: .nextStep, caches: true, window: 20, zeroes: true),
+  ]
+
+  @Test("the same with blocks that are to be zeroed", arguments: zeroing)
+  func agreesWithZeroing(setup: Setup) { walk(setup) }
+
   private func walk(_ setup: Setup, pins: Bool = false, tokens: Bool = false) {
     var configuration = PoolConfiguration(
       blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack,
       cachesPrefixes: setup.caches, hashBytes: setup.hashBytes,
       hashLookaheadTokens: setup.lookahead, keepsTokens: setup.keepsTokens, eagle: setup.eagle,
       watermark: setup.watermark, maxModelTokens: setup.most, strategy: setup.strategy,
-      eviction: setup.eviction, hostBlocks: setup.host,
+      eviction: setup.eviction, hostBlocks: setup.host, zeroesOnFree: setup.zeroes,
       slidingWindow: setup.window, maxInFlightTokens: setup.inFlight,
       pinBudgetBlocks: setup.pinBudget)
     configuration.admission = setup.options

@@ -242,6 +242,7 @@ struct Seen: Equatable {
     var pendingCopies: UInt32 = 0
     var budget: UInt32 = 0
     var availableHost: UInt32 = 0
+    var mustZero: [BlockID] = []
     var available: UInt32 = 0
   }
 
@@ -275,6 +276,7 @@ struct Seen: Equatable {
           block: result.block, computed: result.computedTokens, shared: result.sharedBlocks,
           pendingCopies: result.pendingCopies, budget: result.budgetBlocks,
           availableHost: result.availableHostBlocks,
+          mustZero: Array(outcome.mustZero.elements(result.mustZero)),
           available: result.availableBlocks))
     }
   }
@@ -292,6 +294,8 @@ final class Bench {
   init(_ configuration: PoolConfiguration) {
     pool = KVPool(configuration, hasher: TestHasher(configuration))
   }
+
+  init(_ pool: KVPool) { self.pool = pool }
 
   func apply(_ command: TestCommand) -> Seen {
     pool.apply(command, into: outcome)

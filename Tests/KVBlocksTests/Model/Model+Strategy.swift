@@ -131,6 +131,7 @@ extension Model {
       rest = (taken.count..<whole(taken.count)).map { first + BlockID($0) }
       state.rounded.append(RoundedRun(asked: taken, rest: rest))
     }
+    noteDirty(taken)
     for block in taken + rest {
       if content(block) != nil { evicted(block) }
       state.queue.removeAll { $0 == block }

@@ -76,6 +76,8 @@ struct Model {
     var eviction = EvictionPolicy.lru
     var known = Known()
     var pins: [Pin] = []
+    /// Blocks that anybody ever had.
+    var dirty: Set<BlockID> = []
     var clock: UInt64 = 0
     var queries = [0, 0]
     var found = [0, 0]
@@ -95,6 +97,7 @@ struct Model {
   let mostInFlight: Int
   let lookahead: Int
   let keepsTokens: Bool
+  let zeroes: Bool
   /// Sequences are given as token ids, too.
   var hasTokens = false
   var revision: Revision = 0
@@ -106,6 +109,8 @@ struct Model {
   var changed = false
   var now: UInt64 = 0
   var readsClock = false
+  /// Of the operation at hand: what it handed out that somebody had before.
+  var second: [BlockID] = []
   /// Not undone: they only say that a walk met something.
   var pinsMade = 0
   var pinsEnded = 0
@@ -140,6 +145,7 @@ struct Model {
     mostInFlight = Int(configuration.maxInFlightTokens)
     lookahead = Int(configuration.hashLookaheadTokens)
     keepsTokens = configuration.keepsTokens
+    zeroes = configuration.zeroesOnFree
     state = State(
       queue: (1...configuration.blocks).map { $0 },
       references: Array(repeating: 0, count: blocks + 1),
@@ -194,7 +200,9 @@ struct Model {
         let evictions = state.evictions
         gaveBack = false
         do throws(Refusal) {
+          second = []
           try perform(operation.kind, mode, &result)
+          listDirty(&result)
         } catch {
           result.refusal = error
         }

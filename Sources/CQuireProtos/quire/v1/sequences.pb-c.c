@@ -4818,7 +4818,7 @@ const ProtobufCMessageDescriptor quire__v1__swap_sequences__descriptor =
   (ProtobufCMessageInit) quire__v1__swap_sequences__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__swap_reply__field_descriptors[5] =
+static const ProtobufCFieldDescriptor quire__v1__swap_reply__field_descriptors[6] =
 {
   {
     "revision",
@@ -4880,18 +4880,32 @@ static const ProtobufCFieldDescriptor quire__v1__swap_reply__field_descriptors[5
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "must_zero_block_ids",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__SwapReply, n_must_zero_block_ids),
+    offsetof(Quire__V1__SwapReply, must_zero_block_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__swap_reply__field_indices_by_name[] = {
   3,   /* field[3] = available_blocks */
   4,   /* field[4] = available_host_blocks */
   1,   /* field[1] = copies */
   2,   /* field[2] = freed_blocks */
+  5,   /* field[5] = must_zero_block_ids */
   0,   /* field[0] = revision */
 };
-static const ProtobufCIntRange quire__v1__swap_reply__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__swap_reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 14, 5 },
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor quire__v1__swap_reply__descriptor =
 {
@@ -4901,10 +4915,10 @@ const ProtobufCMessageDescriptor quire__v1__swap_reply__descriptor =
   "Quire__V1__SwapReply",
   "quire.v1",
   sizeof(Quire__V1__SwapReply),
-  5,
+  6,
   quire__v1__swap_reply__field_descriptors,
   quire__v1__swap_reply__field_indices_by_name,
-  1,  quire__v1__swap_reply__number_ranges,
+  2,  quire__v1__swap_reply__number_ranges,
   (ProtobufCMessageInit) quire__v1__swap_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -108,7 +108,7 @@ struct  Quire__V1__AllocateReply
   uint32_t evicted_blocks;
   /*
    * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
-   * out before: see PoolConfig.zero_on_free. In the order they are handed out.
+   * out before: see PoolConfig.zero_on_free. Targets of copies first, then new ones.
    */
   size_t n_must_zero_block_ids;
   uint32_t *must_zero_block_ids;
@@ -256,7 +256,7 @@ struct  Quire__V1__CopyOnWriteReply
   uint32_t available_blocks;
   /*
    * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
-   * out before: see PoolConfig.zero_on_free. In the order they are handed out.
+   * out before: see PoolConfig.zero_on_free. Targets of copies first, then new ones.
    */
   size_t n_must_zero_block_ids;
   uint32_t *must_zero_block_ids;
@@ -407,7 +407,7 @@ struct  Quire__V1__AcquireReply
   uint32_t evicted_blocks;
   /*
    * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
-   * out before: see PoolConfig.zero_on_free. In the order they are handed out.
+   * out before: see PoolConfig.zero_on_free. Targets of copies first, then new ones.
    */
   size_t n_must_zero_block_ids;
   uint32_t *must_zero_block_ids;

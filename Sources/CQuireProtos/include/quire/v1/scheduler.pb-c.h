@@ -297,7 +297,7 @@ struct  Quire__V1__DecodeResult
   uint32_t *null_prefix_blocks;
   /*
    * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
-   * out before: see PoolConfig.zero_on_free. In the order they are handed out.
+   * out before: see PoolConfig.zero_on_free. Targets of copies first, then new ones.
    */
   size_t n_must_zero_block_ids;
   uint32_t *must_zero_block_ids;

@@ -467,7 +467,7 @@ struct  Quire__V1__AdmitReply
   uint32_t null_prefix_blocks;
   /*
    * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
-   * out before: see PoolConfig.zero_on_free. In the order they are handed out.
+   * out before: see PoolConfig.zero_on_free. Targets of copies first, then new ones.
    */
   size_t n_must_zero_block_ids;
   uint32_t *must_zero_block_ids;
@@ -587,7 +587,7 @@ struct  Quire__V1__ExtendReply
   uint64_t *preempted_sequence_ids;
   /*
    * Of the blocks that this reply hands out, new ones and targets of copies, those that were handed
-   * out before: see PoolConfig.zero_on_free. In the order they are handed out.
+   * out before: see PoolConfig.zero_on_free. Targets of copies first, then new ones.
    */
   size_t n_must_zero_block_ids;
   uint32_t *must_zero_block_ids;
@@ -899,10 +899,16 @@ struct  Quire__V1__SwapReply
    * Host blocks, after the command.
    */
   uint32_t available_host_blocks;
+  /*
+   * SwapIn: of the device blocks that the copies do not fill to the last slot, those that were handed
+   * out before: see PoolConfig.zero_on_free.
+   */
+  size_t n_must_zero_block_ids;
+  uint32_t *must_zero_block_ids;
 };
 #define QUIRE__V1__SWAP_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__swap_reply__descriptor) \
-    , 0, 0,NULL, 0, 0, 0 }
+    , 0, 0,NULL, 0, 0, 0, 0,NULL }
 
 
 struct  Quire__V1__ReserveRequest

@@ -1,0 +1,104 @@
+import KVBlocks
+import Testing
+
+@Suite("Blocks to be zeroed")
+struct ZeroTests {
+  private func bench(
+    blocks: UInt32 = 6, host: UInt32 = 0, caches: Bool = false, zeroes: Bool = true
+  ) -> Bench {
+    Bench(
+      PoolConfiguration(
+        blocks: blocks, blockSize: 4, copyAck: .explicit, cachesPrefixes: caches, hostBlocks: host,
+        zeroesOnFree: zeroes))
+  }
+
+  @Test("are those that are handed out a second time, whoever had them before")
+  func secondTime() {
+    let bench = bench()
+    #expect(bench.run(.allocate(2)).mustZero == [])
+    bench.run(.freeBlocks([1, 2]))
+    // Freed without content they come first again, in the order in which they were freed.
+    let again = bench.run(.allocate(3), session: 9)
+    #expect(again.newBlocks == [1, 2, 3])
+    #expect(again.mustZero == [1, 2])
+  }
+
+  @Test("are named in no pool that did not ask for it")
+  func notAsked() {
+    let bench = bench(zeroes: false)
+    bench.run(.allocate(2))
+    bench.run(.freeBlocks([1, 2]))
+    #expect(bench.run(.allocate(2)).mustZero == [])
+  }
+
+  @Test("are targets of copies that do not fill them, and not those that they fill")
+  func targets() {
+    let bench = bench()
+    bench.run(.allocate(6))
+    bench.run(.freeBlocks([2, 3, 4, 5, 6]))
+    bench.run(.forkBlocks([1]))
+    // A copy of 3 of 4 slots leaves one as it was; a copy of all 4 leaves none.
+    #expect(bench.run(.copyOnWrite(1, filled: 3)).mustZero == [2])
+    bench.run(.forkBlocks([1]))
+    let whole = bench.run(.copyOnWrite(1, filled: 4))
+    #expect(whole.block == 3)
+    #expect(whole.mustZero == [])
+  }
+
+  @Test("are not hits, whose content is wanted")
+  func hits() {
+    let bench = bench(caches: true)
+    bench.run(.admit(.init(id: 1, add: .init(id: 1, tokens: 9, hashes: [11, 12]))))
+    bench.run(.free([1]))
+    let again = bench.run(.admit(.init(id: 2, add: .init(id: 2, tokens: 9, hashes: [11, 12]))))
+    #expect(again.cached == [1, 2])
+    #expect(again.newBlocks == [3])
+    #expect(again.mustZero == [3])
+  }
+
+  @Test("are what a swap brings in and does not fill, never what it takes out")
+  func swaps() {
+    let bench = bench(host: 4)
+    bench.run(.admit(.init(id: 1, add: .init(id: 1, tokens: 6))))
+    #expect(bench.run(.swapOut([1])).mustZero == [])
+    bench.run(.acknowledge([], upTo: 2))
+    bench.run(.allocate(6))
+    bench.run(.freeBlocks([1, 2, 3, 4, 5, 6]))
+    let back = bench.run(.swapIn([1]))
+    // 4 tokens fill the first block, 2 the half of the second.
+    #expect(back.copies.map(\.tokens) == [4, 2])
+    #expect(back.mustZero == [back.copies[1].target])
+  }
+
+  @Test("outlast a reset, a dump and a pool that takes the place of this one")
+  func outlast() throws {
+    let bench = bench()
+    bench.run(.allocate(2))
+    bench.pool.reset()
+    #expect(bench.run(.allocate(3)).mustZero == [1, 2])
+    var bytes = FlatList<UInt8>()
+    bench.pool.dump(into: &bytes)
+    let loaded = try KVPool(loading: UnsafeRawBufferPointer(bytes.elements))
+    #expect(loaded.stateDigest() == bench.pool.stateDigest())
+    let configuration = PoolConfiguration(
+      blocks: 4, blockSize: 4, copyAck: .explicit, zeroesOnFree: true)
+    let noted = Bench(KVPool(configuration, replacing: bench.pool))
+    #expect(noted.run(.allocate(4)).mustZero == [1, 2, 3])
+    // Who did not note them may have handed out any of its two.
+    let unnoted = KVPool(PoolConfiguration(blocks: 2, blockSize: 4))
+    let strict = Bench(KVPool(configuration, replacing: unnoted))
+    #expect(strict.run(.allocate(4)).mustZero == [1, 2])
+  }
+
+  @Test("are the same after a dry run and an aborted command as before")
+  func undone() {
+    let bench = bench()
+    let before = bench.pool.stateDigest()
+    _ = bench.apply(TestCommand(isDryRun: true, operations: [.init(.allocate(2))]))
+    let tooMuch: [TestOperation] = [.init(.allocate(2)), .init(.allocate(9))]
+    #expect(
+      bench.apply(TestCommand(onRefusal: .abort, operations: tooMuch)).refusal.reason == .never)
+    #expect(bench.pool.stateDigest() == before)
+    #expect(bench.run(.allocate(2)).mustZero == [])
+  }
+}
