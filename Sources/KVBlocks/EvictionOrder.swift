@@ -36,7 +36,9 @@ final class EvictionOrder {
     self.undo = undo
     let count = Int(capacity)
     frequencies = policy == .lfu ? FrequencyOrder(capacity: count, undo: undo) : nil
-    queues = policy == .s3FIFO ? SmallMainQueues(capacity: count, undo: undo) : nil
+    queues =
+      policy == .s3FIFO
+      ? SmallMainQueues(capacity: count, secret: index?.secret ?? MapSecret(), undo: undo) : nil
     retention = policy == .priority ? RetentionOrder(capacity: count, undo: undo) : nil
     clearList()
   }

@@ -10,6 +10,7 @@ final class GhostRing {
   private let table: UnsafeMutablePointer<UInt32>
   private let mask: Int
   private let undo: UndoLog
+  private let secret: MapSecret
   private(set) var ends = Ends()
 
   struct Ends: BitwiseCopyable {
@@ -18,7 +19,8 @@ final class GhostRing {
     var used: UInt32 = 0
   }
 
-  init(capacity: Int, undo: UndoLog) {
+  init(capacity: Int, secret: MapSecret, undo: UndoLog) {
+    self.secret = secret
     self.capacity = capacity
     self.undo = undo
     var size = 16
@@ -49,7 +51,11 @@ final class GhostRing {
 
   private func named(_ content: UInt64) -> UInt64 { content == 0 ? 1 : content }
 
-  private func home(_ content: UInt64) -> Int { Int(truncatingIfNeeded: content >> 20) & mask }
+  /// Clients choose what blocks hold, so the secret spreads the fingerprints.
+  private func home(_ content: UInt64) -> Int {
+    let product = (content ^ secret.a).multipliedFullWidth(by: secret.b | 1)
+    return Int(truncatingIfNeeded: product.high ^ product.low) & mask
+  }
 
   private func place(_ content: UInt64) -> Int {
     var i = home(content)

@@ -19,7 +19,7 @@ final class PrefixIndex {
   private let previous: UnsafeMutablePointer<BlockID>
   private let entries: UnsafeMutablePointer<Entry>
   private let mask: Int
-  private let secret: MapSecret
+  let secret: MapSecret
   private let undo: UndoLog
 
   private struct Entry: BitwiseCopyable {

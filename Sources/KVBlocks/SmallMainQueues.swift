@@ -8,7 +8,8 @@
 /// hit, then it goes round once more for each hit. Hits count up to 3.
 ///
 /// While a block is held it is in no queue; it comes back to the place it had, so that a hit moves
-/// nothing. Each step O(log n), a victim amortised; 53 bytes a block and up to 17 for ghosts.
+/// nothing. Each step O(log n), a victim amortised; 52 bytes a block and 12 to 17 for
+/// ghosts.
 final class SmallMainQueues {
   private let small: RankedHeap
   private let main: RankedHeap
@@ -24,14 +25,14 @@ final class SmallMainQueues {
   private static let mainQueue: UInt32 = 2
   private static let mostHits: UInt32 = 3
 
-  init(capacity: Int, undo: UndoLog) {
+  init(capacity: Int, secret: MapSecret, undo: UndoLog) {
     self.capacity = capacity
     self.undo = undo
     small = RankedHeap(capacity: capacity, undo: undo)
     main = RankedHeap(capacity: capacity, undo: undo)
     states = .allocate(capacity: capacity + 1)
     states.initialize(repeating: 0, count: capacity + 1)
-    ghosts = GhostRing(capacity: max(1, capacity * 9 / 10), undo: undo)
+    ghosts = GhostRing(capacity: max(1, capacity * 9 / 10), secret: secret, undo: undo)
   }
 
   deinit { states.deallocate() }

@@ -133,12 +133,15 @@ struct ModelTests {
       seed: 55, blocks: 48, size: 4, ack: .explicit, caches: true, eviction: .s3FIFO,
       strategy: .bestFit, places: true),
     .init(
-      seed: 56, blocks: 40, size: 4, ack: .nextStep, caches: true, eviction: .priority, host: 20,
-      admission: true, places: true, window: 24),
+      seed: 56, blocks: 40, size: 4, ack: .nextStep, caches: true, eviction: .priority, host: 20),
+    .init(
+      seed: 57, blocks: 40, size: 4, ack: .explicit, caches: true, eviction: .lfu, admission: true),
+    .init(
+      seed: 58, blocks: 48, size: 4, ack: .nextStep, caches: true, eviction: .s3FIFO, window: 24),
   ]
 
   @Test("the same with other eviction policies, pins and switching", arguments: policies)
-  func agreesWithPolicies(setup: Setup) { walk(setup, pins: true) }
+  func agreesWithPolicies(setup: Setup) { walk(setup, pins: !setup.admission) }
 
   @Test("on every outcome and the whole state after it", arguments: setups)
   func agrees(setup: Setup) { walk(setup) }
