@@ -15,6 +15,10 @@ package struct PoolSize: Equatable, Sendable {
   package var headSize: UInt32 = 0
   package var dtypeBytes: UInt32 = 0
   package var hostBlocks: UInt32
+  /// An index of `strategies`.
+  package var strategy = 0
+  package var maxModelTokens: UInt32 = 0
+  package var cachesPrefixes = true
 
   package init(blocks: UInt32, blockSize: UInt32, hostBlocks: UInt32 = 0) {
     self.blocks = blocks
@@ -24,12 +28,15 @@ package struct PoolSize: Equatable, Sendable {
 }
 
 extension PoolRegistry {
-  /// Adds a pool that caches prefixes at start-up.
+  /// Adds a pool at start-up.
   ///
   /// - Returns: Why it cannot be added, in the words of the command line; nil when it was.
   package func add(name: String, _ size: PoolSize) -> String? {
     var fields = PoolConfigFields(blocks: size.blocks, blockSize: size.blockSize)
     fields.hostBlocks = size.hostBlocks
+    fields.strategy = UInt32(size.strategy + 1)
+    fields.maxModelTokens = size.maxModelTokens
+    fields.disablesPrefixCaching = !size.cachesPrefixes
     fields.kvBytes = size.kvBytes
     fields.memoryUtilization = size.memoryUtilization
     if (size.layers | size.kvHeads | size.headSize | size.dtypeBytes) != 0 {
@@ -44,11 +51,16 @@ extension PoolRegistry {
     }
   }
 
-  /// The fields of the contract as the keys of the command line.
+  /// The fields of the contract as the keys of the command line, and its values as theirs.
   private static func words(_ message: String) -> String {
-    message.split(separator: " ").map { word in
+    let message = message.replacing(
+      "config.disable_prefix_caching must be true", with: "prefix-caching must be off")
+    return message.split(separator: " ").map { word in
       for prefix in ["config.geometry.", "config."] where word.hasPrefix(prefix) {
         return String(word.dropFirst(prefix.count).map { $0 == "_" ? "-" : $0 })
+      }
+      if word.hasPrefix("STRATEGY_") {
+        return String(word.dropFirst(9).lowercased().map { $0 == "_" ? "-" : $0 })
       }
       return String(word)
     }.joined(separator: " ")
@@ -64,6 +76,9 @@ extension HostedPool {
     ]
     if configuration.hostBlocks > 0 {
       fields.append(("host_blocks", "\(configuration.hostBlocks)"))
+    }
+    if configuration.strategy != .freeQueue {
+      fields.append(("strategy", PoolSize.strategies[Int(configuration.strategy.rawValue) - 1]))
     }
     if configuration.bytesPerBlock > 0 {
       fields.append(("bytes_per_block", "\(configuration.bytesPerBlock)"))

@@ -195,11 +195,6 @@ extension PoolConfiguration {
   /// Checks what the client asks for; values that are not served yet are refused by name.
   init(_ config: PoolConfigFields) throws(CallFailure) {
     let memory = try MemoryPlan(config)
-    let strategy = AllocationStrategy(rawValue: UInt8(max(1, config.strategy))) ?? .freeQueue
-    guard !strategy.needsRuns else {
-      let name = PoolConfigFields.strategyName(config.strategy)
-      throw CallFailure(Status(.unimplemented, "config.strategy \(name) is not served yet"))
-    }
     let eviction = EvictionPolicy(wire: config.eviction) ?? .lru
     guard eviction == .lru || !config.disablesPrefixCaching else {
       throw .invalid("config.eviction", "contradicts disable_prefix_caching: nothing is cached")
@@ -224,6 +219,7 @@ extension PoolConfiguration {
       throw .invalid("config.hash_lookahead_tokens", "must be at most \(Self.maximumBlockSize)")
     }
     try Self.checkHashing(config)
+    let strategy = try Self.strategy(config, memory)
     self.init(
       blocks: memory.blocks, blockSize: memory.blockSize,
       copyAck: config.copyAck == 2 ? .explicit : .nextStep,

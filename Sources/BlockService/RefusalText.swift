@@ -109,6 +109,11 @@ enum RefusalText {
 
   /// The limit of the domain that was reached: of a block, of a command or of the pool.
   private static func limit(_ refusal: Refusal) -> String {
+    if refusal.field == .reservation {
+      return
+        "needs \(refusal.needed) blocks, and \(refusal.limit) were reserved for the sequence when it "
+        + "was admitted"
+    }
     if refusal.subject != 0 {
       return "would pass the limit of \(refusal.limit) for block \(refusal.subject)"
     }
@@ -123,6 +128,9 @@ enum RefusalText {
     _ refusal: Refusal, _ operation: Operation?, _ pool: KVPool
   ) -> String {
     let sequence = refusal.sequence
+    if refusal.field == .reservation {
+      return "block \(refusal.subject) is part of a sequence's reserved run"
+    }
     return switch operation?.kind {
     case .admit where pool.state(of: sequence) == .swapped: "sequence \(sequence) is swapped out"
     case .admit: "sequence \(sequence) is running already"
@@ -188,8 +196,8 @@ enum RefusalText {
       return
         "must have at most \(limit) ranges, each of a priority of at most 100 and no end before its start"
     case .watermark: return "must be at least 0 and less than 1"
-    case .admissionThreshold, .ifRevision, .maxTokensNow, .hostBlocks, .none, .tokenIDs,
-      .keptTokens, .parentHash,
+    case .admissionThreshold, .ifRevision, .maxTokensNow, .hostBlocks, .none, .reservation,
+      .tokenIDs, .keptTokens, .parentHash,
       .multimodal, .promptEmbedsDigest, .loraPath:
       return "is out of its limits (\(limit))"
     }
@@ -242,7 +250,7 @@ enum RefusalText {
     _ field: Refusal.StaticName, in operation: Operation?, _ named: String?
   ) -> String {
     switch field {
-    case .none: return ""
+    case .none, .reservation: return ""
     case .ifRevision: return "call.if_revision"
     case .acknowledgedCopyID: return "acked_copy_id"
     case .hostBlocks: return "config.host_blocks"
@@ -291,7 +299,7 @@ enum RefusalText {
 
   private static func leaf(_ field: Refusal.StaticName, _ operation: Operation?) -> String {
     switch field {
-    case .none: ""
+    case .none, .reservation: ""
     case .blockIDs: "block_ids"
     case .preferredBlockIDs: "preferred_block_ids"
     case .blockID: "block_id"

@@ -20,6 +20,6 @@ package enum AllocationStrategy: UInt8, CaseIterable, BitwiseCopyable, Sendable 
   /// Every allocation is one run of adjacent ids, asked for or not; blocks keep no content.
   package var needsRuns: Bool { rawValue >= Self.buddy.rawValue }
 
-  /// A sequence gets its blocks at admission and grows only into what lies behind them.
+  /// A sequence is admitted into one run that it may grow into, and not past it.
   package var reservesAtAdmission: Bool { rawValue >= Self.contiguousMax.rawValue }
 }

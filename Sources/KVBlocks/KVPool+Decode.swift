@@ -239,7 +239,7 @@ extension KVPool {
           delaysCommit: columns.delaysCommit, outcome)
         return
       } catch {
-        guard mode == .preempt && error.reason == .later && run.preemptingHelps else {
+        guard mode == .preempt && error.isOfBlocks && run.preemptingHelps else {
           throw error
         }
         let victim = nextVictim(&victims, columns)

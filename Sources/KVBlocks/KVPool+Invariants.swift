@@ -18,6 +18,7 @@ extension KVPool {
     if let problem = checkChains() { return problem }
     if let problem = checkHost() { return problem }
     if let problem = checkDirty() { return problem }
+    if let problem = checkReservedRuns() { return problem }
     return checkReservations() ?? checkOwed()
   }
 

@@ -95,8 +95,11 @@ extension KVPool {
     for i in 0..<ids.count {
       try checkBlock(ids[i], .blockIDs)
       let references = blocks.records[Int(ids[i])].refCount
-      guard references > 0 else { throw Refusal(.notHeld, subject: UInt64(ids[i])) }
+      guard references > 0 && blocks.records[Int(ids[i])].holder != .rounding else {
+        throw Refusal(.notHeld, subject: UInt64(ids[i]))
+      }
       try checkGeneration(of: ids[i], i, generations)
+      try checkShareable(ids[i])
       if UInt64(references) + UInt64(ids.count) > UInt64(BlockPool.maximumReferences) {
         throw Refusal(
           .quota, field: .blockIDs, limit: UInt64(BlockPool.maximumReferences),

@@ -25,16 +25,18 @@ extension KVPool {
     findPrefix(hashes, limit: .max, into: &hits)
     let available = blocks.available
     let evictable = evictable(hits.elements)
-    if count > blocks.capacity {
+    let takes = blocks.rounded(count)
+    if takes > blocks.capacity {
       throw Refusal(
-        .never, needed: count, available: available, evictable: evictable, reserved: promised)
+        .never, needed: takes, available: available, evictable: evictable, reserved: promised)
     }
     try checkBlocks(UInt64(count) + UInt64(hits.count), .count)
-    if UInt64(count) + UInt64(evictable) > UInt64(unpromised) {
+    if UInt64(takes) + UInt64(evictable) > UInt64(unpromised) {
       throw Refusal(
-        .later, needed: count + evictable, available: available, evictable: evictable,
+        .later, needed: takes + evictable, available: available, evictable: evictable,
         reserved: promised)
     }
+    if blocks.needsRuns && count > 0 { try checkRun(of: count) }
     for id in hits.elements {
       let references = UInt64(blocks.records[Int(id)].refCount) + UInt64(hits.count)
       if references > UInt64(BlockPool.maximumReferences) {

@@ -105,8 +105,8 @@ extension KVPool {
     let parentSlot = try slot(of: parent)
     if children.count == 0 { throw Refusal(.invalid, field: .childIDs, limit: 1) }
     try checkSequences(children.count, .childIDs, parent)
-    let table =
-      sequences.slots[Int(parentSlot)].isRunning ? sequences.slots[Int(parentSlot)].heldBlocks : 0
+    let shares = sharesBlocks(sequences.slots[Int(parentSlot)])
+    let table = shares ? sequences.slots[Int(parentSlot)].heldBlocks : 0
     try checkBlocks(UInt64(table) * UInt64(children.count), .childIDs, parent)
     let session = run.slot
     // Entering them in the index finds the ids that exist as well as those named twice.
@@ -119,7 +119,7 @@ extension KVPool {
     }
     for child in children {
       fork(parentSlot, into: child, session)
-      if sequences.slots[Int(parentSlot)].isRunning { releasePromise(of: child) }
+      if shares { releasePromise(of: child) }
     }
     run.blocks += table * UInt32(children.count)
     sessions.save(session)
@@ -132,12 +132,13 @@ extension KVPool {
 
   private func fork(_ parentSlot: UInt32, into id: SequenceID, _ session: UInt32) {
     let parent = sequences.slots[Int(parentSlot)]
+    let shares = sharesBlocks(parent)
     let slot = sequences.create(
-      id, session: session, state: parent.isRunning ? .running : .waiting, tokens: parent.tokens,
+      id, session: session, state: shares ? .running : .waiting, tokens: parent.tokens,
       priority: parent.priority, expectedTokens: parent.expectedTokens, label: parent.labelBytes)
     sequences.index.set(id, session, to: slot + 1)
-    chains?.startFork(slot, of: parentSlot, sharesBlocks: parent.isRunning)
-    guard parent.isRunning else { return }
+    chains?.startFork(slot, of: parentSlot, sharesBlocks: shares)
+    guard shares else { return }
     defer { settle(slot) }
     sequences.slots[Int(slot)].computed = parent.computed
     sequences.slots[Int(slot)].admittedRevision = revision + 1

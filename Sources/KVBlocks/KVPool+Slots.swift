@@ -11,7 +11,8 @@ extension KVPool {
       let hashes = hashes(of: new)
       do throws(Refusal) {
         let plan = try checkAdmission(
-          request, new.sequence, tokens: new.tokens, hashes, skipsLookup: new.skipsPrefixLookup)
+          request, new.sequence, tokens: new.tokens, expected: new.expectedTokens, hashes,
+          skipsLookup: new.skipsPrefixLookup)
         start(create(new, hashes), request, plan, &result, outcome)
       } catch {
         if request.keepsOnRefusal { create(new, hashes) }
@@ -26,7 +27,7 @@ extension KVPool {
       var hashes = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
       if let chains { hashes = chains.bytes(of: slot) }
       let plan = try checkAdmission(
-        request, request.sequence, tokens: sequence.tokens, hashes,
+        request, request.sequence, tokens: sequence.tokens, expected: sequence.expectedTokens, hashes,
         skipsLookup: chains?.chains[Int(slot)].skipsLookup ?? true)
       start(slot, request, plan, &result, outcome)
     }
@@ -48,8 +49,8 @@ extension KVPool {
   /// known sequence without lookahead, then what is wanted now. Hits that nobody holds are charged,
   /// because they leave the queue as new blocks do.
   private func checkAdmission(
-    _ request: Admit, _ id: SequenceID, tokens: UInt32, _ hashes: UnsafeBufferPointer<UInt8>,
-    skipsLookup: Bool
+    _ request: Admit, _ id: SequenceID, tokens: UInt32, expected: UInt32,
+    _ hashes: UnsafeBufferPointer<UInt8>, skipsLookup: Bool
   ) throws(Refusal) -> Admission {
     if run.preempted && run.refusesAdmissionAfterPreemption {
       throw Refusal(.notAttempted, sequence: id)
@@ -65,8 +66,12 @@ extension KVPool {
       if run.budget == 0 { throw Refusal(.notAttempted, sequence: id) }
       now = min(now, run.budget)
     }
-    let wanted = blocksFor(slots(UInt64(present) + UInt64(now) + UInt64(request.lookaheadTokens)))
-    let whole = request.allowsPartialFit ? 0 : min(blocksFor(UInt64(tokens)), admissionCap())
+    var wanted = blocksFor(slots(UInt64(present) + UInt64(now) + UInt64(request.lookaheadTokens)))
+    var whole = request.allowsPartialFit ? 0 : min(blocksFor(UInt64(tokens)), admissionCap())
+    if blocks.needsRuns {
+      wanted = max(wanted, reservation(tokens: tokens, expected: expected))
+      if configuration.strategy.reservesAtAdmission { whole = wanted }
+    }
     let available = blocks.available
     // Tokens from elsewhere move the window past what was found, and beyond.
     let skipped = skippedBlocks(present)
@@ -82,17 +87,18 @@ extension KVPool {
       ? 0 : configuration.watermarkBlocks
     let own = promised(to: id)
     let others = promised - own
-    let most = max(wanted, whole, head) - nulls
+    let new = max(wanted, head) - head
+    let most = max(max(wanted, whole, head) - nulls, blocks.rounded(new))
     if most > blocks.capacity {
       throw Refusal(
         .never, needed: most, available: available, evictable: evictable,
         reserved: others, watermark: watermark, sequence: id)
     }
     try checkBlocks(UInt64(max(wanted, head) - nulls), .none, id)
-    // `table` blocks must be there beside so many: of them, those leave the queue that are no hits,
-    // and the hits that nobody holds. What was promised has paid the watermark before.
-    func check(_ table: UInt32, beside reserved: UInt32) throws(Refusal) {
-      let charge = max(table, head) - head + evictable
+    // So many new blocks must be there beside others; hits that nobody holds leave the queue too. What
+    // was promised has paid the watermark before.
+    func check(_ new: UInt32, beside reserved: UInt32) throws(Refusal) {
+      let charge = new + evictable
       let kept = charge <= own ? 0 : watermark
       if UInt64(charge) + UInt64(kept) + UInt64(reserved) > UInt64(available) {
         throw Refusal(
@@ -100,17 +106,20 @@ extension KVPool {
           watermark: kept, sequence: id)
       }
     }
-    if !request.allowsPartialFit { try check(whole, beside: others) }
-    try check(wanted, beside: UInt32(clamping: UInt64(others) + UInt64(request.reservedBlocks)))
+    if !request.allowsPartialFit { try check(max(whole, head) - head, beside: others) }
+    let reserved = UInt32(clamping: UInt64(others) + UInt64(request.reservedBlocks))
+    try check(blocks.rounded(new), beside: reserved)
     if tracksOwed {
       let table = max(min(blocksFor(UInt64(tokens)), admissionCap()), wanted, head)
       try checkThreshold(
         table - head + evictable, whole: table - nulls, evictable: evictable, own: own,
         others: others, id)
     }
-    return Admission(
-      cached: cached, nulls: nulls, present: present, now: now,
-      newBlocks: max(wanted, head) - head)
+    if blocks.needsRuns && new > 0 {
+      let kept = blocks.rounded(new) <= own ? 0 : watermark
+      try checkRun(of: new, beside: reserved, watermark: kept, id)
+    }
+    return Admission(cached: cached, nulls: nulls, present: present, now: now, newBlocks: new)
   }
 
   /// Slots that a sequence is given at most.
@@ -212,7 +221,7 @@ extension KVPool {
         result.copies = slice(firstCopy, outcome.copies.count)
         return
       } catch {
-        guard mode == .preempt && error.reason == .later && run.preemptingHelps else {
+        guard mode == .preempt && error.isOfBlocks && run.preemptingHelps else {
           throw error
         }
         // The requester runs, so there is always a last one: at worst itself.
@@ -282,22 +291,34 @@ extension KVPool {
       }
     }
     let new = whole > held ? whole - held : 0
+    // More than that where the strategy rounds up.
+    var takes = new
+    if blocks.needsRuns && new > 0 { takes = try checkGrowth(slot, by: new, to: whole) }
     if new + copied > 0 {
       try checkBlocks(UInt64(new) + UInt64(copied), .none, sequence.pointee.id)
     }
     let available = blocks.available
     let kept = UInt64(reserved) + UInt64(promised)
     // Also where nothing is needed: reserved blocks are to stay, or the answer is no.
-    if UInt64(new) + UInt64(copied) + kept > UInt64(available) {
+    if UInt64(takes) + UInt64(copied) + kept > UInt64(available) {
       run.preemptingHelps =
-        UInt64(max(whole, held) - sequence.pointee.nullBlocks) + kept <= UInt64(blocks.capacity)
+        UInt64(held - sequence.pointee.nullBlocks) + UInt64(takes) + kept <= UInt64(blocks.capacity)
       throw Refusal(
-        .later, needed: new + copied, available: available, reserved: UInt32(clamping: kept),
+        .later, needed: takes + copied, available: available, reserved: UInt32(clamping: kept),
         sequence: sequence.pointee.id)
+    }
+    // Before the copies, whose single blocks might break up the run.
+    let isRun = blocks.needsRuns && new > 0
+    if isRun {
+      run.preemptingHelps = true
+      try checkRun(
+        of: new, beside: UInt32(clamping: kept), watermark: 0, sequence.pointee.id)
+      takeBlocks(new, for: slot, outcome)
+      run.changed = true
     }
     if overwrites { forgetWritten(slot, from: firstWritten, to: min(held, whole), filled) }
     if copied > 0 { copyShared(slot, from: firstWritten, to: min(held, whole), filled, outcome) }
-    if new > 0 {
+    if new > 0 && !isRun {
       takeBlocks(new, for: slot, outcome)
       run.changed = true
     }

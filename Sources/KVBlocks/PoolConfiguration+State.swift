@@ -65,13 +65,14 @@ extension PoolConfiguration {
     let hostBlocks = try reader.u32("host_blocks", through: Self.maximumBlocks)
     let window = try reader.u32("the sliding window", through: KVPool.maximumTokens)
     let inFlight = window > 0 ? try reader.u32() : 0
-    guard let strategy = AllocationStrategy(rawValue: try reader.u8()), !strategy.needsRuns else {
+    guard let strategy = AllocationStrategy(rawValue: try reader.u8()) else {
       throw reader.failure("the strategy is unknown")
     }
     if let conflict = Self.conflict(
-      strategy, cachesPrefixes: cachesPrefixes, maxModelTokens: maxModelTokens)
+      strategy, cachesPrefixes: cachesPrefixes, maxModelTokens: maxModelTokens,
+      slots: UInt64(blocks) * UInt64(blockSize), hostBlocks: hostBlocks, slidingWindow: window)
     {
-      throw reader.failure("the strategy contradicts \(conflict.rawValue)")
+      throw reader.failure("the strategy contradicts the rest (\(conflict))")
     }
     var pinBudgetBlocks: UInt32 = 0
     var eviction = EvictionPolicy.lru

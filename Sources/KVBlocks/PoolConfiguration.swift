@@ -69,8 +69,10 @@ package struct PoolConfiguration: Equatable {
     precondition(watermark >= 0 && watermark < 1, "watermark out of range")
     precondition(eviction == .lru || cachesPrefixes, "an eviction policy without a cache")
     precondition(
-      Self.conflict(strategy, cachesPrefixes: cachesPrefixes, maxModelTokens: maxModelTokens)
-        == nil,
+      Self.conflict(
+        strategy, cachesPrefixes: cachesPrefixes, maxModelTokens: maxModelTokens,
+        slots: UInt64(blocks) * UInt64(blockSize), hostBlocks: hostBlocks,
+        slidingWindow: slidingWindow) == nil,
       "a strategy that contradicts the rest")
     if let geometry {
       guard let bytes = geometry.bytesPerBlock(blockSize),
@@ -98,22 +100,6 @@ package struct PoolConfiguration: Equatable {
     self.maxInFlightTokens = maxInFlightTokens
     self.strategy = strategy
     self.eviction = eviction
-  }
-
-  /// What a strategy may contradict.
-  package enum Conflict: String {
-    case prefixCaching = "prefix caching"
-    /// A reservation of the longest sequence needs to know how long that is.
-    case maxModelTokens = "max_model_tokens"
-  }
-
-  /// nil where the strategy goes with the rest. Blocks that keep their content are scattered, and a
-  /// hit makes a table of more than one run.
-  package static func conflict(
-    _ strategy: AllocationStrategy, cachesPrefixes: Bool, maxModelTokens: UInt32
-  ) -> Conflict? {
-    if strategy.needsRuns && cachesPrefixes { return .prefixCaching }
-    return strategy == .contiguousMax && maxModelTokens == 0 ? .maxModelTokens : nil
   }
 
   /// The watermark in blocks, as vLLM counts it: of N + 1, with the null block, and rounded down.

@@ -74,7 +74,7 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     case sequenceID, sequenceIDs, childIDs, tokenCount, appendCounts, scheduleCounts
     case lookaheadTokens, uncomputeTokens, dropTokens, victimOrder, label, ifRevision
     case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts, watermark, inFlightTokens
-    case hostBlocks, tokenIDs, blocks, preferredBlockIDs, eviction, retention
+    case hostBlocks, tokenIDs, blocks, preferredBlockIDs, reservation, eviction, retention
     case blocksNeeded, rungs, admissionThreshold, proactiveFreeBlocks
     /// `dropTokens`, where token ids are needed that are not kept.
     case keptTokens

@@ -16,7 +16,7 @@ extension Arguments.Pool {
       separator: ",", omittingEmptySubsequences: false)
     {
       let pair = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      guard pair.count == 2 else { throw fail("'\(part)' is not KEY=NUMBER") }
+      guard pair.count == 2 else { throw fail("'\(part)' is not KEY=VALUE") }
       if let reason = size.set(pair[0], pair[1]) { throw fail(reason) }
       if seen.contains(pair[0]) { throw fail("\(pair[0]) is given twice") }
       seen.append(pair[0])
@@ -41,14 +41,26 @@ extension PoolSize {
         return "memory-utilization '\(value)' is not a number over 0 and at most 1"
       }
       memoryUtilization = share
-    case "blocks", "block-size", "host-blocks", "layers", "kv-heads", "head-size", "dtype-bytes":
+    case "strategy":
+      guard let place = Self.strategies.firstIndex(of: String(value)) else {
+        return "strategy '\(value)' is none of \(Self.strategies.joined(separator: ", "))"
+      }
+      strategy = place
+    case "prefix-caching":
+      guard value == "on" || value == "off" else {
+        return "prefix-caching '\(value)' is neither on nor off"
+      }
+      cachesPrefixes = value == "on"
+    case "blocks", "block-size", "host-blocks", "max-model-tokens", "layers", "kv-heads",
+      "head-size", "dtype-bytes":
       guard let number = Self.number(value, most: UInt64(UInt32.max)) else {
         return "\(key) '\(value)' is not a whole number from 1 to 4294967295"
       }
       set(key, UInt32(number))
     default:
-      return "unknown key '\(key)'; known are blocks, block-size, host-blocks, kv-bytes, "
-        + "memory-utilization, layers, kv-heads, head-size and dtype-bytes"
+      return "unknown key '\(key)'; known are blocks, block-size, host-blocks, strategy, "
+        + "prefix-caching, max-model-tokens, kv-bytes, memory-utilization, layers, kv-heads, "
+        + "head-size and dtype-bytes"
     }
     return nil
   }
@@ -58,6 +70,7 @@ extension PoolSize {
     case "blocks": blocks = number
     case "block-size": blockSize = number
     case "host-blocks": hostBlocks = number
+    case "max-model-tokens": maxModelTokens = number
     case "layers": layers = number
     case "kv-heads": kvHeads = number
     case "head-size": headSize = number

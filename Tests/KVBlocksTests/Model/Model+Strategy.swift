@@ -42,10 +42,48 @@ extension Model {
 
   /// Blocks that leave with an allocation of so many.
   func whole(_ count: Int) -> Int {
-    if strategy != .buddy { return count }
+    if strategy != .buddy || count == 0 { return count }
     var size = 1
     while size < count { size *= 2 }
     return size
+  }
+
+  /// The same of a number that may be past anything.
+  func wholeOrMore(_ count: Int) -> Int {
+    if count <= 1 << 31 || strategy != .buddy { return whole(count) }
+    return Int(UInt32.max)
+  }
+
+  // MARK: Reserving
+
+  var reserves: Bool { needsRuns && strategy != .buddy }
+
+  /// Blocks that a sequence is admitted into at least.
+  func reservation(_ sequence: Sequence) -> Int {
+    let known = max(sequence.tokens, sequence.expected)
+    switch strategy {
+    case .contiguousMax: return blocksFor(most)
+    case .contiguousExact: return blocksFor(min(known, most))
+    case .contiguousPowerOfTwo:
+      var power = 1
+      while power < known { power *= 2 }
+      return blocksFor(min(power, most))
+    default: return 0
+    }
+  }
+
+  func checkGrowth(_ sequence: Sequence, _ new: Int, _ id: SequenceID) throws(Refusal) {
+    if new == 0 { return }
+    if reserves {
+      throw Refusal(
+        .quota, field: .reservation, needed: UInt32(sequence.table.count + new),
+        available: UInt32(available), limit: UInt64(sequence.table.count), sequence: id)
+    }
+    if wholeOrMore(new) > blocks {
+      throw Refusal(
+        .never, needed: UInt32(wholeOrMore(new)), available: UInt32(available),
+        reserved: UInt32(promised), sequence: id)
+    }
   }
 
   // MARK: Choosing

@@ -14,6 +14,7 @@ struct Model {
     var computed = 0
     var table: [BlockID] = []
     var priority: Int32
+    var expected = 0
     var label: [UInt8]
     var preemptions = 0
     var admittedRevision: Revision = 0
@@ -435,8 +436,15 @@ struct Model {
     try checkLists(ids, generations)
     for i in ids.indices {
       try checkRange(ids[i], .blockIDs)
-      if state.references[Int(ids[i])] == 0 { throw Refusal(.notHeld, subject: UInt64(ids[i])) }
+      let isRest = state.rounded.contains { $0.rest.contains(ids[i]) }
+      if state.references[Int(ids[i])] == 0 || isRest {
+        throw Refusal(.notHeld, subject: UInt64(ids[i]))
+      }
       try checkGeneration(i, ids, generations)
+      let isOfSequence = state.sequences.values.contains { $0.table.contains(ids[i]) }
+      if reserves && isOfSequence {
+        throw Refusal(.wrongState, field: .reservation, subject: UInt64(ids[i]))
+      }
     }
     for id in ids {
       state.references[Int(id)] += 1

@@ -17,6 +17,8 @@ struct Walk {
   var admission = false
   /// The same for flushes.
   var flushes = false
+  /// The same for sequences that say how long they will be.
+  var reserves = false
   /// The same for allocations that say where.
   var places = false
   /// Nor is anything drawn for windows in a pool that has none.
@@ -119,6 +121,7 @@ struct Walk {
     var new = TestOperation.New(
       id: id, tokens: tokens(), priority: Int32(below(7)) - 3,
       label: (0..<(one(in: 3) ? below(20) : 0)).map { _ in UInt8(97 + below(26)) })
+    if reserves { new.expected = one(in: 3) ? 0 : UInt32(below(Int(size * blocks) / 3)) }
     if caches {
       new.hashes = hashes(behind: [], tokens: Int(new.tokens))
       new.skips = one(in: 10)
