@@ -273,7 +273,7 @@ extension BlockPool {
         let used = records[Int(other)]
         if used.refCount > 0 || used.pins > 0 { held += 1 }
       }
-      if held != records[Int(last)].previous {
+      if held == 0 || held != records[Int(last)].previous {
         return "\(held) blocks of the run behind \(first) are held"
       }
     }

@@ -27,7 +27,8 @@ extension KVPool {
       var hashes = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
       if let chains { hashes = chains.bytes(of: slot) }
       let plan = try checkAdmission(
-        request, request.sequence, tokens: sequence.tokens, expected: sequence.expectedTokens, hashes,
+        request, request.sequence, tokens: sequence.tokens, expected: sequence.expectedTokens,
+        hashes,
         skipsLookup: chains?.chains[Int(slot)].skipsLookup ?? true)
       start(slot, request, plan, &result, outcome)
     }

@@ -47,7 +47,10 @@ package struct Arguments: Equatable {
                              system choose (default 127.0.0.1:8765)
       --pool NAME:blocks=N,block-size=B
                              a pool of N blocks of B tokens (B: default 16); repeatable;
-                             host-blocks=H adds a host tier to swap sequences out to
+                             host-blocks=H adds a host tier to swap sequences out to;
+                             strategy=free-queue (the default), first-fit, best-fit, buddy,
+                             contiguous-max, contiguous-power-of-two or contiguous-exact, the last
+                             four with prefix-caching=off, contiguous-max with max-model-tokens=T
                              (default default:blocks=4096,block-size=16)
       --pool NAME:kv-bytes=SIZE,layers=L,kv-heads=H,head-size=D,dtype-bytes=E
                              a pool of as many blocks as fit a share of SIZE (for example 60GiB):

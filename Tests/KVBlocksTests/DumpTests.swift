@@ -183,10 +183,12 @@ struct DumpTests {
   /// every check behind it.
   @Test(
     "changed and shortened bytes are refused or are the pool they say",
-    arguments: 1...6 as ClosedRange<UInt64>)
+    arguments: 1...8 as ClosedRange<UInt64>)
   func fuzz(seed: UInt64) {
     var random = SplitMix64(seed: seed)
-    let original = dump(busy(seed % 3 != 0, seed % 2 == 0 ? .firstFit : .freeQueue).pool)
+    let strategies: [AllocationStrategy] = [.freeQueue, .firstFit]
+    let strategy = seed < 7 ? strategies[Int(seed + 1) % 2] : seed == 7 ? .bestFit : .buddy
+    let original = dump(busy(seed % 3 != 0 && seed < 8, strategy).pool)
     let outcome = Outcome()
     var accepted = 0
     for _ in 0..<2_000 {

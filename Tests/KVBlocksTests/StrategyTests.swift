@@ -249,19 +249,29 @@ struct StrategyTests {
     #expect(paged.run(new(9, 1_024)).newBlocks.count == 64)
   }
 
-  @Test("64 arrivals of 33 tokens: 8 are admitted into reserved runs, 64 paged")
+  @Test("64 arrivals of 32 tokens: 8 into reserved runs, 64 paged; of more, 128: 16 times as many")
   func arrivals() {
     let reserved = bench(.contiguousMax, blocks: 256, blockSize: 16, most: 512)
     let paged = bench(.freeQueue, blocks: 256, blockSize: 16, most: 512)
+    func waste(_ bench: Bench) -> UInt64 {
+      let layout = bench.pool.layout()
+      return layout.sequenceSlotsHeld - layout.sequenceSlotsUsed
+    }
     for id in 1...64 as ClosedRange<SequenceID> {
-      reserved.run(new(id, 33))
-      paged.run(new(id, 33))
+      reserved.run(new(id, 32))
+      paged.run(new(id, 32))
     }
     #expect(reserved.pool.stats().runningSequences == 8)
+    #expect(reserved.pool.stats().refusals[Int(Refusal.Reason.later.rawValue)] == 56)
+    #expect(waste(reserved) == 3_840)
     #expect(paged.pool.stats().runningSequences == 64)
-    for id in 65...200 as ClosedRange<SequenceID> { paged.run(new(id, 32)) }
-    // 64 x 3 blocks leave 64 = 32 x 2.
-    #expect(paged.pool.stats().runningSequences == 96)
+    #expect(waste(paged) == 0)
+    for id in 65...200 as ClosedRange<SequenceID> {
+      reserved.run(new(id, 32))
+      paged.run(new(id, 32))
+    }
+    #expect(reserved.pool.stats().runningSequences == 8)
+    #expect(paged.pool.stats().runningSequences == 128)
   }
 
   @Test("slots wasted and table entries by block size: 64 arrivals of 33 tokens in 4,096 slots")

@@ -66,6 +66,10 @@ typedef enum _Quire__V1__IfExists {
   QUIRE__V1__IF_EXISTS__IF_EXISTS_RESET = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__IF_EXISTS)
 } Quire__V1__IfExists;
+/*
+ * Which free blocks an allocation gets. BUDDY and the CONTIGUOUS ones need runs: every allocation is one,
+ * and is refused with NO_RUN where there are enough blocks and none is.
+ */
 typedef enum _Quire__V1__Strategy {
   /*
    * FREE_QUEUE.
@@ -80,23 +84,25 @@ typedef enum _Quire__V1__Strategy {
    */
   QUIRE__V1__STRATEGY__STRATEGY_FIRST_FIT = 2,
   /*
-   * Smallest free run that fits.
+   * Smallest free run that fits, lowest on a tie; lowest ids where none does.
    */
   QUIRE__V1__STRATEGY__STRATEGY_BEST_FIT = 3,
   /*
-   * Powers of two, merged on free.
+   * Powers of two, merged on free; Stats.rounding_blocks counts what is rounded up.
    */
   QUIRE__V1__STRATEGY__STRATEGY_BUDDY = 4,
   /*
-   * The longest a sequence may become, reserved at once.
+   * One run for max_model_tokens, reserved when a sequence is admitted. It grows within the run; past
+   * it, it is refused with QUOTA. This and the next two share nothing: children of a fork wait.
    */
   QUIRE__V1__STRATEGY__STRATEGY_CONTIGUOUS_MAX = 5,
   /*
-   * The next power of two, reserved at once.
+   * One run for the next power of two of the tokens expected (SequenceOptions.expected_tokens), or of
+   * those known where they are more.
    */
   QUIRE__V1__STRATEGY__STRATEGY_CONTIGUOUS_POWER_OF_TWO = 6,
   /*
-   * The expected length, reserved at once.
+   * One run for the tokens expected, or for those known where they are more.
    */
   QUIRE__V1__STRATEGY__STRATEGY_CONTIGUOUS_EXACT = 7
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__STRATEGY)
@@ -263,6 +269,9 @@ struct  Quire__V1__PoolConfig
   Quire__V1__KvGeometry *geometry;
   Quire__V1__Strategy strategy;
   Quire__V1__EvictionPolicy eviction;
+  /*
+   * Blocks keep no content. Must be set with BUDDY and the CONTIGUOUS strategies.
+   */
   protobuf_c_boolean disable_prefix_caching;
   Quire__V1__HashAlgorithm hash;
   /*

@@ -62,7 +62,8 @@ typedef enum _Quire__V1__RefusalReason {
    */
   QUIRE__V1__REFUSAL_REASON__REFUSAL_REASON_NO_RUN = 3,
   /*
-   * The session's or tenant's budget is used up.
+   * The session's or tenant's budget is used up, a limit of the pool is reached, or the run that was
+   * reserved for a sequence is full.
    */
   QUIRE__V1__REFUSAL_REASON__REFUSAL_REASON_QUOTA = 4,
   /*
