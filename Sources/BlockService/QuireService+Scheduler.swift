@@ -228,7 +228,7 @@ extension QuireService {
     case .pin:
       packPinReply(result)
       return .pin
-    case .resetPrefixCache, .updatePool:
+    case .resetPrefixCache, .updatePool, .applyDefragment:
       preconditionFailure("no operation of a step is read as one of these")
     }
   }

@@ -143,6 +143,8 @@ enum RefusalText {
         + "that are swapped out; free them first"
     case .resetPrefixCache:
       "\(refusal.needed - refusal.available) blocks are held; free them first"
+    case .applyDefragment:
+      "plan.moves[\(refusal.limit)]: block \(refusal.subject) cannot move or is not available"
     default: "sequence \(sequence) is in the wrong state for this"
     }
   }
@@ -196,9 +198,12 @@ enum RefusalText {
       return
         "must have at most \(limit) ranges, each of a priority of at most 100 and no end before its start"
     case .watermark: return "must be at least 0 and less than 1"
+    case .contiguousBlocks: return "must be 1...\(limit), the pool's blocks"
+    case .planMoves:
+      return "names block \(refusal.subject), which does not exist, at index \(limit)"
     case .admissionThreshold, .ifRevision, .maxTokensNow, .hostBlocks, .none, .reservation,
       .tokenIDs, .keptTokens, .parentHash,
-      .multimodal, .promptEmbedsDigest, .loraPath:
+      .multimodal, .promptEmbedsDigest, .loraPath, .planRevision:
       return "is out of its limits (\(limit))"
     }
   }
@@ -255,6 +260,8 @@ enum RefusalText {
     case .acknowledgedCopyID: return "acked_copy_id"
     case .hostBlocks: return "config.host_blocks"
     case .admissionThreshold: return "config.admission_threshold"
+    case .planRevision: return "plan.revision"
+    case .planMoves: return "plan.moves"
     default: break
     }
     guard let operation else {
@@ -292,6 +299,7 @@ enum RefusalText {
     case .cacheBlocks: "cache_blocks"
     case .evictBlocks: "evict_blocks"
     case .resetPrefixCache: "reset_prefix_cache"
+    case .applyDefragment: "apply_defragment"
     case .updatePool: "update_pool"
     case .pin: "pin"
     }
@@ -339,6 +347,9 @@ enum RefusalText {
     case .retention: isAdmission(operation) ? "add.options.retention" : "options.retention"
     case .blocksNeeded: "blocks_needed"
     case .rungs: "rungs"
+    case .contiguousBlocks: "contiguous_blocks"
+    case .planRevision: "plan.revision"
+    case .planMoves: "plan.moves"
     }
   }
 

@@ -119,6 +119,8 @@ package struct Operation {
     case swapOut(UnsafeBufferPointer<SequenceID>)
     /// Swapped to running.
     case swapIn(UnsafeBufferPointer<SequenceID>)
+    /// Orders the moves of a plan; refused unless the pool is at the plan's revision.
+    case applyDefragment(revision: Revision, UnsafeBufferPointer<BlockMove>)
     case freeSequences(UnsafeBufferPointer<SequenceID>, ignoresMissing: Bool)
     case reserve(Reserve)
     case recover(Recover)

@@ -6,6 +6,8 @@ package enum CopyKind: UInt8, BitwiseCopyable {
   case swapOut
   /// A swapped sequence comes back.
   case swapIn
+  /// A block moves on the device, so that there are longer runs.
+  case move
 
   package var sourceTier: Tier { self == .swapIn ? .host : .device }
   package var targetTier: Tier { self == .swapOut ? .host : .device }

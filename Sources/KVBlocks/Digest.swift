@@ -143,6 +143,10 @@ extension Digest {
     case .swapIn(let ids):
       add(51 | mode << 8)
       add(ids)
+    case .applyDefragment(let revision, let moves):
+      add(52 | mode << 8, revision)
+      add(UInt64(moves.count))
+      for move in moves { add(UInt64(move.source), UInt64(move.target)) }
     case .freeSequences(let ids, let ignoresMissing):
       add(13 | mode << 8, ignoresMissing ? 1 : 0)
       add(ids)
@@ -234,6 +238,7 @@ extension Digest {
     if outcome.preempted.count > 0 { add(outcome.preempted.elements) }
     if outcome.mustZero.count > 0 { add(outcome.mustZero.elements) }
     for report in outcome.reports.elements { add(report) }
+    if outcome.abandoned.count > 0 { add(outcome.abandoned.elements) }
     for copy in outcome.copies.elements {
       add(copy.id, copy.sequence)
       add(copy.source, copy.target, copy.tokens, copy.tableIndex << 1 | (copy.isRaw ? 1 : 0))

@@ -152,6 +152,16 @@ final class EvictionOrder {
     }
   }
 
+  /// The content of a held block has become that of another held one.
+  func move(_ id: BlockID, to target: BlockID) {
+    switch policy {
+    case .lru: break
+    case .lfu: frequencies?.move(id, to: target)
+    case .s3FIFO: queues?.move(id, to: target)
+    case .priority: retention?.move(id, to: target)
+    }
+  }
+
   /// What a sequence wants for a block that it holds.
   func claim(_ id: BlockID, priority: UInt8, timeToLive: UInt64) {
     retention?.claim(id, priority: priority, timeToLive: timeToLive)

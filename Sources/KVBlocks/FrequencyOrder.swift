@@ -38,6 +38,11 @@ final class FrequencyOrder {
 
   func forget(_ id: BlockID) { if hits[Int(id)] != 0 { set(id, to: 0) } }
 
+  func move(_ id: BlockID, to target: BlockID) {
+    set(target, to: hits[Int(id)])
+    set(id, to: 0)
+  }
+
   private func set(_ id: BlockID, to value: UInt32) {
     undo.note(hits + Int(id))
     hits[Int(id)] = value

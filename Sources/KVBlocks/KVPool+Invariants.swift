@@ -19,6 +19,7 @@ extension KVPool {
     if let problem = checkHost() { return problem }
     if let problem = checkDirty() { return problem }
     if let problem = checkReservedRuns() { return problem }
+    if let problem = checkMoves() { return problem }
     return checkReservations() ?? checkOwed()
   }
 

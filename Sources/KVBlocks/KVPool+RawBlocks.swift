@@ -264,12 +264,14 @@ extension KVPool {
   /// Returns how many blocks of the device became available.
   private func finish(_ batch: Acknowledging) -> UInt32 {
     blocks.finish(batch.device)
+    if sharedMoves != nil { finishSharedMoves() }
     if let host, let unpinning = batch.host { host.finish(unpinning) }
     return batch.device.freed
   }
 
   private func acknowledge(_ copy: UInt32, _ batch: inout Acknowledging) {
     let done = copies.copies[Int(copy)]
+    if done.kind == .move { settle(done) }
     copies.remove(copy)
     dropPin(done.source, on: done.kind.sourceTier, &batch)
     dropPin(done.target, on: done.kind.targetTier, &batch)

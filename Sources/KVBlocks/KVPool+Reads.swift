@@ -131,6 +131,8 @@ extension KVPool {
     stats.forks = activity.forks
     stats.copies = activity.copies
     stats.preemptions = activity.preemptions
+    stats.movedBlocks = activity.movedBlocks
+    stats.abandonedMoves = activity.abandonedMoves
     stats.evictions = counters.evictions
     stats.evictionsAhead = activity.evictionsAhead
     stats.evictionsByPolicy = counters.evictionsByPolicy

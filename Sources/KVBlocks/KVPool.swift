@@ -48,6 +48,10 @@ package final class KVPool {
   var scratch = FlatList<UInt32>(minimumCapacity: 256)
   /// Hits of the admission at hand.
   var hits = FlatList<BlockID>(minimumCapacity: 256)
+  /// Copies of moves that the command at hand gave up.
+  var abandoned = FlatList<UInt64>(minimumCapacity: 1)
+  /// Of the acknowledgement at hand; nil where no shared block moves.
+  var sharedMoves: SharedMoves?
   /// What holds for the command at hand only.
   var run = Run()
 
@@ -61,6 +65,9 @@ package final class KVPool {
     var evictionsAhead: UInt64 = 0
     var swappedOutBlocks: UInt64 = 0
     var swappedInBlocks: UInt64 = 0
+    /// Moves that were made, and that were given up.
+    var movedBlocks: UInt64 = 0
+    var abandonedMoves: UInt64 = 0
     var prefixQueryTokens: UInt64 = 0
     var prefixHitTokens: UInt64 = 0
     var preemptedQueryTokens: UInt64 = 0
@@ -152,6 +159,7 @@ package final class KVPool {
       return
     }
     run = Run()
+    abandoned.removeAll()
     run.session = command.session
     run.slot = sessions.find(command.session)
     run.now = command.now
@@ -170,6 +178,7 @@ package final class KVPool {
       refuse(command, aborted.refusal, outcome)
       return
     }
+    for copy in abandoned.elements { outcome.abandoned.append(copy) }
     outcome.availableBlocks = blocks.available
     if command.isDryRun {
       rollBack(to: mark)
@@ -306,6 +315,8 @@ package final class KVPool {
     case .preempt(let ids): try preempt(ids, &result)
     case .swapOut(let ids): try swapOut(ids, &result, outcome)
     case .swapIn(let ids): try swapIn(ids, &result, outcome)
+    case .applyDefragment(let planned, let moves):
+      try applyDefragment(planned, moves, &result, outcome)
     case .freeSequences(let ids, let ignores): try freeSequences(ids, ignores, &result)
     case .reserve(let request): try reserve(request, &result)
     case .flush: flush(&result)

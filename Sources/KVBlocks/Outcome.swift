@@ -28,6 +28,8 @@ package final class Outcome {
   package var mustZero = FlatList<BlockID>(minimumCapacity: 1)
   /// What the rungs of recoveries did.
   package var reports = FlatList<RungReport>(minimumCapacity: 1)
+  /// Copies acknowledged by this command whose moves were given up: the tables stay as they were.
+  package var abandoned = FlatList<UInt64>(minimumCapacity: 1)
 
   package init() {}
 
@@ -46,6 +48,7 @@ package final class Outcome {
     copies.removeAll()
     mustZero.removeAll()
     reports.removeAll()
+    abandoned.removeAll()
   }
 }
 
@@ -98,7 +101,7 @@ package struct OperationResult: BitwiseCopyable {
   /// blocks of the tier that is left that become available with their copies.
   package var freedBlocks: UInt32 = 0
   /// freeSequences: sequences that went. preempt, swapOut, swapIn: sequences that changed
-  /// state. fork: children made.
+  /// state. applyDefragment: moves. fork: children made.
   /// acknowledgeCopies: copies acknowledged. commit, cacheBlocks: blocks that became hit-able.
   /// evictBlocks, resetPrefixCache: blocks that had content and lost it. pin: blocks that the session
   /// pins after it. reserve: blocks promised in the pool, after it.

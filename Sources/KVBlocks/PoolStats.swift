@@ -34,6 +34,9 @@ package struct PoolStats: Equatable {
   /// Blocks whose copies to and from the host tier were ordered, ever.
   package var swappedOutBlocks: UInt64 = 0
   package var swappedInBlocks: UInt64 = 0
+  /// Blocks that a defragmentation moved, and moves that were given up.
+  package var movedBlocks: UInt64 = 0
+  package var abandonedMoves: UInt64 = 0
   package var pendingCopies: UInt32 = 0
   /// Accepted operations that handed out blocks, and the blocks.
   package var allocateCalls: UInt64 = 0

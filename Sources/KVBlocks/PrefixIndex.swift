@@ -120,6 +120,24 @@ final class PrefixIndex {
     }
   }
 
+  /// The content of a block becomes that of another, at the same place of its ring.
+  func move(_ id: BlockID, to target: BlockID) {
+    precondition(records[Int(target)].twin == 0, "moved content to a block that has some")
+    let hash = hash(of: id)
+    let group = records[Int(id)].group
+    let place = place(hash, group)
+    if undo.isRecording {
+      undo.contents.append(
+        .init(block: target, next: 0, group: group, isInsertion: true, wasFirst: false, hash: hash))
+    }
+    save(target)
+    write(hash, to: target)
+    records[Int(target)].group = group
+    link(target, before: id)
+    if entries[place].first == id { entries[place].first = target }
+    remove(id)
+  }
+
   /// The block has no content any more.
   func remove(_ id: BlockID) {
     let next = records[Int(id)].twin

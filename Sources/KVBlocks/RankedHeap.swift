@@ -102,6 +102,13 @@ final class RankedHeap {
     settle(items[count], at: hole)
   }
 
+  /// A number takes over the key that another one left the heap with. Neither is in it.
+  func inherit(_ item: UInt32, from other: UInt32) {
+    precondition(places[Int(item)] == 0 && places[Int(other)] == 0, "gave away a key in use")
+    set(keys + 2 * Int(item), rank(of: other))
+    set(keys + 2 * Int(item) + 1, tie(of: other))
+  }
+
   /// A number that is in the heap has another rank; its tie stays.
   func move(_ item: UInt32, to rank: UInt64) {
     precondition(places[Int(item)] != 0, "moved in a heap that it was not in")

@@ -76,6 +76,7 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts, watermark, inFlightTokens
     case hostBlocks, tokenIDs, blocks, preferredBlockIDs, reservation, eviction, retention
     case blocksNeeded, rungs, admissionThreshold, proactiveFreeBlocks
+    case contiguousBlocks, planRevision, planMoves
     /// `dropTokens`, where token ids are needed that are not kept.
     case keptTokens
     case parentHash, multimodal, promptEmbedsDigest, loraPath

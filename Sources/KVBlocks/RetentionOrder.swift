@@ -67,6 +67,11 @@ final class RetentionOrder {
     set(id, UInt32(priority) + 1, timeToLive)
   }
 
+  func move(_ id: BlockID, to target: BlockID) {
+    set(target, priorities[Int(id)], timesToLive[Int(id)])
+    set(id, 0, 0)
+  }
+
   private func set(_ id: BlockID, _ priority: UInt32, _ timeToLive: UInt64) {
     undo.note(priorities + Int(id))
     priorities[Int(id)] = priority

@@ -81,6 +81,12 @@ final class SmallMainQueues {
 
   func forget(_ id: BlockID) { if states[Int(id)] != 0 { set(id, 0, 0) } }
 
+  func move(_ id: BlockID, to target: BlockID) {
+    set(target, queue(id), hits(id))
+    if queue(id) != 0 { heap(queue(id)).inherit(target, from: id) }
+    set(id, 0, 0)
+  }
+
   /// To be evicted by who asks: what it passed over has moved, and it may be a ghost already.
   func victim(_ content: (BlockID) -> UInt64) -> BlockID {
     while true {

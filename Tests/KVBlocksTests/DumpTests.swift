@@ -86,7 +86,7 @@ struct DumpTests {
     var expected = name("quirepool") + le(1, 2)
     expected += name("CONF") + le(3, 4) + le(16, 4) + [1, 0, 32, 0] + le(0, 8) + le(0, 12)
     expected += [1, 0, 0, 0]
-    expected += name("POOL") + le(1, 8) + le(0, 8) + le(1, 8) + le(0, 72)
+    expected += name("POOL") + le(1, 8) + le(0, 8) + le(1, 8) + le(0, 88)
     expected += name("SESS") + le(0, 8) + le(1, 4)
     expected += le(9, 8) + le(0, 8) + le(1, 4) + le(0, 4) + none + none
     expected += name("SEQS") + le(0, 4) + none + le(0, 8)

@@ -30,6 +30,8 @@ struct ModelTests {
     var inFlight: UInt32 = 0
     var options = AdmissionOptions()
     var zeroes = false
+    /// Draws what `Walk+Defragment` has.
+    var moves = false
     var testDescription: String {
       "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching, \(eviction)" : "")
         + (host > 0 ? ", \(host) on the host" : "")
@@ -168,6 +170,30 @@ struct ModelTests {
   @Test("the same with pins and a clock", arguments: pinning)
   func agreesWithPins(setup: Setup) { walk(setup, pins: true) }
 
+  static let moving: [Setup] = [
+    .init(seed: 91, blocks: 32, size: 16, ack: .explicit, moves: true),
+    .init(seed: 92, blocks: 40, size: 4, ack: .nextStep, caches: true, moves: true),
+    .init(seed: 93, blocks: 48, size: 8, ack: .explicit, caches: true, host: 24, moves: true),
+    .init(seed: 94, blocks: 33, size: 1, ack: .nextStep, host: 16, moves: true),
+    .init(
+      seed: 95, blocks: 40, size: 4, ack: .explicit, caches: true, window: 9, inFlight: 8,
+      moves: true),
+    .init(
+      seed: 96, blocks: 40, size: 2, ack: .nextStep, caches: true, watermark: 0.1, admission: true,
+      moves: true),
+    .init(
+      seed: 97, blocks: 36, size: 4, ack: .explicit, caches: true, eviction: .s3FIFO,
+      strategy: .bestFit, places: true, moves: true),
+    .init(
+      seed: 98, blocks: 32, size: 4, ack: .nextStep, caches: true, eviction: .lfu, moves: true),
+    .init(
+      seed: 99, blocks: 40, size: 4, ack: .explicit, caches: true, eviction: .priority,
+      strategy: .firstFit, places: true, moves: true),
+  ]
+
+  @Test("the same with blocks that move", arguments: moving)
+  func agreesWithMoves(setup: Setup) { walk(setup, pins: setup.caches) }
+
   @Test("the same with a host tier", arguments: tiers)
   func agreesWithTiers(setup: Setup) { walk(setup, pins: setup.seed == 84) }
 
@@ -262,6 +288,7 @@ struct ModelTests {
     walk.switches = setup.switches
     // Draws questions, so that the commands stay what they were.
     var asking = Walk(seed: ~setup.seed, blocks: setup.blocks, size: setup.size)
+    walk.moves = setup.moves
     let outcome = Outcome()
     var history: [TestCommand] = []
     let count = Self.commands / Self.setups.count
@@ -356,6 +383,8 @@ struct ModelTests {
       #expect(setup.options.proactiveFreeBlocks == 0 || model.flushed > 10)
       #expect(setup.options.threshold == nil || model.overThreshold > 10)
     }
+    if setup.moves { #expect(model.state.movesMade > 10 && model.state.movesGivenUp > 3) }
+    if setup.admission { #expect(model.keptPromises > 10) }
     if setup.caches {
       #expect(model.state.evictions > 10)
       #expect(model.state.found[0] > 10)
@@ -497,6 +526,8 @@ struct ModelTests {
     expected.forks = UInt64(model.state.forks)
     expected.copies = UInt64(model.state.copiesOrdered)
     expected.preemptions = UInt64(model.state.preemptions)
+    expected.movedBlocks = UInt64(model.state.movesMade)
+    expected.abandonedMoves = UInt64(model.state.movesGivenUp)
     model.addHost(to: &expected)
     expected.refusals = model.refusals.map { UInt64($0) }
     return stats == expected ? nil : "stats: \(stats) instead of \(expected)"

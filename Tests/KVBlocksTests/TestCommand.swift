@@ -90,6 +90,7 @@ struct TestOperation {
     case preempt([SequenceID])
     case swapOut([SequenceID])
     case swapIn([SequenceID])
+    case applyDefragment(Revision, [BlockMove])
     case free([SequenceID], ignoresMissing: Bool = false)
     case reserve(Reserve)
     case flush
@@ -183,6 +184,8 @@ private final class Arena {
     case .flush: .flush
     case .recover(let needed, let rungs, let keep):
       .recover(Recover(blocksNeeded: needed, rungs: copy(rungs), keep: copy(keep)))
+    case .applyDefragment(let revision, let moves):
+      .applyDefragment(revision: revision, copy(moves))
     case .free(let ids, let ignores): .freeSequences(copy(ids), ignoresMissing: ignores)
     case .decode(let decode):
       .decode(
@@ -252,6 +255,8 @@ struct Seen: Equatable {
   var refusal = Refusal.none
   var available: UInt32 = 0
   var results: [Result] = []
+  /// Copies whose moves were given up.
+  var abandoned: [UInt64] = []
 
   init() {}
 
@@ -259,6 +264,7 @@ struct Seen: Equatable {
     revision = outcome.revision
     refusal = outcome.refusal
     available = outcome.availableBlocks
+    abandoned = Array(outcome.abandoned.elements)
     for result in outcome.results.elements {
       results.append(
         Result(

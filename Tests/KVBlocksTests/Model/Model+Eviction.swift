@@ -143,6 +143,15 @@ extension Model {
     }
   }
 
+  /// The content of a held block is in another one now.
+  mutating func moved(_ block: BlockID, to target: BlockID) {
+    state.known.hits[target] = state.known.hits.removeValue(forKey: block)
+    state.known.wants[target] = state.known.wants.removeValue(forKey: block)
+    state.known.small = state.known.small.map { $0 == block ? target : $0 }
+    state.known.main = state.known.main.map { $0 == block ? target : $0 }
+    forgot(block)
+  }
+
   mutating func claim(_ block: BlockID, at position: Int, _ sequence: Sequence) {
     if state.eviction != .priority { return }
     for range in sequence.retention {

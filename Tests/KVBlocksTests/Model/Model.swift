@@ -64,6 +64,8 @@ struct Model {
     var copiesOrdered = 0
     var preemptions = 0
     var host = Host()
+    var movesMade = 0
+    var movesGivenUp = 0
     /// What a block holds, and the blocks that hold something, in the order they came to it.
     var contents: [BlockID: UInt64] = [:]
     var holders: [UInt64: [BlockID]] = [:]
@@ -108,6 +110,7 @@ struct Model {
   // Of the command at hand.
   var session: SessionID = 0
   var changed = false
+  var abandoned: [UInt64] = []
   var now: UInt64 = 0
   var readsClock = false
   /// Of the operation at hand: what it handed out that somebody had before.
@@ -179,6 +182,7 @@ struct Model {
     let before = state
     session = command.session
     changed = false
+    abandoned = []
     preemptedSomething = false
     budget = command.tokenBudget == 0 ? nil : Int(command.tokenBudget)
     noAdmissions = command.refusesAdmissionAfterPreemption
@@ -228,6 +232,7 @@ struct Model {
       result.available = UInt32(available)
       seen.results.append(result)
     }
+    seen.abandoned = abandoned
     seen.available = UInt32(available)
     if command.isDryRun {
       state = before
@@ -282,6 +287,7 @@ struct Model {
     case .preempt(let ids): try preempt(ids, &result)
     case .swapOut(let ids): try swapOut(ids, &result)
     case .swapIn(let ids): try swapIn(ids, &result)
+    case .applyDefragment(let planned, let moves): try apply(planned, moves, &result)
     case .free(let ids, let ignores): try free(ids, ignores, &result)
     case .reserve(let request): try reserve(request, &result)
     case .flush: flush(&result)
@@ -346,6 +352,7 @@ struct Model {
     for copy in done {
       state.copies.removeAll { $0 == copy }
       changed = true
+      if copy.kind == .move { settle(copy) }
       hostFree += freedHosts(copy, hostFree)
       for block in deviceEnds(copy)
       where state.references[Int(block)] == 0 && pins(block) == 0 && !free.contains(block) {

@@ -25,6 +25,7 @@ struct Walk {
   var hasWindow = false
   /// Whether eviction policies are switched.
   var switches = true
+  var moves = false
   static let sessions: [SessionID] = [0, 7, 1 << 40]
 
   init(seed: UInt64, blocks: UInt32, size: UInt32, caches: Bool = false) {
@@ -168,6 +169,7 @@ struct Walk {
   private mutating func kind(_ model: Model, _ session: SessionID) -> TestOperation.Kind {
     if pins && one(in: 9) { return pin(model, session) }
     if pins && one(in: 60) { return update() }
+    if moves && one(in: 5) { return defragment(model, session) }
     if swaps && one(in: 5) { return swap(model, session) }
     if admission && one(in: 8) { return admission(model, session) }
     if places && one(in: 8) { return place(model) }

@@ -1,0 +1,229 @@
+/// What each block is to a session that would move blocks: read once, then only its kinds are looked at.
+///
+/// A byte a block; 4 more for its duration where tables share blocks.
+struct BlockSurvey: ~Copyable {
+  enum Kind: UInt8 {
+    /// Available: a target.
+    case free, cached
+    /// In use, and every reference is of a running sequence of the session.
+    case movable
+    /// Anything else: raw, of another session, pinned, an end of a copy under way, in a reserved run.
+    case fixed
+    /// Shared, and it is not known yet who with.
+    case shared
+  }
+
+  let capacity: Int
+  private let kinds: UnsafeMutablePointer<UInt8>
+
+  /// O(blocks), and the session's table entries where anything is shared.
+  init(_ pool: KVPool, of owner: UInt32) {
+    let records = pool.blocks.records
+    capacity = Int(pool.blocks.capacity)
+    kinds = .allocate(capacity: capacity + 1)
+    kinds.initialize(repeating: Kind.fixed.rawValue, count: capacity + 1)
+    let isReserved = pool.configuration.strategy.reservesAtAdmission
+    var shared = 0
+    for id in 1...capacity {
+      let record = records + id
+      var kind = Kind.fixed
+      if record.pointee.pins > 0 {
+        // Also the ends of copies under way.
+      } else if record.pointee.refCount == 0 {
+        kind = record.pointee.twin == 0 ? .free : .cached
+      } else if record.pointee.holder == .shared {
+        kind = .shared
+        shared += 1
+      } else if record.pointee.holder.isSequence {
+        let sequence = pool.sequences.slots + Int(record.pointee.holder.slot)
+        if sequence.pointee.session == owner && !isReserved { kind = .movable }
+      }
+      kinds[id] = kind.rawValue
+    }
+    if shared > 0 { resolve(pool, owner) }
+  }
+
+  deinit { kinds.deallocate() }
+
+  /// Of the shared blocks those move of which the session's tables have every reference.
+  private func resolve(_ pool: KVPool, _ owner: UInt32) {
+    let references = UnsafeMutablePointer<UInt32>.allocate(capacity: capacity + 1)
+    defer { references.deallocate() }
+    references.initialize(repeating: 0, count: capacity + 1)
+    pool.forEachRunning(of: owner) { slot in
+      for block in pool.sequences.slots[Int(slot)].blocks { references[Int(block)] += 1 }
+    }
+    for id in 1...capacity where kinds[id] == Kind.shared.rawValue {
+      let isOurs = references[id] == pool.blocks.records[id].refCount
+      kinds[id] = (isOurs ? Kind.movable : .fixed).rawValue
+    }
+  }
+
+  subscript(id: Int) -> Kind { Kind(rawValue: kinds[id]).unsafelyUnwrapped }
+
+  @inline(__always)
+  func isAvailable(_ id: Int) -> Bool { kinds[id] <= Kind.cached.rawValue }
+  @inline(__always)
+  func isMovable(_ id: Int) -> Bool { kinds[id] == Kind.movable.rawValue }
+  @inline(__always)
+  func isFixed(_ id: Int) -> Bool { kinds[id] == Kind.fixed.rawValue }
+
+  /// As it will be once a move is made: content goes along, so the source is free without any.
+  mutating func move(_ source: BlockID, to target: BlockID) {
+    kinds[Int(source)] = Kind.free.rawValue
+    kinds[Int(target)] = Kind.movable.rawValue
+  }
+
+  /// The longest run of available blocks, and of those without content. O(blocks).
+  func longestRuns() -> (available: UInt32, free: UInt32) {
+    var longest: (available: UInt32, free: UInt32) = (0, 0)
+    var available: UInt32 = 0
+    var free: UInt32 = 0
+    for id in 1...capacity {
+      let kind = kinds[id]
+      available = kind <= Kind.cached.rawValue ? available + 1 : 0
+      free = kind == Kind.free.rawValue ? free + 1 : 0
+      longest.available = max(longest.available, available)
+      longest.free = max(longest.free, free)
+    }
+    return longest
+  }
+
+  // MARK: Windows
+
+  /// Adjacent blocks that moves can make available, and how many of them have to move.
+  struct Window: BitwiseCopyable {
+    var first = 1
+    var count = 0
+    var moves = 0
+
+    var ids: Range<Int> { first..<first + count }
+  }
+
+  /// The longest window that at most so many moves clear, with `available` blocks to move to: it
+  /// has no fixed block, and it is no longer than there are available blocks, because each block that
+  /// leaves it needs one outside. Of the longest the one with the fewest moves, of those the highest.
+  ///
+  /// Both conditions hold for every part of a window that they hold for, so the longest window that
+  /// ends at a block begins no earlier than the one that ends before it. O(blocks).
+  func longestWindow(atMost budget: Int, available: Int) -> Window {
+    var best = Window()
+    var window = Window()
+    for id in 1...capacity {
+      if isFixed(id) {
+        window = Window(first: id + 1)
+        continue
+      }
+      window.count += 1
+      if isMovable(id) { window.moves += 1 }
+      while window.count > available || window.moves > budget {
+        if isMovable(window.first) { window.moves -= 1 }
+        window.first += 1
+        window.count -= 1
+      }
+      if window.count > best.count || window.count == best.count && window.moves <= best.moves {
+        best = window
+      }
+    }
+    return best
+  }
+
+  /// The window of so many blocks that the fewest moves clear, of those the highest; nil where each
+  /// has a fixed block or fewer are available. O(blocks).
+  func cheapestWindow(of count: Int, available: Int) -> Window? {
+    if count > available { return nil }
+    var best: Window?
+    var window = Window()
+    var fixed = 0
+    for id in 1...capacity {
+      window.count += 1
+      if isMovable(id) { window.moves += 1 }
+      if isFixed(id) { fixed += 1 }
+      if window.count > count {
+        if isMovable(window.first) { window.moves -= 1 }
+        if isFixed(window.first) { fixed -= 1 }
+        window.first += 1
+        window.count -= 1
+      }
+      if window.count == count && fixed == 0 && window.moves <= best?.moves ?? .max {
+        best = window
+      }
+    }
+    return best
+  }
+
+  /// So many available blocks outside a window: free ones from the lowest, then cached ones in the
+  /// order in which they would be evicted. O(blocks).
+  func holes(_ count: Int, outside window: Range<Int>, in blocks: BlockPool) -> [BlockID] {
+    var holes: [BlockID] = []
+    for id in 1...capacity {
+      if holes.count == count { return holes }
+      if self[id] == .free && !window.contains(id) { holes.append(BlockID(id)) }
+    }
+    if holes.count == count { return holes }
+    for id in blocks.freeQueue()
+    where self[Int(id)] == .cached && !window.contains(Int(id)) {
+      holes.append(id)
+      if holes.count == count { break }
+    }
+    return holes
+  }
+}
+
+/// Where a session's running tables name certain blocks.
+struct TableEntries {
+  private(set) var entries: [Entry]
+  private var places: [BlockID: Int] = [:]
+
+  struct Entry: BitwiseCopyable {
+    /// Entries that name the block.
+    var references: UInt32 = 0
+    /// Slots that the fullest of these tables uses.
+    var filled: UInt32 = 0
+    /// The first of them in the order of admission, and where it names the block.
+    var slot = SequenceSlot.none
+    var tableIndex: UInt32 = 0
+  }
+
+  /// O(blocks named + table entries of the session), with a bit for each block of the pool.
+  init(of blocks: some Collection<BlockID>, _ pool: KVPool, session: UInt32) {
+    entries = Array(repeating: Entry(), count: blocks.count)
+    places.reserveCapacity(blocks.count)
+    let isNamed = Bitmap(count: Int(pool.blocks.capacity) + 1)
+    defer { isNamed.deallocate() }
+    for (place, block) in blocks.enumerated() {
+      places[block] = place
+      isNamed.insert(Int(block))
+    }
+    var found = entries
+    let places = places
+    pool.forEachRunning(of: session) { slot in
+      let sequence = pool.sequences.slots[Int(slot)]
+      for (i, block) in sequence.blocks.enumerated() where isNamed.contains(Int(block)) {
+        guard let place = places[block] else { continue }
+        if found[place].references == 0 {
+          found[place].slot = slot
+          found[place].tableIndex = UInt32(i)
+        }
+        found[place].references += 1
+        found[place].filled = max(
+          found[place].filled, pool.filled(sequence.computed, UInt32(i)))
+      }
+    }
+    entries = found
+  }
+
+  subscript(block: BlockID) -> Entry { places[block].map { entries[$0] } ?? Entry() }
+}
+
+extension KVPool {
+  /// The slots of a session's running sequences, in the order of admission.
+  func forEachRunning(of session: UInt32, _ body: (UInt32) -> Void) {
+    if session == SequenceSlot.none { return }
+    var slot = sessions.slots[Int(session)].firstRunning
+    while slot != SequenceSlot.none {
+      body(slot)
+      slot = sequences.slots[Int(slot)].nextRunning
+    }
+  }
+}

@@ -1,0 +1,92 @@
+/// Plans: which moves would reach a goal. Nothing in here changes a pool.
+///
+/// `Defragmentation.md` says what may move where, and why no plan has fewer moves.
+extension KVPool {
+  /// Moves of a plan that does not say how many it may have.
+  package static let defaultMoves: UInt32 = 256
+
+  /// The moves that the session would have to make for a goal. A plan that cannot reach `contiguous`
+  /// has none; the other goals go as far as the budget does.
+  ///
+  /// - Parameter maxMoves: At most this many; 0 = `defaultMoves`. What is promised to sequences to
+  ///   come is not moved to, so there may be fewer.
+  /// - Throws: `.invalid` for a count that the pool does not have, `.unknownSequence`, `.wrongState`
+  ///   for a sequence that does not run.
+  /// - Complexity: O(blocks + table entries of the session).
+  package func planDefragment(
+    session: SessionID, _ goal: DefragmentGoal, maxMoves: UInt32 = 0
+  ) throws(Refusal) -> DefragmentPlan {
+    let owner = sessions.find(session)
+    let most = maxMoves == 0 ? Self.defaultMoves : min(maxMoves, Self.maximumBlocksPerCommand)
+    let budget = Int(min(most, unpromised))
+    let available = Int(blocks.available)
+    let survey = BlockSurvey(self, of: owner)
+    switch goal {
+    case .longestRun:
+      let best = survey.longestWindow(atMost: budget, available: available)
+      let longest = survey.longestWindow(atMost: .max, available: available)
+      let moves = moves(clearing: best, survey)
+      return plan(moves, owner, survey) { _ in best.count == longest.count }
+    case .contiguous(let count):
+      if count == 0 || count > blocks.capacity {
+        throw Refusal(.invalid, field: .contiguousBlocks, limit: UInt64(blocks.capacity))
+      }
+      guard let window = survey.cheapestWindow(of: Int(count), available: available),
+        window.moves <= budget
+      else { return plan([], owner, survey) { _ in false } }
+      return plan(moves(clearing: window, survey), owner, survey) { $0 >= count }
+    case .sequence(let id):
+      let slot = owner == SequenceSlot.none ? owner : sequences.find(id, session: owner)
+      if slot == SequenceSlot.none { throw Refusal(.unknownSequence, sequence: id) }
+      if !sequences.slots[Int(slot)].isRunning { throw Refusal(.wrongState, sequence: id) }
+      let gathering = gather(slot, survey, budget: budget)
+      return plan(gathering.moves, owner, survey) { _ in gathering.isComplete }
+    }
+  }
+
+  /// The highest block of the window to the first hole, and so on.
+  private func moves(
+    clearing window: BlockSurvey.Window, _ survey: borrowing BlockSurvey
+  ) -> [BlockMove] {
+    if window.moves == 0 { return [] }
+    let holes = survey.holes(window.moves, outside: window.ids, in: blocks)
+    var moves: [BlockMove] = []
+    for id in window.ids.reversed() where survey.isMovable(id) {
+      moves.append(BlockMove(source: BlockID(id), target: holes[moves.count]))
+    }
+    return moves
+  }
+
+  private func plan(
+    _ moves: [BlockMove], _ owner: UInt32, _ survey: consuming BlockSurvey,
+    _ isReached: (UInt32) -> Bool
+  ) -> DefragmentPlan {
+    var plan = DefragmentPlan(revision: revision)
+    plan.moves = moves
+    let before = survey.longestRuns()
+    (plan.largestRunBefore, plan.largestFreeRunBefore) = before
+    (plan.largestRunAfter, plan.largestFreeRunAfter) = before
+    if !moves.isEmpty {
+      let entries = TableEntries(of: moves.map(\.source), self, session: owner)
+      for i in moves.indices {
+        let entry = entries.entries[i]
+        plan.moves[i].tokens = entry.filled
+        plan.moves[i].sequence = sequences.slots[Int(entry.slot)].id
+        plan.tokensToCopy += UInt64(entry.filled)
+        survey.move(moves[i].source, to: moves[i].target)
+      }
+      (plan.largestRunAfter, plan.largestFreeRunAfter) = survey.longestRuns()
+    }
+    plan.isSufficient = isReached(plan.largestRunAfter)
+    return plan
+  }
+}
+
+extension PoolLayout {
+  /// The rule of `should_defragment` (seeds.md, 001:485), exactly: what is available is scattered,
+  /// 1 - longest run / available > 1/2, and there is room to move, used < 7/10 of the pool.
+  package func advisesDefragment(available: UInt32, of capacity: UInt32) -> Bool {
+    2 * UInt64(largestAvailableRun) < UInt64(available)
+      && 10 * UInt64(capacity - available) < 7 * UInt64(capacity)
+  }
+}

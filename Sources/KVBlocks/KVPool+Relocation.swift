@@ -1,0 +1,173 @@
+/// Moves under way: ordered by applying a plan, made by their acknowledgement.
+///
+/// Until then the tables name the sources, because only then is the content in the targets. No
+/// target is a source: what a table names is never written over.
+extension KVPool {
+  /// Orders the moves of a plan that was made at this revision. All or none.
+  ///
+  /// O(moves + table entries of the session), with a bit for each block of the pool.
+  func applyDefragment(
+    _ planned: Revision, _ moves: UnsafeBufferPointer<BlockMove>, _ result: inout OperationResult,
+    _ outcome: Outcome
+  ) throws(Refusal) {
+    if planned != revision {
+      throw Refusal(.revisionMoved, field: .planRevision, subject: revision)
+    }
+    if moves.count == 0 { return }
+    try checkBlocks(UInt64(moves.count), .planMoves)
+    try checkIDs(moves)
+    let entries = TableEntries(of: moves.map(\.source), self, session: run.slot)
+    try check(moves, entries)
+    let needed = UInt32(moves.count)
+    if needed > unpromised {
+      throw Refusal(.later, needed: needed, available: blocks.available, reserved: promised)
+    }
+    let first = outcome.copies.count
+    for (i, move) in moves.enumerated() {
+      let entry = entries.entries[i]
+      let sequence = sequences.slots[Int(entry.slot)]
+      blocks.takeTarget(move.target, generation: generation)
+      blocks.addPin(move.source)
+      order(
+        source: move.source, target: move.target, tokens: entry.filled, sequence: sequence.id,
+        tableIndex: entry.tableIndex, isRaw: false, kind: .move, sequence.session, outcome)
+    }
+    run.blocks += needed
+    result.copies = slice(first, outcome.copies.count)
+    result.affected = needed
+    run.changed = true
+  }
+
+  private func checkIDs(_ moves: UnsafeBufferPointer<BlockMove>) throws(Refusal) {
+    for (i, move) in moves.enumerated() {
+      for id in [move.source, move.target] where id == 0 || id > blocks.capacity {
+        throw Refusal(.invalid, field: .planMoves, limit: UInt64(i), subject: UInt64(id))
+      }
+    }
+  }
+
+  /// Sources are held by tables of the session that run, and by nobody else; targets are available;
+  /// each block is named once.
+  private func check(
+    _ moves: UnsafeBufferPointer<BlockMove>, _ entries: TableEntries
+  ) throws(Refusal) {
+    var named = Set<BlockID>(minimumCapacity: 2 * moves.count)
+    for (i, move) in moves.enumerated() {
+      let source = blocks.records[Int(move.source)]
+      let isMovable =
+        source.refCount > 0 && source.pins == 0 && !configuration.strategy.reservesAtAdmission
+        && entries[move.source].references == source.refCount
+      for (id, isGood) in [
+        (move.source, isMovable), (move.target, blocks.isEvictable(move.target)),
+      ] where !isGood || !named.insert(id).inserted {
+        throw Refusal(.wrongState, field: .planMoves, limit: UInt64(i), subject: UInt64(id))
+      }
+    }
+  }
+
+  /// The copy of a move is made: every table that names the source names the target from now on, and
+  /// so does the index. Not where the source is not what was copied any more: nobody holds it, more
+  /// of it is filled, somebody keeps its id (a raw holder, another session, a pin). Then the move is
+  /// given up and the tables stay.
+  ///
+  /// O(table) for a block that one sequence holds. Shared ones are looked for together, once for each
+  /// acknowledgement: O(tables of the session).
+  func settle(_ move: PendingCopy) {
+    let record = blocks.records[Int(move.source)]
+    let target = blocks.records[Int(move.target)]
+    if record.holder == .shared && sharedMoves == nil {
+      sharedMoves = SharedMoves(self, session: move.session)
+    }
+    let found =
+      record.holder.isSequence
+      ? entry(of: move.source, in: record.holder.slot, session: move.session)
+      : sharedMoves?.entries[move.source] ?? TableEntries.Entry()
+    let mayMove =
+      record.refCount > 0 && found.references == record.refCount && found.filled <= move.tokens
+      && target.refCount == 0 && target.twin == 0 && !pins.isPinned(move.source)
+    if !mayMove {
+      abandoned.append(move.id)
+      activity.abandonedMoves += 1
+      return
+    }
+    if record.holder.isSequence {
+      sequences.replaceEntry(of: found.slot, at: found.tableIndex, with: move.target)
+    } else {
+      sharedMoves?.targets[move.source] = move.target
+    }
+    blocks.moveAll(from: move.source, to: move.target)
+    activity.movedBlocks += 1
+  }
+
+  private func entry(
+    of block: BlockID, in slot: UInt32, session: UInt32
+  ) -> TableEntries.Entry {
+    var entry = TableEntries.Entry()
+    let sequence = sequences.slots[Int(slot)]
+    guard sequence.session == session, let i = sequence.blocks.firstIndex(of: block) else {
+      return entry
+    }
+    entry.references = 1
+    entry.slot = slot
+    entry.tableIndex = UInt32(i)
+    entry.filled = filled(sequence.computed, UInt32(i))
+    return entry
+  }
+
+  /// The shared blocks that moved in one acknowledgement, in one pass over the tables.
+  func finishSharedMoves() {
+    guard let moves = sharedMoves else { return }
+    sharedMoves = nil
+    if moves.targets.isEmpty { return }
+    forEachRunning(of: moves.session) { slot in
+      for (i, block) in sequences.slots[Int(slot)].blocks.enumerated() {
+        guard moves.isSource.contains(Int(block)), let target = moves.targets[block] else {
+          continue
+        }
+        sequences.replaceEntry(of: slot, at: UInt32(i), with: target)
+      }
+    }
+  }
+
+  /// Part of `checkInvariants`: what is to be moved to belongs to nobody.
+  func checkMoves() -> String? {
+    for i in 0..<Int(copies.used) where copies.copies[i].id != 0 {
+      let copy = copies.copies[i]
+      if copy.kind != .move { continue }
+      let target = blocks.records[Int(copy.target)]
+      if target.refCount != 0 || target.twin != 0 || target.pins != 1 || copy.source == copy.target
+      {
+        return "block \(copy.target) is moved to and is in use"
+      }
+    }
+    return nil
+  }
+}
+
+/// Where the session's tables name the shared blocks that it moves, and the targets of those whose move
+/// stands.
+final class SharedMoves {
+  let session: UInt32
+  let entries: TableEntries
+  /// What `targets` may know.
+  let isSource: Bitmap
+  var targets: [BlockID: BlockID] = [:]
+
+  init(_ pool: KVPool, session: UInt32) {
+    self.session = session
+    var sources: [BlockID] = []
+    var copy = pool.sessions.slots[Int(session)].firstCopy
+    while copy != PendingCopy.none {
+      let order = pool.copies.copies[Int(copy)]
+      if order.kind == .move && pool.blocks.records[Int(order.source)].holder == .shared {
+        sources.append(order.source)
+      }
+      copy = order.nextInSession
+    }
+    entries = TableEntries(of: sources, pool, session: session)
+    isSource = Bitmap(count: Int(pool.blocks.capacity) + 1)
+    for source in sources { isSource.insert(Int(source)) }
+  }
+
+  deinit { isSource.deallocate() }
+}
