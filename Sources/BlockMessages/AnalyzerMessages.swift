@@ -48,6 +48,8 @@ package struct StatsFields: Equatable {
   package var hostPinnedBlocks: UInt32 = 0
   package var swappedOutBlocks: UInt64 = 0
   package var swappedInBlocks: UInt64 = 0
+  package var movedBlocks: UInt64 = 0
+  package var abandonedMoves: UInt64 = 0
   package var allocateCalls: UInt64 = 0
   package var allocatedBlocks: UInt64 = 0
   package var freeCalls: UInt64 = 0
@@ -74,6 +76,7 @@ package struct StatsFields: Equatable {
   /// The bytes of the parts are products of this.
   package var bytesPerBlock: UInt64 = 0
   package var managerBytesPerBlock: Double = 0
+  package var isDefragmentAdvised = false
 
   package init() {}
 }
@@ -92,6 +95,8 @@ package struct FreeRunsFields: Equatable {
 
 extension MessagePacker {
   package mutating func stats(_ stats: StatsFields) {
+    uint64(121, stats.abandonedMoves)
+    uint64(120, stats.movedBlocks)
     for policy in stats.evictionsByPolicy.indices.reversed()
     where stats.evictionsByPolicy[policy] > 0 {
       let mark = mark
@@ -113,6 +118,7 @@ extension MessagePacker {
     uint64(61, UInt64(stats.freeBlocks) * bytes)
     uint64(60, UInt64(stats.capacityBlocks) * bytes)
     uint32(41, stats.roundingBlocks)
+    bool(40, stats.isDefragmentAdvised)
     uint64(39, stats.refusalsByFragmentation)
     double(38, stats.internalFragmentation)
     double(37, stats.externalFragmentation)

@@ -18,6 +18,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case createPoolRequest, getPoolRequest, listPoolsRequest, deletePoolRequest, resetPoolRequest
   case updatePoolRequest, flushRequest
   case resetPrefixCacheRequest, getDigestRequest, dumpPoolRequest, loadPoolRequest
+  case planDefragmentRequest, applyDefragmentRequest
   case getStatsRequest
   // Replies, for clients.
   case allocateReply, freeReply, stepReply, poolInfo, stats, sequence, digest
@@ -66,6 +67,8 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .getDigestRequest: address(quire__v1__get_digest_request__init)
     case .dumpPoolRequest: address(quire__v1__dump_pool_request__init)
     case .loadPoolRequest: address(quire__v1__load_pool_request__init)
+    case .planDefragmentRequest: address(quire__v1__plan_defragment_request__init)
+    case .applyDefragmentRequest: address(quire__v1__apply_defragment_request__init)
     case .getStatsRequest: address(quire__v1__get_stats_request__init)
     case .allocateReply: address(quire__v1__allocate_reply__init)
     case .freeReply: address(quire__v1__free_reply__init)

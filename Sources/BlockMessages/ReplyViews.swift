@@ -328,6 +328,8 @@ extension StatsFields {
     hostPinnedBlocks = m.host_pinned_blocks
     swappedOutBlocks = m.swapped_out_blocks
     swappedInBlocks = m.swapped_in_blocks
+    movedBlocks = m.moved_blocks
+    abandonedMoves = m.abandoned_moves
     allocateCalls = m.allocate_calls
     allocatedBlocks = m.allocated_blocks
     freeCalls = m.free_calls
@@ -353,5 +355,6 @@ extension StatsFields {
     internalFragmentation = m.internal_fragmentation
     refusalsByFragmentation = m.refusals_by_fragmentation
     roundingBlocks = m.rounding_blocks
+    isDefragmentAdvised = m.defragment_advised != 0
   }
 }

@@ -117,6 +117,13 @@ enum ServedFields {
     "quire.v1.DeletePoolRequest": ["call", "force"],
     "quire.v1.ResetPoolRequest": ["call", "force"],
     "quire.v1.ResetPrefixCacheRequest": ["call", "preempt_running"],
+    "quire.v1.PlanDefragmentRequest": ["call", "contiguous_blocks", "sequence_id", "max_moves"],
+    "quire.v1.ApplyDefragmentRequest": ["call", "plan"],
+    "quire.v1.DefragmentPlan": [
+      "revision", "moves", "largest_run_before", "largest_run_after", "tokens_to_copy",
+      "sufficient", "largest_free_run_before", "largest_free_run_after",
+    ],
+    "quire.v1.BlockMove": ["source_block", "target_block", "tokens", "sequence_id"],
     "quire.v1.GetDigestRequest": ["call", "history_only"],
     "quire.v1.DumpPoolRequest": ["call"],
     "quire.v1.LoadPoolRequest": ["call", "name", "if_exists", "data"],

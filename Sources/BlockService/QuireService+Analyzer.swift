@@ -49,6 +49,8 @@ extension StatsFields {
     hostPinnedBlocks = stats.hostPinned
     swappedOutBlocks = stats.swappedOutBlocks
     swappedInBlocks = stats.swappedInBlocks
+    movedBlocks = stats.movedBlocks
+    abandonedMoves = stats.abandonedMoves
     allocateCalls = stats.allocateCalls
     allocatedBlocks = stats.allocatedBlocks
     freeCalls = stats.freeCalls
@@ -74,6 +76,8 @@ extension StatsFields {
     availableRuns = FreeRunsFields(
       count: layout.availableRuns, largest: layout.largestAvailableRun,
       tenLargest: layout.largestAvailableRuns)
+    isDefragmentAdvised = layout.advisesDefragment(
+      available: availableBlocks, of: capacityBlocks)
     if freeBlocks > 0 {
       externalFragmentation = 1 - Double(layout.largestFreeRun) / Double(freeBlocks)
     }

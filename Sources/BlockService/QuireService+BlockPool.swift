@@ -54,6 +54,7 @@ extension QuireService {
     guard let ack = request.ackCopies else { throw .missing("ack_copies") }
     let result = try apply(OperationReader.ackCopies(ack), request.call)
     packer.reset()
+    packer.abandonedCopies(outcome.abandoned.elements)
     packer.ackCopiesReply(
       revision: outcome.revision, acknowledged: result.affected, pending: result.pendingCopies,
       availableBlocks: outcome.availableBlocks)

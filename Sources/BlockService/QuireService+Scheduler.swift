@@ -76,6 +76,7 @@ extension QuireService {
     _ request: StepRequest, _ hosted: HostedPool, refusal: RefusalFields?
   ) {
     packer.reset()
+    packer.abandonedCopies(outcome.abandoned.elements)
     if request.wantsStats {
       let mark = packer.mark
       packer.stats(StatsFields(hosted))

@@ -82,6 +82,8 @@ package final class QuireService {
     unary(table, "Pools/DeletePool", deletePool)
     unary(table, "Pools/ResetPool", resetPool)
     unary(table, "Pools/ResetPrefixCache", resetPrefixCache)
+    unary(table, "Pools/PlanDefragment", planDefragment)
+    unary(table, "Pools/ApplyDefragment", applyDefragment)
     unary(table, "Pools/GetDigest", getDigest)
     table.streaming("/quire.v1.Pools/DumpPool", isClientStreaming: false) { responses, _ in
       DumpStream(self, responses)

@@ -4,7 +4,6 @@ internal import GRPCWire
 /// can tell "not yet" from "never heard of it".
 enum UnservedMethods {
   static let unary = [
-    "Pools/PlanDefragment", "Pools/ApplyDefragment",
     "Sessions/Open", "Sessions/Close", "Sessions/Reclaim",
     "Analyzer/GetBlockMap", "Analyzer/GetSnapshot", "Analyzer/GetHistory", "Analyzer/GetReport",
     "Analyzer/ResetPeaks", "Analyzer/ExplainLookup", "Analyzer/ExplainBlock", "Analyzer/WhatIf",

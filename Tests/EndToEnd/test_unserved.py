@@ -9,7 +9,7 @@ import pytest
 from quire_client import MODULES, PATIENCE, q, refused, untouched
 
 SERVED = {
-    "Pools": "CreatePool UpdatePool Flush GetPool ListPools DeletePool ResetPool ResetPrefixCache GetDigest DumpPool LoadPool",
+    "Pools": "CreatePool UpdatePool Flush GetPool ListPools DeletePool ResetPool ResetPrefixCache PlanDefragment ApplyDefragment GetDigest DumpPool LoadPool",
     "BlockPool": "Allocate Free Fork CopyOnWrite AckCopies LookupBlocks Acquire CacheBlocks EvictBlocks",
     "Sequences": "Add Lookup Commit Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Reserve Pin Free Get List AdviseVictims",
     "Scheduler": "Step Run Recover",

@@ -384,7 +384,6 @@ struct ModelTests {
       #expect(setup.options.threshold == nil || model.overThreshold > 10)
     }
     if setup.moves { #expect(model.state.movesMade > 10 && model.state.movesGivenUp > 3) }
-    if setup.admission { #expect(model.keptPromises > 10) }
     if setup.caches {
       #expect(model.state.evictions > 10)
       #expect(model.state.found[0] > 10)

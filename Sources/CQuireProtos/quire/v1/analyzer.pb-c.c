@@ -1318,7 +1318,7 @@ const ProtobufCMessageDescriptor quire__v1__get_stats_request__descriptor =
   (ProtobufCMessageInit) quire__v1__get_stats_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[60] =
+static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[62] =
 {
   {
     "pool",
@@ -2040,8 +2040,33 @@ static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[60] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "moved_blocks",
+    120,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, moved_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "abandoned_moves",
+    121,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Stats, abandoned_moves),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__stats__field_indices_by_name[] = {
+  61,   /* field[61] = abandoned_moves */
   5,   /* field[5] = active_blocks */
   44,   /* field[44] = active_bytes */
   56,   /* field[56] = admission_limit_blocks */
@@ -2077,6 +2102,7 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   37,   /* field[37] = internal_fragmentation */
   10,   /* field[10] = lazy_pending_blocks */
   48,   /* field[48] = manager_bytes_per_block */
+  60,   /* field[60] = moved_blocks */
   57,   /* field[57] = owed_blocks */
   28,   /* field[28] = pending_copies */
   7,   /* field[7] = pinned_blocks */
@@ -2103,14 +2129,15 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   13,   /* field[13] = used_bytes */
   17,   /* field[17] = waiting_sequences */
 };
-static const ProtobufCIntRange quire__v1__stats__number_ranges[5 + 1] =
+static const ProtobufCIntRange quire__v1__stats__number_ranges[6 + 1] =
 {
   { 1, 0 },
   { 60, 41 },
   { 80, 49 },
   { 90, 56 },
   { 95, 59 },
-  { 0, 60 }
+  { 120, 60 },
+  { 0, 62 }
 };
 const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
 {
@@ -2120,10 +2147,10 @@ const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
   "Quire__V1__Stats",
   "quire.v1",
   sizeof(Quire__V1__Stats),
-  60,
+  62,
   quire__v1__stats__field_descriptors,
   quire__v1__stats__field_indices_by_name,
-  5,  quire__v1__stats__number_ranges,
+  6,  quire__v1__stats__number_ranges,
   (ProtobufCMessageInit) quire__v1__stats__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

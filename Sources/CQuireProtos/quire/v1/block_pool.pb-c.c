@@ -2055,7 +2055,7 @@ const ProtobufCMessageDescriptor quire__v1__ack_copies__descriptor =
   (ProtobufCMessageInit) quire__v1__ack_copies__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__ack_copies_reply__field_descriptors[4] =
+static const ProtobufCFieldDescriptor quire__v1__ack_copies_reply__field_descriptors[5] =
 {
   {
     "revision",
@@ -2105,17 +2105,31 @@ static const ProtobufCFieldDescriptor quire__v1__ack_copies_reply__field_descrip
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "abandoned_copy_ids",
+    9,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Quire__V1__AckCopiesReply, n_abandoned_copy_ids),
+    offsetof(Quire__V1__AckCopiesReply, abandoned_copy_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__ack_copies_reply__field_indices_by_name[] = {
+  4,   /* field[4] = abandoned_copy_ids */
   1,   /* field[1] = acknowledged */
   3,   /* field[3] = available_blocks */
   2,   /* field[2] = pending */
   0,   /* field[0] = revision */
 };
-static const ProtobufCIntRange quire__v1__ack_copies_reply__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__ack_copies_reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 9, 4 },
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor quire__v1__ack_copies_reply__descriptor =
 {
@@ -2125,10 +2139,10 @@ const ProtobufCMessageDescriptor quire__v1__ack_copies_reply__descriptor =
   "Quire__V1__AckCopiesReply",
   "quire.v1",
   sizeof(Quire__V1__AckCopiesReply),
-  4,
+  5,
   quire__v1__ack_copies_reply__field_descriptors,
   quire__v1__ack_copies_reply__field_indices_by_name,
-  1,  quire__v1__ack_copies_reply__number_ranges,
+  2,  quire__v1__ack_copies_reply__number_ranges,
   (ProtobufCMessageInit) quire__v1__ack_copies_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

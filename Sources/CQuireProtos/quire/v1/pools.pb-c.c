@@ -2654,7 +2654,7 @@ const ProtobufCMessageDescriptor quire__v1__plan_defragment_request__descriptor 
   (ProtobufCMessageInit) quire__v1__plan_defragment_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__defragment_plan__field_descriptors[6] =
+static const ProtobufCFieldDescriptor quire__v1__defragment_plan__field_descriptors[8] =
 {
   {
     "revision",
@@ -2728,8 +2728,34 @@ static const ProtobufCFieldDescriptor quire__v1__defragment_plan__field_descript
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "largest_free_run_before",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__DefragmentPlan, largest_free_run_before),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "largest_free_run_after",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__DefragmentPlan, largest_free_run_after),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__defragment_plan__field_indices_by_name[] = {
+  7,   /* field[7] = largest_free_run_after */
+  6,   /* field[6] = largest_free_run_before */
   3,   /* field[3] = largest_run_after */
   2,   /* field[2] = largest_run_before */
   1,   /* field[1] = moves */
@@ -2740,7 +2766,7 @@ static const unsigned quire__v1__defragment_plan__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__defragment_plan__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor quire__v1__defragment_plan__descriptor =
 {
@@ -2750,7 +2776,7 @@ const ProtobufCMessageDescriptor quire__v1__defragment_plan__descriptor =
   "Quire__V1__DefragmentPlan",
   "quire.v1",
   sizeof(Quire__V1__DefragmentPlan),
-  6,
+  8,
   quire__v1__defragment_plan__field_descriptors,
   quire__v1__defragment_plan__field_indices_by_name,
   1,  quire__v1__defragment_plan__number_ranges,

@@ -1571,7 +1571,7 @@ const ProtobufCMessageDescriptor quire__v1__recover_report__descriptor =
   (ProtobufCMessageInit) quire__v1__recover_report__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__step_reply__field_descriptors[6] =
+static const ProtobufCFieldDescriptor quire__v1__step_reply__field_descriptors[7] =
 {
   {
     "revision",
@@ -1645,8 +1645,21 @@ static const ProtobufCFieldDescriptor quire__v1__step_reply__field_descriptors[6
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "abandoned_copy_ids",
+    9,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Quire__V1__StepReply, n_abandoned_copy_ids),
+    offsetof(Quire__V1__StepReply, abandoned_copy_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__step_reply__field_indices_by_name[] = {
+  6,   /* field[6] = abandoned_copy_ids */
   4,   /* field[4] = available_blocks */
   1,   /* field[1] = op_id */
   2,   /* field[2] = refusal */
@@ -1654,10 +1667,11 @@ static const unsigned quire__v1__step_reply__field_indices_by_name[] = {
   0,   /* field[0] = revision */
   5,   /* field[5] = stats */
 };
-static const ProtobufCIntRange quire__v1__step_reply__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__step_reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 9, 6 },
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor quire__v1__step_reply__descriptor =
 {
@@ -1667,10 +1681,10 @@ const ProtobufCMessageDescriptor quire__v1__step_reply__descriptor =
   "Quire__V1__StepReply",
   "quire.v1",
   sizeof(Quire__V1__StepReply),
-  6,
+  7,
   quire__v1__step_reply__field_descriptors,
   quire__v1__step_reply__field_indices_by_name,
-  1,  quire__v1__step_reply__number_ranges,
+  2,  quire__v1__step_reply__number_ranges,
   (ProtobufCMessageInit) quire__v1__step_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -297,7 +297,8 @@ struct  Quire__V1__Stats
    */
   uint32_t rounding_blocks;
   /*
-   * Moving blocks would let something in that is refused now.
+   * What is available is scattered and there is room to move: 1 - largest run / available blocks is
+   * over 0.5 and less than 0.7 of the pool is used. STATS_INCLUDE_RUNS.
    */
   protobuf_c_boolean defragment_advised;
   /*
@@ -331,10 +332,18 @@ struct  Quire__V1__Stats
    */
   size_t n_evictions_by_policy;
   Quire__V1__EvictionCount **evictions_by_policy;
+  /*
+   * Since the pool was made or reset: blocks that ApplyDefragment moved, acknowledged.
+   */
+  uint64_t moved_blocks;
+  /*
+   * And moves that were given up.
+   */
+  uint64_t abandoned_moves;
 };
 #define QUIRE__V1__STATS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__stats__descriptor) \
-    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL }
+    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0 }
 
 
 struct  Quire__V1__EvictionCount

@@ -308,10 +308,15 @@ struct  Quire__V1__AckCopiesReply
    * Blocks, after the command.
    */
   uint32_t available_blocks;
+  /*
+   * Acknowledged moves (of ApplyDefragment) that were given up: the tables stay as they were.
+   */
+  size_t n_abandoned_copy_ids;
+  uint64_t *abandoned_copy_ids;
 };
 #define QUIRE__V1__ACK_COPIES_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__ack_copies_reply__descriptor) \
-    , 0, 0, 0, 0 }
+    , 0, 0, 0, 0, 0,NULL }
 
 
 struct  Quire__V1__LookupBlocksRequest

@@ -633,17 +633,19 @@ struct  Quire__V1__PlanDefragmentRequest
   ProtobufCMessage base;
   Quire__V1__Call *call;
   /*
-   * Blocks that may be moved; 0 = the pool's default.
+   * Blocks that may be moved; 0 = 256. Blocks that are promised (Reserve) are not moved to, so there
+   * may be fewer.
    */
   uint32_t max_moves;
   Quire__V1__PlanDefragmentRequest__GoalCase goal_case;
   union {
     /*
-     * A free run of so many blocks.
+     * A run of so many available blocks, 1 to the pool's blocks.
      */
     uint32_t contiguous_blocks;
     /*
-     * This sequence in one run.
+     * This running sequence in one run, in order. Where other blocks are in the way, the plan moves
+     * those, and is not sufficient; the next plan, once its copies are acknowledged, has the rest.
      */
     uint64_t sequence_id;
   };
@@ -657,16 +659,17 @@ struct  Quire__V1__DefragmentPlan
 {
   ProtobufCMessage base;
   /*
-   * The plan holds for this revision only.
+   * The pool's, when the plan was made.
    */
   uint64_t revision;
   /*
-   * In the order they are made.
+   * In the order they are made; no block is in two of them. No other moves to the goal are fewer.
+   * Empty where contiguous_blocks cannot be had with max_moves.
    */
   size_t n_moves;
   Quire__V1__BlockMove **moves;
   /*
-   * Longest run of free blocks now.
+   * Longest run of available blocks (free + cached) now.
    */
   uint32_t largest_run_before;
   /*
@@ -678,13 +681,21 @@ struct  Quire__V1__DefragmentPlan
    */
   uint64_t tokens_to_copy;
   /*
-   * Whether the goal is reached.
+   * Whether the moves reach the goal; without a goal, whether no number of moves makes a longer run.
    */
   protobuf_c_boolean sufficient;
+  /*
+   * Longest run of free blocks alone, those without content, now.
+   */
+  uint32_t largest_free_run_before;
+  /*
+   * And once the moves are made.
+   */
+  uint32_t largest_free_run_after;
 };
 #define QUIRE__V1__DEFRAGMENT_PLAN__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__defragment_plan__descriptor) \
-    , 0, 0,NULL, 0, 0, 0, 0 }
+    , 0, 0,NULL, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__BlockMove
@@ -697,7 +708,7 @@ struct  Quire__V1__BlockMove
    */
   uint32_t tokens;
   /*
-   * Holds the source; 0 for a raw block.
+   * The first to hold the source, in the order of admission.
    */
   uint64_t sequence_id;
 };
@@ -710,6 +721,9 @@ struct  Quire__V1__ApplyDefragmentRequest
 {
   ProtobufCMessage base;
   Quire__V1__Call *call;
+  /*
+   * revision, and source and target of the moves, count; the rest is not read.
+   */
   Quire__V1__DefragmentPlan *plan;
 };
 #define QUIRE__V1__APPLY_DEFRAGMENT_REQUEST__INIT \
@@ -721,6 +735,11 @@ struct  Quire__V1__ApplyDefragmentReply
 {
   ProtobufCMessage base;
   uint64_t revision;
+  /*
+   * Until one is acknowledged every table names its source; then every table that did names the
+   * target. Where the source has been written, freed, swapped or shared beyond the session meanwhile,
+   * the move is given up: abandoned_copy_ids of the acknowledgement says so.
+   */
   size_t n_copies;
   Quire__V1__CopyOrder **copies;
   /*

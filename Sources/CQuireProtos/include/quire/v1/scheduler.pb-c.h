@@ -441,10 +441,16 @@ struct  Quire__V1__StepReply
    */
   uint32_t available_blocks;
   Quire__V1__Stats *stats;
+  /*
+   * Moves (of ApplyDefragment) that this step acknowledged and that were given up: the tables stay as
+   * they were.
+   */
+  size_t n_abandoned_copy_ids;
+  uint64_t *abandoned_copy_ids;
 };
 #define QUIRE__V1__STEP_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__step_reply__descriptor) \
-    , 0, 0, NULL, 0,NULL, 0, NULL }
+    , 0, 0, NULL, 0,NULL, 0, NULL, 0,NULL }
 
 
 typedef enum {
