@@ -45,6 +45,13 @@ enum BlockPoolBenchmark {
     print(
       "admit and free a prompt of 1,024 tokens, the first half cached, hashes given:"
         + right(median { prompts(5_000) } / 1_000, "us"))
+    for (policy, name) in [
+      (EvictionPolicy.lfu, "lfu"), (.s3FIFO, "s3-fifo"), (.priority, "priority"),
+    ] {
+      print(
+        "the same in a pool that evicts by \(name):"
+          + right(median { prompts(5_000, policy) } / 1_000, "us"))
+    }
   }
 
   // MARK: What is measured
@@ -126,8 +133,11 @@ enum BlockPoolBenchmark {
   }
 
   /// Admit and free a prompt of 1,024 tokens of which the first half is cached, in nanoseconds.
-  static func prompts(_ count: Int) -> Double {
-    let pool = cachingPool()
+  /// From the 2,048th prompt on the pool is full, and each evicts 32 blocks of earlier ones.
+  static func prompts(_ count: Int, _ eviction: EvictionPolicy = .lru) -> Double {
+    let pool = KVPool(
+      PoolConfiguration(
+        blocks: blocks, blockSize: 16, cachesPrefixes: true, eviction: eviction))
     let outcome = Outcome()
     var next: UInt64 = 1
     var shared: UInt64 = 1 << 40
