@@ -60,6 +60,8 @@ package struct PoolConfigFields: Equatable {
   /// 0 = off.
   package var proactiveFreeBlocks: UInt32 = 0
   package var zeroesOnFree = false
+  /// 0 = off.
+  package var lazyFreeBatch: UInt32 = 0
 
   package init(
     blocks: UInt32, blockSize: UInt32, strategy: UInt32 = 0, eviction: UInt32 = 0,
@@ -107,6 +109,7 @@ package struct PoolConfigFields: Equatable {
     copyAck = m.pointee.copy_ack.rawValue
     pinBudgetBlocks = m.pointee.pin_budget_blocks
     proactiveFreeBlocks = m.pointee.proactive_free_blocks
+    lazyFreeBatch = m.pointee.lazy_free_batch
     if m.pointee.memory_aware_admission_case
       == QUIRE__V1__POOL_CONFIG__MEMORY_AWARE_ADMISSION_ADMISSION_THRESHOLD
     {
@@ -252,6 +255,7 @@ extension MessagePacker {
     uint32(21, config.copyAck)
     bool(20, config.zeroesOnFree)
     uint32(19, config.proactiveFreeBlocks)
+    uint32(18, config.lazyFreeBatch)
     uint32(17, config.hostBlocks)
     uint32(16, config.hashLookaheadTokens)
     bool(15, config.eagle)

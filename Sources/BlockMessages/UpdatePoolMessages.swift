@@ -18,6 +18,12 @@ package struct UpdatePoolRequest: WireMessage {
       ? m.pointee.watermark : nil
   }
   /// nil: as it is.
+  package var lazyFreeBatch: UInt32? {
+    m.pointee.new_lazy_free_batch_case
+      == QUIRE__V1__UPDATE_POOL_REQUEST__NEW_LAZY_FREE_BATCH_LAZY_FREE_BATCH
+      ? m.pointee.lazy_free_batch : nil
+  }
+  /// nil: as it is.
   package var proactiveFreeBlocks: UInt32? {
     m.pointee.new_proactive_free_blocks_case
       == QUIRE__V1__UPDATE_POOL_REQUEST__NEW_PROACTIVE_FREE_BLOCKS_PROACTIVE_FREE_BLOCKS

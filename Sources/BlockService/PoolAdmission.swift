@@ -21,6 +21,15 @@ extension AdmissionOptions {
       }
     }
     proactiveFreeBlocks = config.proactiveFreeBlocks
+    guard config.lazyFreeBatch <= Self.maximumLazyFreeBatch else {
+      throw .invalid("config.lazy_free_batch", "must be at most \(Self.maximumLazyFreeBatch)")
+    }
+    if config.lazyFreeBatch > 0, let strategy = AllocationStrategy(wire: config.strategy),
+      strategy.needsRuns
+    {
+      throw .invalid("config.lazy_free_batch", "contradicts the strategy, which needs runs")
+    }
+    lazyFreeBatch = config.lazyFreeBatch
   }
 }
 
@@ -28,5 +37,11 @@ extension PoolConfigFields {
   mutating func setAdmission(_ options: AdmissionOptions) {
     admissionThreshold = options.threshold
     proactiveFreeBlocks = options.proactiveFreeBlocks
+    lazyFreeBatch = options.lazyFreeBatch
   }
+}
+
+extension AllocationStrategy {
+  /// nil where the wire says none, or one that nobody knows.
+  fileprivate init?(wire: UInt32) { self.init(rawValue: UInt8(truncatingIfNeeded: wire)) }
 }

@@ -31,7 +31,8 @@ extension StatsFields {
     activeBlocks = stats.active
     sharedBlocks = stats.shared
     pinnedBlocks = stats.pinned
-    availableBlocks = stats.free + stats.cached
+    availableBlocks = stats.free + stats.cached + stats.lazyPending
+    lazyPendingBlocks = stats.lazyPending
     reservedBlocks = stats.reserved
     admissionLimitBlocks = stats.admissionLimit
     owedBlocks = UInt32(clamping: stats.owed)

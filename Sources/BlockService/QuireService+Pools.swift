@@ -250,7 +250,7 @@ extension PoolInfoFields {
     let stats = hosted.pool.stats()
     self.init(hosted.name, hosted.pool.configuration)
     revision = hosted.pool.revision
-    availableBlocks = stats.free + stats.cached
+    availableBlocks = stats.free + stats.cached + stats.lazyPending
   }
 
   /// A pool as it is when it is made.

@@ -162,6 +162,8 @@ enum RefusalText {
       return "must be at least 1 where there are no hashes"
     case .count: return "must be at least 1"
     case .blocksNeeded: return "must be at least \(limit)"
+    case .lazyFreeBatch where limit == 0: return "is of no use: allocations need runs"
+    case .lazyFreeBatch: return "must be at most \(limit)"
     case .proactiveFreeBlocks where limit == 0:
       return "is of no use: the pool caches no prefixes"
     case .proactiveFreeBlocks: return "must be at most the pool's blocks, \(limit)"
@@ -341,6 +343,7 @@ enum RefusalText {
     case .watermark: "watermark"
     case .admissionThreshold: "config.admission_threshold"
     case .proactiveFreeBlocks: "proactive_free_blocks"
+    case .lazyFreeBatch: "lazy_free_batch"
     case .hostBlocks: "config.host_blocks"
     case .blocks: "blocks"
     case .eviction: "eviction"

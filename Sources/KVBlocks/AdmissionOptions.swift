@@ -6,7 +6,16 @@ package struct AdmissionOptions: Equatable, BitwiseCopyable, Sendable {
   /// Blocks without content that proactive eviction keeps; 0 = it is off.
   package var proactiveFreeBlocks: UInt32
 
-  package init(threshold: Double? = nil, proactiveFreeBlocks: UInt32 = 0) {
+  /// Blocks that lazy free collects before it gives them back; 0 = at once.
+  package var lazyFreeBatch: UInt32
+
+  /// The largest batch.
+  package static let maximumLazyFreeBatch = LazyFrees.maximumBatch
+
+  package init(
+    threshold: Double? = nil, lazyFreeBatch: UInt32 = 0, proactiveFreeBlocks: UInt32 = 0
+  ) {
+    self.lazyFreeBatch = lazyFreeBatch
     self.threshold = threshold
     self.proactiveFreeBlocks = proactiveFreeBlocks
   }
@@ -34,6 +43,7 @@ extension AdmissionOptions {
     writer.section("ADMI")
     writer.flag(threshold != nil)
     if let threshold { writer.f64(threshold) }
+    writer.u32(lazyFreeBatch)
     writer.u32(proactiveFreeBlocks)
   }
 
@@ -48,6 +58,7 @@ extension AdmissionOptions {
       }
       threshold = share
     }
+    lazyFreeBatch = try reader.u32("lazy_free_batch", through: Self.maximumLazyFreeBatch)
     proactiveFreeBlocks = try reader.u32("proactive_free_blocks", through: blocks)
   }
 }

@@ -45,7 +45,7 @@ extension BlockPool {
     if record.pointee.pins > 0 {
       counters.pinned -= 1
     } else {
-      if let split { split.cached.remove(id) } else { unlink(id) }
+      leave(id)
       counters.cached -= 1
       counters.allocatedBlocks += 1
     }
@@ -64,13 +64,24 @@ extension BlockPool {
     precondition(record.pointee.twin != 0, "kept a block without content")
     save(id)
     if isEvictable(id) {
-      if let split { split.cached.remove(id) } else { unlink(id) }
+      leave(id)
       counters.cached -= 1
       counters.pinned += 1
       counters.allocatedBlocks += 1
       counters.highWatermark = max(counters.highWatermark, capacity - available)
     }
     record.pointee.pins += 1
+  }
+
+  /// A cached block leaves where it waits. The caller has saved it.
+  private func leave(_ id: BlockID) {
+    if records[Int(id)].holder == .pending {
+      leavePending(id)
+    } else if let split {
+      split.cached.remove(id)
+    } else {
+      unlink(id)
+    }
   }
 
   /// Takes a block out of the queue, wherever it is. The caller has saved it.
@@ -105,7 +116,9 @@ extension BlockPool {
     if isEvictable(id) {
       counters.cached -= 1
       counters.free += 1
-      if let split {
+      if records[Int(id)].holder == .pending {
+        lazy?.cached -= 1
+      } else if let split {
         save(id)
         split.cached.remove(id)
         split.free.insert(id, after: 0)

@@ -119,7 +119,7 @@ extension BlockPool {
     if !withCached || counters.cached == 0, let split, split.free.countRuns(&counter) { return }
     for id in 1...Int(capacity) {
       let record = records[id]
-      let isFree = record.refCount == 0 && record.pins == 0
+      let isFree = record.refCount == 0 && record.pins == 0 && record.holder == .none
       counter.step(isFree && (withCached || record.twin == 0))
     }
     counter.end()

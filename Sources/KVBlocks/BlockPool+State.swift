@@ -15,6 +15,7 @@ extension BlockPool {
     if index != nil { counters.writeByPolicy(to: writer) }
     index?.write(to: writer)
     split?.cached.write(to: writer)
+    writePending(to: writer)
   }
 
   /// Into a pool of the same configuration that nothing has happened to. Sessions and sequences have
@@ -36,6 +37,7 @@ extension BlockPool {
     if index != nil { try counters.readByPolicy(from: &reader) }
     try index?.read(from: &reader)
     if let policy { try readSplit(policy, from: &reader) }
+    try readPending(from: &reader)
     for id in 1...Int(capacity) where records[id].holder == .rounding { counters.rounding += 1 }
     for run in rounding {
       records[Int(run.id)].next = run.next
@@ -93,6 +95,7 @@ extension BlockPool {
       record.holder = Holder(bits: try reader.u32())
       let isHolder =
         record.holder == .none || record.holder == .shared
+        || (record.holder == .pending && lazy != nil)
         || (record.holder == .rounding && strategy.needsRuns)
         || (record.holder.isRaw && record.holder.slot < sessions)
         || (record.holder.isSequence && record.holder.slot < sequences)

@@ -24,7 +24,11 @@ package final class BlockPool {
   let index: PrefixIndex?
   let undo: UndoLog
   /// nil where one queue has all available blocks.
-  var split: SplitBlocks?
+  var split: SplitBlocks? { didSet { setDetour() } }
+  /// nil where frees are given back at once.
+  var lazy: LazyFrees? { didSet { setDetour() } }
+  /// Either of them: the one test that the common case pays for both.
+  private(set) var hasDetour = false
   /// Made by the command at hand and replaced by it again: undone, words in their memory are put back.
   var replaced: [SplitBlocks] = []
   let strategy: AllocationStrategy
@@ -86,6 +90,7 @@ package final class BlockPool {
     }
     (records + Int(capacity) + 1).initialize(to: BlockRecord())
     if let split { makeAllFree(split) }
+    lazy?.removeAll()
   }
 
   /// What an allocation can take.
@@ -113,7 +118,20 @@ package final class BlockPool {
     into room: UnsafeMutablePointer<BlockID>
   ) {
     precondition(count <= available, "took more blocks than there are")
-    if let split { return take(split, count, for: holder, generation: generation, into: room) }
+    if hasDetour {
+      return takeByDetour(count, for: holder, generation: generation, into: room)
+    }
+    takeFromQueue(count, for: holder, generation: generation, into: room)
+  }
+
+  private func setDetour() { hasDetour = split != nil || lazy != nil }
+
+  /// `take` where one queue has all available blocks.
+  @inline(__always)
+  func takeFromQueue(
+    _ count: UInt32, for holder: Holder, generation: UInt32,
+    into room: UnsafeMutablePointer<BlockID>
+  ) {
     if undo.isRecording { saveHead(count) }
     let records = self.records
     var id = records[0].next
@@ -170,7 +188,7 @@ package final class BlockPool {
   func dropReferences(
     _ first: UnsafePointer<BlockID>, _ count: Int, stride: Int = 1
   ) -> UInt32 {
-    if let split { return dropReferences(split, first, count, stride) }
+    if hasDetour { return dropByDetour(first, count, stride) }
     if undo.isRecording { save(first, count, stride) }
     let records = self.records
     let oldHead = records[0].next
@@ -211,7 +229,7 @@ package final class BlockPool {
   ///   the long way, which also says what is wrong.
   @inline(__always)
   func freeExclusive(_ first: UnsafePointer<BlockID>, _ count: Int, heldBy slot: UInt32) -> Bool {
-    if undo.isRecording || split != nil { return false }
+    if undo.isRecording || hasDetour { return false }
     let records = self.records
     let capacity = self.capacity
     let holder = Holder.raw(slot)
@@ -465,7 +483,9 @@ package final class BlockPool {
 
   func state(of record: BlockRecord) -> BlockState {
     switch record.refCount {
-    case 0: record.pins > 0 ? .pinned : record.twin != 0 ? .cached : .free
+    case 0:
+      record.pins > 0
+        ? .pinned : record.holder == .pending ? .pending : record.twin != 0 ? .cached : .free
     case 1: .active
     default: .shared
     }

@@ -34,6 +34,8 @@ package struct Holder: Equatable, BitwiseCopyable {
   static let shared = Holder(bits: 3 << 30)
   /// Nobody's: taken with an allocation that was rounded up, until all of that is given back.
   static let rounding = Holder(bits: 3 << 30 | 1)
+  /// Nobody's: its free waits for the batch. `previous` is its place in the list.
+  static let pending = Holder(bits: 3 << 30 | 2)
   /// Raw, by the session in this slot.
   package static func raw(_ session: UInt32) -> Holder { Holder(bits: 1 << 30 | session) }
   /// The table of the sequence in this slot.
@@ -66,4 +68,6 @@ package struct BlockView: Equatable {
 /// The parts that make up a pool; every block is in exactly one.
 package enum BlockState: UInt8 {
   case free, cached, active, shared, pinned
+  /// Freed, and waiting for its batch.
+  case pending
 }

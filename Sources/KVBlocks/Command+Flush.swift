@@ -1,4 +1,5 @@
-/// What a pool puts off, done now: blocks that are short of proactive eviction's aim are evicted.
+/// What a pool puts off, done now: frees that wait for their batch are given back, and what proactive
+/// eviction is short of is evicted.
 ///
 /// The pool never does it by itself within another command: an allocation would pay for it. Whoever
 /// hosts the pool asks for `evictionDeficit` after a command and applies a flush when there is time.
@@ -10,8 +11,11 @@ extension KVPool {
     return aim <= blocks.counters.free ? 0 : min(aim - blocks.counters.free, blocks.counters.cached)
   }
 
-  /// Evicts the deficit, and no more, in the order of the evictions. O(blocks it is to keep free).
+  /// Gives back what is pending; then evicts the deficit, and no more, in the order of the evictions.
+  /// O(pending blocks + blocks that it is to keep free).
   func flush(_ result: inout OperationResult) {
+    result.freedBlocks = blocks.flushPending()
+    if result.freedBlocks > 0 { run.changed = true }
     let deficit = evictionDeficit
     if deficit == 0 { return }
     blocks.evictAhead(deficit)

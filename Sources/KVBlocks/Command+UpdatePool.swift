@@ -5,10 +5,14 @@ package struct PoolUpdate: BitwiseCopyable {
   package var watermark: Double?
   /// At most the pool's blocks.
   package var proactiveFreeBlocks: UInt32?
+  /// At most 65,536, and 0 where allocations need runs.
+  package var lazyFreeBatch: UInt32?
 
   package init(
-    eviction: EvictionPolicy? = nil, watermark: Double? = nil, proactiveFreeBlocks: UInt32? = nil
+    eviction: EvictionPolicy? = nil, watermark: Double? = nil, proactiveFreeBlocks: UInt32? = nil,
+    lazyFreeBatch: UInt32? = nil
   ) {
+    self.lazyFreeBatch = lazyFreeBatch
     self.proactiveFreeBlocks = proactiveFreeBlocks
     self.eviction = eviction
     self.watermark = watermark
@@ -20,6 +24,7 @@ extension Digest {
     add(UInt64(update.eviction?.rawValue ?? 0))
     add(update.watermark == nil ? 0 : 1, update.watermark?.bitPattern ?? 0)
     if let blocks = update.proactiveFreeBlocks { add(1, UInt64(blocks)) }
+    if let batch = update.lazyFreeBatch { add(2, UInt64(batch)) }
   }
 }
 
@@ -46,7 +51,15 @@ extension KVPool {
       }
       new.admission.proactiveFreeBlocks = count
     }
+    if let batch = update.lazyFreeBatch {
+      let limit = configuration.strategy.needsRuns ? 0 : AdmissionOptions.maximumLazyFreeBatch
+      if batch > limit { throw Refusal(.invalid, field: .lazyFreeBatch, limit: UInt64(limit)) }
+      new.admission.lazyFreeBatch = batch
+    }
     if new == configuration { return }
+    if new.admission.lazyFreeBatch != configuration.admission.lazyFreeBatch {
+      blocks.setLazyBatch(new.admission.lazyFreeBatch)
+    }
     if new.eviction != configuration.eviction {
       blocks.setEviction(new.eviction, now: new.eviction == .priority ? readClock() : 0)
     }

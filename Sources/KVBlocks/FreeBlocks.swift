@@ -84,6 +84,7 @@ class FreeBlocks {
   final func isFree(_ id: BlockID) -> Bool {
     let record = records + Int(id)
     return record.pointee.refCount == 0 && record.pointee.pins == 0 && record.pointee.twin == 0
+      && record.pointee.holder == .none
   }
 }
 

@@ -20,7 +20,7 @@ extension KVPool {
     if let problem = checkDirty() { return problem }
     if let problem = checkReservedRuns() { return problem }
     if let problem = checkMoves() { return problem }
-    return checkReservations() ?? checkOwed()
+    return checkReservations() ?? checkOwed() ?? blocks.checkPending()
   }
 
   /// What the rest of the pool implies about a block.
@@ -47,7 +47,7 @@ extension KVPool {
       id = blocks.records[Int(id)].next
     }
     if blocks.records[0].previous != previous { return "the queue's tail is not its last block" }
-    if length != blocks.available {
+    if length != blocks.available - blocks.pendingCount {
       return "\(length) blocks in the queue, \(blocks.available) available"
     }
     return nil
@@ -234,7 +234,7 @@ extension KVPool {
       if expected[id].pins > UInt32(BlockPool.maximumPins) {
         return "block \(id) is an end of \(expected[id].pins) copies"
       }
-      if (record.holder == .none) != (record.refCount == 0) {
+      if (record.holder == .none || record.holder == .pending) != (record.refCount == 0) {
         return "block \(id) has \(record.refCount) references and a holder that says otherwise"
       }
       if record.holder != .shared && record.refCount > 1 {
@@ -253,6 +253,7 @@ extension KVPool {
       case .active: parts.active += 1
       case .shared: parts.shared += 1
       case .pinned: parts.pinned += 1
+      case .pending: if record.twin != 0 { parts.cached += 1 } else { parts.free += 1 }
       }
     }
     let counters = blocks.counters

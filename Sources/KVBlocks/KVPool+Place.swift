@@ -14,6 +14,8 @@ extension KVPool {
     if takes > unpromised {
       throw Refusal(.later, needed: takes, available: blocks.available, reserved: promised)
     }
+    // Adjacent ones, and certain ones, may be among those that wait.
+    if blocks.flushPending() > 0 { run.changed = true }
     let isRun = request.isContiguous || blocks.needsRuns
     if isRun { try checkRun(of: count) }
     let session = ensureSession()

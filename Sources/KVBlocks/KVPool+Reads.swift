@@ -108,8 +108,9 @@ extension KVPool {
     stats.revision = revision
     stats.blocks = configuration.blocks
     stats.blockSize = configuration.blockSize
-    stats.free = counters.free
-    stats.cached = counters.cached
+    stats.free = counters.free - (blocks.lazy?.free ?? 0)
+    stats.cached = counters.cached - (blocks.lazy?.cached ?? 0)
+    stats.lazyPending = blocks.pendingCount
     stats.active = counters.active
     stats.shared = counters.shared
     stats.pinned = counters.pinned

@@ -32,6 +32,7 @@ extension KVPool {
       throw Refusal(
         .later, needed: needed, available: blocks.available, reserved: promised)
     }
+    if blocks.flushPending() > 0 { run.changed = true }
     for rung in rungs {
       var report = RungReport(rung, isSufficient: true, isSkipped: true)
       switch rung {
@@ -44,6 +45,7 @@ extension KVPool {
         if isMet { break }
         report.isSkipped = false
         report.freedBlocks = preempt(victims, &result, outcome)
+        blocks.flushPending()
         isMet = true
       }
       report.isSufficient = isMet

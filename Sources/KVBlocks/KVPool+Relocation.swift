@@ -22,6 +22,8 @@ extension KVPool {
     if needed > unpromised {
       throw Refusal(.later, needed: needed, available: blocks.available, reserved: promised)
     }
+    // Targets may be among the frees that wait for their batch.
+    blocks.flushPending()
     let first = outcome.copies.count
     for (i, move) in moves.enumerated() {
       let entry = entries.entries[i]

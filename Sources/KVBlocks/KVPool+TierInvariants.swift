@@ -58,6 +58,7 @@ extension KVPool {
       case .active: parts.active += 1
       case .shared: parts.shared += 1
       case .pinned: parts.pinned += 1
+      case .pending: return "host block \(id) is pending"
       }
     }
     let counters = host.counters

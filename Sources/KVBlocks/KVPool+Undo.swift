@@ -5,6 +5,7 @@ extension KVPool {
     fileprivate var configuration: PoolConfiguration
     fileprivate var blocks: BlockCounters
     fileprivate var split: SplitBlocks?
+    fileprivate var lazy: LazyFrees?
     fileprivate var order: EvictionOrder.Mark?
     fileprivate var sequences: SequenceTable.Mark
     fileprivate var copies: CopyTable.Mark
@@ -18,10 +19,12 @@ extension KVPool {
 
   func beginRecording() -> Mark {
     undo.begin()
+    blocks.lazy?.mark()
     host?.undo.begin()
     return Mark(
       configuration: configuration, blocks: blocks.counters,
-      split: blocks.split, order: blocks.split?.cached.mark, sequences: sequences.mark,
+      split: blocks.split, lazy: blocks.lazy, order: blocks.split?.cached.mark,
+      sequences: sequences.mark,
       copies: copies.mark, pins: pins.mark,
       sessions: sessions.count, promised: promised, owed: owed, activity: activity,
       host: host?.counters)
@@ -47,6 +50,8 @@ extension KVPool {
       blocks.records[Int(saved.id)] = saved.record
     }
     blocks.split = mark.split
+    blocks.lazy = mark.lazy
+    mark.lazy?.restore()
     if let order = mark.order { mark.split?.cached.restore(order) }
     blocks.restoreSplit()
     for saved in undo.chainHashes.elements.reversed() { chains?.restore(saved) }

@@ -128,6 +128,7 @@ package final class KVPool {
     copies = CopyTable(sessions: sessions, undo: undo)
     pins = PinTable(sessions: sessions, undo: undo, secret: secret)
     reservations = WideMap(.reservations, undo: undo, secret: secret)
+    blocks.setLazyBatch(configuration.admission.lazyFreeBatch)
     tracksOwed = configuration.admission.threshold != nil
     admissionLimit = configuration.admission.limit(of: configuration.blocks)
     chains =

@@ -5,6 +5,8 @@ package struct PoolStats: Equatable {
   package var blockSize: UInt32 = 0
   package var free: UInt32 = 0
   package var cached: UInt32 = 0
+  /// Freed, and waiting for their batch: the partition has them beside the free and cached ones.
+  package var lazyPending: UInt32 = 0
   /// Reference count 1.
   package var active: UInt32 = 0
   /// Reference count above 1.

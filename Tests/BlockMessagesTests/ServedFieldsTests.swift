@@ -49,11 +49,9 @@ struct ServedFieldsTests {
     Row("ops[0].recover.contiguous", .stepRequest, nested(2, nested(27, number(2)))),
   ]
 
-  static let pools: [Row] =
-    [Row("config.size_classes", .createPoolRequest, nested(3, nested(3, [])))]
-    + [
-      (18, "lazy_free_batch")
-    ].map { Row("config.\($1)", .createPoolRequest, nested(3, number($0))) }
+  static let pools: [Row] = [
+    Row("config.size_classes", .createPoolRequest, nested(3, nested(3, [])))
+  ]
 
   @Test("is refused with its path", arguments: envelope + sequences + steps + pools)
   func refused(row: Row) {

@@ -81,7 +81,6 @@ def test_a_field_that_is_not_served_is_refused_and_named(pool, field):
     "config",
     [
         dict(size_classes=[q.SizeClass(block_size=8, blocks=8)]),
-        dict(lazy_free_batch=8),
     ],
     ids=lambda config: next(iter(config)),
 )

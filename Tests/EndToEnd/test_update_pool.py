@@ -67,10 +67,3 @@ def test_another_revision_is_refused(pool):
 def test_a_share_outside_its_limits_is_refused_and_named(pool, share):
     with untouched(pool), refused_for(StatusCode.INVALID_ARGUMENT, "INVALID", "watermark"):
         pool.update_pool(watermark=share)
-
-
-@pytest.mark.parametrize("field", ["lazy_free_batch"])
-def test_an_option_that_is_not_served_is_refused_and_named(pool, field):
-    with untouched(pool), refused(StatusCode.UNIMPLEMENTED) as told:
-        pool.update_pool(**{field: 4})
-    assert field in told.message

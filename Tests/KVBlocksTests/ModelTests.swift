@@ -119,6 +119,24 @@ struct ModelTests {
   @Test("the same with proactive eviction", arguments: flushes)
   func agreesWithFlushes(setup: Setup) { walk(setup) }
 
+  static let lazies: [Setup] = [
+    .init(
+      seed: 141, blocks: 40, size: 4, ack: .explicit, admission: true,
+      options: .init(lazyFreeBatch: 8)),
+    .init(
+      seed: 142, blocks: 48, size: 4, ack: .nextStep, caches: true, pinBudget: 16, host: 20,
+      admission: true, options: .init(lazyFreeBatch: 6, proactiveFreeBlocks: 9)),
+    .init(
+      seed: 143, blocks: 40, size: 8, ack: .explicit, caches: true, admission: true,
+      strategy: .firstFit, places: true, options: .init(lazyFreeBatch: 10)),
+    .init(
+      seed: 144, blocks: 40, size: 4, ack: .nextStep, caches: true, eviction: .lfu,
+      admission: true, window: 14, inFlight: 8, options: .init(lazyFreeBatch: 10)),
+  ]
+
+  @Test("the same with lazy frees", arguments: lazies)
+  func agreesWithLazyFrees(setup: Setup) { walk(setup, pins: setup.seed == 142) }
+
   @Test("the same with promises", arguments: admission)
   func agreesWithAdmission(setup: Setup) { walk(setup, pins: setup.pinBudget > 0) }
   static let policies: [Setup] = [
@@ -281,7 +299,9 @@ struct ModelTests {
     walk.feedsTokens = tokens
     model.hasTokens = tokens && setup.caches
     walk.admission = setup.admission
-    walk.flushes = setup.options.proactiveFreeBlocks > 0
+    walk.keepsFree = setup.options.proactiveFreeBlocks > 0
+    walk.lazies = setup.options.lazyFreeBatch > 0
+    walk.flushes = walk.keepsFree || walk.lazies
     walk.places = setup.places
     walk.reserves = setup.strategy.reservesAtAdmission
     walk.hasWindow = setup.window > 0
@@ -379,7 +399,8 @@ struct ModelTests {
     }
     if setup.admission {
       #expect(model.keptPromises > 10)
-      #expect(model.recovered > 10)
+      #expect(setup.options != AdmissionOptions() || model.recovered > 10)
+      #expect(setup.options.lazyFreeBatch == 0 || model.flushedFrees > 10)
       #expect(setup.options.proactiveFreeBlocks == 0 || model.flushed > 10)
       #expect(setup.options.threshold == nil || model.overThreshold > 10)
     }
@@ -401,6 +422,7 @@ struct ModelTests {
       for block in model.deviceEnds(copy) { pins[Int(block)] += 1 }
     }
     var parts = [BlockState.free: 0, .cached: 0, .active: 0, .shared: 0, .pinned: 0]
+    let waiting = Set(model.pending)
     for id in 1...UInt32(model.blocks) {
       let view = pool.block(id)
       let references = model.state.references[Int(id)]
@@ -413,7 +435,10 @@ struct ModelTests {
         references > 1
         ? .shared
         : references == 1
-          ? .active : pins[Int(id)] > 0 ? .pinned : model.content(id) != nil ? .cached : .free
+          ? .active
+          : pins[Int(id)] > 0
+            ? .pinned
+            : waiting.contains(id) ? .pending : model.content(id) != nil ? .cached : .free
       if pool.content(id)?.words.0 != model.content(id) { return "block \(id) holds otherwise" }
       if let content = model.content(id), pool.twins(of: id) != model.state.holders[content] {
         return "content \(content): \(pool.twins(of: id))"
@@ -487,6 +512,7 @@ struct ModelTests {
     expected.blockSize = UInt32(model.size)
     expected.free = UInt32(parts[.free] ?? 0)
     expected.cached = UInt32(parts[.cached] ?? 0)
+    expected.lazyPending = UInt32(parts[.pending] ?? 0)
     expected.evictions = UInt64(model.state.evictions)
     expected.evictionsAhead = UInt64(model.state.evictionsAhead)
     var byOthers = 0

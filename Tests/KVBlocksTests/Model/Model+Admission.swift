@@ -3,7 +3,7 @@ import KVBlocks
 /// Promises once more: a number for each name.
 extension Model {
   /// What an allocation can take.
-  var available: Int { state.queue.count }
+  var available: Int { state.queue.count + pending.count }
 
   var promised: Int { state.promises.values.reduce(0, +) }
 

@@ -172,6 +172,7 @@ extension Model {
   }
 
   mutating func switchEviction(to policy: EvictionPolicy) {
+    flushPending()
     let known = state.known
     // What waits, in the order in which it was last used.
     var cached = waiting

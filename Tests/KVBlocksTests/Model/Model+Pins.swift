@@ -85,6 +85,7 @@ extension Model {
         if isQueued && !new.blocks.contains(block) {
           if available <= promised { break }
           state.queue.removeAll { $0 == block }
+          leavePending(block)
           sortQueue()
           state.handedOut += 1
           state.mostUsed = max(state.mostUsed, blocks - available)

@@ -44,6 +44,11 @@ extension Model {
     hit(block)
     if state.references[Int(block)] == 0 {
       state.generation[Int(block)] = UInt32(truncatingIfNeeded: revision + 1)
+      if pending.contains(block) {
+        leavePending(block)
+        state.handedOut += 1
+        state.mostUsed = max(state.mostUsed, blocks - available)
+      }
       if let place = state.queue.firstIndex(of: block) {
         state.queue.remove(at: place)
         state.handedOut += 1

@@ -17,18 +17,20 @@ extension Model {
     let goers =
       rungs.contains(3) ? victims(of: session, need, .priority, keep: keep) : []
     let inVain = available + freed(goers) - promised < need
+    if !inVain && flushPending() > 0 { changed = true }
     for rung in rungs {
       let isMet = available - promised >= need
       var evicted = 0
       var back = 0
       if rung == 1 && inVain {
-        evicted = state.queue.count { content($0) != nil }
+        evicted = (state.queue + pending).count { content($0) != nil }
       } else if rung == 1 {
         evicted = evictAhead(need)
       } else if rung == 3 && inVain {
         back = freed(goers)
       } else if rung == 3 && !isMet {
         for key in goers { back += preempt(key) }
+        flushPending()
         result.preempted += goers.map(\.id)
         if !goers.isEmpty { recovered += 1 }
       }

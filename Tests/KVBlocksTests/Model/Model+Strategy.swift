@@ -209,6 +209,7 @@ extension Model {
         takes > blocks ? .never : .later, needed: UInt32(needed), available: UInt32(available),
         reserved: UInt32(promised))
     }
+    if flushPending() > 0 { changed = true }
     if isContiguous || needsRuns {
       try checkRun(count, promised)
       var start = preferred.first { mayBegin(Int($0), count) }.map { Int($0) } ?? runStart(count)

@@ -15,6 +15,14 @@ extension Model {
       throw Refusal(
         .invalid, field: .proactiveFreeBlocks, limit: UInt64(caches ? blocks : 0))
     }
+    if let new = update.lazyFreeBatch, new > (needsRuns ? 0 : 65_536) {
+      throw Refusal(.invalid, field: .lazyFreeBatch, limit: needsRuns ? 0 : 65_536)
+    }
+    if let new = update.lazyFreeBatch, Int(new) != state.batch {
+      state.batch = Int(new)
+      if pending.count >= state.batch { flushPending() }
+      changed = true
+    }
     if let new = update.proactiveFreeBlocks, Int(new) != state.keptFree {
       state.keptFree = Int(new)
       changed = true

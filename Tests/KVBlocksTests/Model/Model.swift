@@ -73,6 +73,8 @@ struct Model {
     var evictionsAhead = 0
     var keptFree = 0
     var evictionsBy: [EvictionPolicy: Int] = [:]
+    var batch = 0
+    var lazy: [[BlockID]] = []
     var rounded: [RoundedRun] = []
     /// Tokens asked for and found, of sequences that were never preempted and of the others.
     var watermark = 0.0
@@ -127,6 +129,8 @@ struct Model {
   var slid = false
   /// Admissions of sequences that had a promise, to see that a walk met some.
   var keptPromises = 0
+  /// Frees that waited for their batch.
+  var flushedFrees = 0
   /// Blocks that flushes evicted.
   var flushed = 0
   /// Refusals by the threshold.
@@ -156,6 +160,7 @@ struct Model {
       generation: Array(repeating: 0, count: blocks + 1), watermark: configuration.watermark,
       eviction: configuration.eviction)
     state.keptFree = Int(configuration.admission.proactiveFreeBlocks)
+    state.batch = Int(configuration.admission.lazyFreeBatch)
     if configuration.hostBlocks > 0 {
       state.host.queue = (1...configuration.hostBlocks).map { $0 }
       state.host.size = Int(configuration.hostBlocks)
@@ -309,6 +314,7 @@ struct Model {
 
   /// Takes from the head of the queue, or where the strategy says.
   mutating func take(_ count: Int) -> [BlockID] {
+    flush(for: count)
     let taken = chosen(count)
     handOut(taken)
     return taken
@@ -327,7 +333,7 @@ struct Model {
       gaveBack = true
       changed = true
     }
-    return line(up: free)
+    return giveUp(free)
   }
 
   /// Blocks without content go to the front of the queue, the others to its end. Returns how many

@@ -19,6 +19,8 @@ struct Walk {
   var flushes = false
   /// The same for sequences that say how long they will be.
   var reserves = false
+  var lazies = false
+  var keepsFree = false
   /// The same for allocations that say where.
   var places = false
   /// Nor is anything drawn for windows in a pool that has none.
