@@ -57,8 +57,9 @@ package struct CommitMessage {
 extension MessagePacker {
   package mutating func lookupReply(
     revision: UInt64, cachedTokens: UInt32, blockIDs: UnsafeBufferPointer<UInt32>,
-    evictableBlocks: UInt32, blocksNeeded: UInt32
+    evictableBlocks: UInt32, blocksNeeded: UInt32, nullPrefixBlocks: UInt32
   ) {
+    uint32(6, nullPrefixBlocks)
     uint32(5, blocksNeeded)
     uint32(4, evictableBlocks)
     packedUInt32(3, blockIDs)

@@ -30,7 +30,7 @@ extension QuireService {
     packer.lookupReply(
       revision: hosted.pool.revision, cachedTokens: found.cachedTokens,
       blockIDs: outcome.cached.elements, evictableBlocks: found.evictableBlocks,
-      blocksNeeded: found.blocksNeeded)
+      blocksNeeded: found.blocksNeeded, nullPrefixBlocks: found.nullBlocks)
     send(reply)
   }
 

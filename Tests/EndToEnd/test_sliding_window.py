@@ -98,3 +98,14 @@ def test_columns_of_another_length_are_refused(window):
     reply = window.step(decode(1, in_flight_tokens=[1, 2]))
     assert reply.results[0].refusal.field == "decode.in_flight_tokens"
     assert list(window.get(1).block_ids) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_lookup_tells_what_the_window_is_past(window):
+    ids = list(range(100))
+    new = q.Add(sequence_id=1, content=q.Content(token_ids=ids))
+    window.Sequences.Admit(q.AdmitRequest(call=window.call(), admit=q.Admit(add=new)))
+    lookup = q.Lookup(content=q.Content(token_ids=ids))
+    found = window.Sequences.Lookup(q.LookupRequest(call=window.call(), lookup=lookup))
+    # Six full blocks, of which a window of 32 reaches into the last two.
+    assert (found.cached_tokens, found.null_prefix_blocks) == (96, 4)
+    assert list(found.block_ids) == [5, 6]
