@@ -107,7 +107,8 @@ extension KVPool {
     try checkSequences(children.count, .childIDs, parent)
     let shares = sharesBlocks(sequences.slots[Int(parentSlot)])
     let table = shares ? sequences.slots[Int(parentSlot)].heldBlocks : 0
-    try checkBlocks(UInt64(table) * UInt64(children.count), .childIDs, parent)
+    let charge = forkCharge(parentSlot, shares) * UInt64(children.count)
+    try checkBlocks(charge, .childIDs, parent)
     let session = run.slot
     // Entering them in the index finds the ids that exist as well as those named twice.
     for i in 0..<children.count {
@@ -121,13 +122,28 @@ extension KVPool {
       fork(parentSlot, into: child, session)
       if shares { releasePromise(of: child) }
     }
-    run.blocks += table * UInt32(children.count)
+    run.blocks += UInt32(charge)
     sessions.save(session)
     sessions.slots[Int(session)].sequences += UInt32(children.count)
     activity.forks += 1
     result.affected = UInt32(children.count)
     result.sharedBlocks = table
     run.changed = true
+  }
+
+  /// What one child counts for against `maximumBlocksPerCommand`: the entries of its table, or, where
+  /// these are more, its hashes and what else is copied, a hash's bytes of it for one. A sequence that
+  /// waits has no table, and hashes all the same.
+  private func forkCharge(_ parent: UInt32, _ shares: Bool) -> UInt64 {
+    let sequence = sequences.slots[Int(parent)]
+    var hashes: UInt64 = 0
+    var bytes = UInt64(sequence.labelCount)
+    if let chain = chains?.chains[Int(parent)] {
+      hashes = UInt64(chain.count)
+      bytes += UInt64(chain.tokensCount) * 4 + UInt64(chain.keysCount)
+    }
+    let table = shares ? UInt64(sequence.blockCount) : 0
+    return max(table, hashes + bytes / UInt64(configuration.hashBytes))
   }
 
   private func fork(_ parentSlot: UInt32, into id: SequenceID, _ session: UInt32) {

@@ -95,7 +95,8 @@ extension KVPool {
         .never, needed: most, available: available, evictable: evictable,
         reserved: others, watermark: watermark, sequence: id)
     }
-    try checkBlocks(UInt64(max(wanted, head) - nulls), .none, id)
+    // Null blocks are memory of the table, too.
+    try checkBlocks(UInt64(max(wanted, head)), .none, id)
     // So many new blocks must be there beside others; hits that nobody holds leave the queue too. What
     // was promised has paid the watermark before.
     func check(_ new: UInt32, beside reserved: UInt32) throws(Refusal) {
@@ -157,6 +158,7 @@ extension KVPool {
   private func startWithNulls(_ slot: UInt32, _ count: UInt32) {
     sequences.extendTable(of: slot, by: count).update(repeating: 0, count: Int(count))
     sequences.slots[Int(slot)].nullBlocks = count
+    run.blocks += count
   }
 
   /// Before anything is allocated: the hits leave the queue and become the head of the table.

@@ -45,6 +45,67 @@ struct LimitTests {
     #expect(bench.pool.block(1).refCount == 257)
   }
 
+  @Test("children of a sequence that waits count by the hashes that are copied for them")
+  func forksOfWaiting() {
+    let bench = Bench(PoolConfiguration(blocks: 8, blockSize: 1, cachesPrefixes: true))
+    bench.run(.add(.init(id: 1, tokens: 4_096, hashes: Array(1...4_096))))
+    let before = bench.pool.stateDigest()
+    #expect(
+      bench.run(.fork(1, Array(2...258))).refusal
+        == Refusal(
+          .quota, field: .childIDs, needed: 1_052_672, limit: 1_048_576, sequence: 1))
+    #expect(bench.pool.stateDigest() == before)
+    // Two forks of one command count together.
+    let ids: [SequenceID] = Array(2...129)
+    var step = TestCommand(isStep: true)
+    step.operations = [
+      .init(.fork(1, ids)), .init(.fork(1, ids.map { $0 + 200 })), .init(.fork(1, [1_000])),
+    ]
+    let seen = bench.apply(step)
+    #expect(seen.results[0].affected == 128 && seen.results[1].affected == 128)
+    #expect(
+      seen.results[2].refusal
+        == Refusal(.quota, field: .childIDs, needed: 4_096, limit: 1_048_576, sequence: 1))
+  }
+
+  @Test(
+    "token ids that are kept, extra keys and labels of a parent count too, 32 bytes for a block")
+  func forksOfKept() {
+    let bench = Bench(
+      PoolConfiguration(blocks: 8, blockSize: 16, cachesPrefixes: true, keepsTokens: true))
+    // 64 hashes, 4,096 bytes of ids, 640 of keys and 960 of a label: 64 + 128 + 20 + 30.
+    bench.run(
+      .add(
+        .init(
+          id: 1, tokens: 1_024, label: Array(repeating: 76, count: 960),
+          tokenIDs: Array(0..<1_024), keys: Array(repeating: 75, count: 640))))
+    #expect(
+      bench.run(.fork(1, Array(2...4_335))).refusal
+        == Refusal(
+          .quota, field: .childIDs, needed: 4_334 * 242, limit: 1_048_576, sequence: 1))
+    #expect(bench.run(.fork(1, Array(2...4_333))).affected == 4_332)
+    // Without a cache only the label is copied.
+    let plain = Bench(blocks: 8)
+    plain.run(.add(.init(id: 1, tokens: 16, label: Array(repeating: 76, count: 65_536))))
+    #expect(
+      plain.run(.fork(1, Array(2...514))).refusal
+        == Refusal(
+          .quota, field: .childIDs, needed: 513 * 2_048, limit: 1_048_576, sequence: 1))
+  }
+
+  @Test("null blocks before a window are memory as well: a table starts with at most 1,048,576")
+  func nullBlocks() {
+    let bench = Bench(
+      PoolConfiguration(blocks: 64, blockSize: 1, cachesPrefixes: true, slidingWindow: 4))
+    bench.run(.add(.init(id: 1, tokens: 2_000_000_000)))
+    #expect(
+      bench.run(.admit(.init(id: 1, partial: true, external: 1_999_999_990))).refusal
+        == Refusal(.quota, needed: 2_000_000_000, limit: 1_048_576, sequence: 1))
+    bench.run(.add(.init(id: 2, tokens: 1_048_576)))
+    #expect(
+      bench.run(.admit(.init(id: 2, partial: true, external: 1_048_570))).nulls == 1_048_567)
+  }
+
   @Test("a pool has at most 1,048,576 sequences")
   func sequences() {
     let bench = Bench(blocks: 1)
