@@ -109,10 +109,20 @@ enum RefusalText {
 
   /// The limit of the domain that was reached: of a block, of a command or of the pool.
   private static func limit(_ refusal: Refusal) -> String {
-    if refusal.field == .reservation {
+    switch refusal.field {
+    case .reservation:
       return
         "needs \(refusal.needed) blocks, and \(refusal.limit) were reserved for the sequence when it "
         + "was admitted"
+    case .work:
+      return
+        "makes the command look at more than the limit of \(refusal.limit) table entries and cached "
+        + "blocks"
+    case .extraKeys:
+      return
+        "makes the command hash more than the limit of \(refusal.limit) bytes of LoRA names, "
+        + "multimodal identifiers and other extra keys, counted for each block"
+    default: break
     }
     if refusal.subject != 0 {
       return "would pass the limit of \(refusal.limit) for block \(refusal.subject)"
@@ -205,7 +215,7 @@ enum RefusalText {
       return "names block \(refusal.subject), which does not exist, at index \(limit)"
     case .admissionThreshold, .ifRevision, .maxTokensNow, .hostBlocks, .none, .reservation,
       .tokenIDs, .keptTokens, .parentHash,
-      .multimodal, .promptEmbedsDigest, .loraPath, .planRevision:
+      .multimodal, .promptEmbedsDigest, .loraPath, .planRevision, .work, .extraKeys:
       return "is out of its limits (\(limit))"
     }
   }
@@ -257,7 +267,7 @@ enum RefusalText {
     _ field: Refusal.StaticName, in operation: Operation?, _ named: String?
   ) -> String {
     switch field {
-    case .none, .reservation: return ""
+    case .none, .reservation, .work, .extraKeys: return ""
     case .ifRevision: return "call.if_revision"
     case .acknowledgedCopyID: return "acked_copy_id"
     case .hostBlocks: return "config.host_blocks"
@@ -309,7 +319,7 @@ enum RefusalText {
 
   private static func leaf(_ field: Refusal.StaticName, _ operation: Operation?) -> String {
     switch field {
-    case .none, .reservation: ""
+    case .none, .reservation, .work, .extraKeys: ""
     case .blockIDs: "block_ids"
     case .preferredBlockIDs: "preferred_block_ids"
     case .blockID: "block_id"

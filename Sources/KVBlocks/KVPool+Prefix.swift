@@ -32,11 +32,13 @@ extension KVPool {
   ) {
     guard let index = blocks.index, let bytes = hashes.baseAddress else { return }
     let count = min(hashes.count / index.hashBytes, limit)
+    let old = list.count
     for i in 0..<count {
       let block = index.first(BlockHash(bytes + i * index.hashBytes, index.hashBytes), group: 0)
-      if block == 0 { return }
+      if block == 0 { break }
       list.append(block)
     }
+    run.work += UInt64(list.count - old)
   }
 
   /// The hits of a sequence of `tokens`: at least one token is always left to compute, so that there
@@ -88,6 +90,7 @@ extension KVPool {
       if blocks.cache(table[Int(i)], chains.hash(i, of: slot)) { made += 1 }
       claim(table[Int(i)], at: i, of: slot)
     }
+    run.work += UInt64(full - chains.chains[Int(slot)].cachedBlocks)
     chains.save(slot)
     chains.chains[Int(slot)].cachedBlocks = full
     run.changed = true
@@ -130,6 +133,7 @@ extension KVPool {
       return
     }
     chains.save(slot)
+    run.work += UInt64(chain.pointee.cachedBlocks - cached)
     for i in cached..<chain.pointee.cachedBlocks {
       let block = sequence.blocks[Int(i)]
       if blocks.records[Int(block)].refCount == 1 && !pins.isPinned(block) { blocks.forget(block) }

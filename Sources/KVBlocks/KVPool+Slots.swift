@@ -278,6 +278,9 @@ extension KVPool {
     let held = sequence.pointee.blockCount
     let firstWritten = computed / size
     let filled = computed % size
+    if min(held, whole) > firstWritten + 1 {
+      try spend(min(held, whole) - firstWritten, sequence.pointee.id)
+    }
     var copied: UInt32 = 0
     var overwrites = false
     if let table = sequence.pointee.table {

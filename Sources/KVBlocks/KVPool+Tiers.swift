@@ -146,6 +146,7 @@ extension KVPool {
       let slot = try slot(of: id)
       let sequence = sequences.slots[Int(slot)]
       try checkBlocks(UInt64(set.entries) + UInt64(sequence.blockCount), .sequenceIDs, id)
+      try spend(sequence.blockCount, id)
       set.entries += sequence.blockCount
       for (i, block) in sequence.blocks.enumerated() where block != 0 {
         let tokens = filled(sequence.computed, UInt32(i))

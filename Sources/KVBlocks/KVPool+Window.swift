@@ -87,6 +87,7 @@ extension KVPool {
       first -= 1
       run = block(first) == 0 ? 0 : run + 1
     }
+    self.run.work += UInt64(min(hashes.count / index.hashBytes, limit) - first)
     if configuration.eagle && run > 0 { run -= 1 }
     for i in first..<first + run { list.append(block(i)) }
     return UInt32(first)

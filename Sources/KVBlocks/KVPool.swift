@@ -93,6 +93,10 @@ package final class KVPool {
     var droppedBlocks: UInt32 = 0
     /// Blocks handed out or shared, up to `maximumBlocksPerCommand`.
     var blocks: UInt32 = 0
+    /// Entries looked at, up to `workLimit`.
+    var work: UInt64 = 0
+    /// Bytes of extra keys that were hashed, up to `maximumKeyBytesPerCommand`.
+    var keyBytes: UInt64 = 0
   }
 
   /// Most tokens of one sequence.
@@ -100,6 +104,10 @@ package final class KVPool {
   /// Most blocks that one command hands out, or shares by forking sequences. A short command can ask
   /// for the whole pool again and again; this bounds its outcome and its time.
   package static let maximumBlocksPerCommand: UInt32 = 1 << 20
+  /// Most entries of tables and of the prefix cache that one command looks at; `KVPool+Work.swift`.
+  package static let maximumWorkPerCommand: UInt64 = 1 << 24
+  /// Smaller in tests only.
+  package var workLimit = KVPool.maximumWorkPerCommand
   /// Most sequences, in any state, of all sessions.
   package static let maximumSequences: UInt32 = 1 << 20
 

@@ -80,5 +80,7 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     /// `dropTokens`, where token ids are needed that are not kept.
     case keptTokens
     case parentHash, multimodal, promptEmbedsDigest, loraPath
+    /// No field: what the command looked at, and the extra keys that it hashed.
+    case work, extraKeys
   }
 }
