@@ -14,6 +14,9 @@ package struct FlatList<Element: BitwiseCopyable>: ~Copyable {
   @inlinable
   deinit { base.deallocate() }
 
+  /// Bytes that it has, used or not.
+  package var memory: Int { capacity * MemoryLayout<Element>.stride }
+
   /// Borrowed: valid until the list grows.
   @inlinable
   package var elements: UnsafeBufferPointer<Element> { .init(start: base, count: count) }
@@ -26,6 +29,16 @@ package struct FlatList<Element: BitwiseCopyable>: ~Copyable {
 
   @inlinable
   package mutating func removeAll() { count = 0 }
+
+  /// The same, and gives memory of more than `bytes` back: what one huge use took is not kept for
+  /// small ones.
+  package mutating func removeAll(keepingAtMost bytes: Int) {
+    count = 0
+    if capacity * MemoryLayout<Element>.stride <= bytes { return }
+    base.deallocate()
+    capacity = 1
+    base = .allocate(capacity: capacity)
+  }
 
   @inlinable @inline(__always)
   package mutating func append(_ element: Element) {

@@ -40,6 +40,9 @@ extension KVPool {
     blocks.replaced.removeAll()
   }
 
+  /// Bytes that are kept for undoing the next command. For tests.
+  package var undoBytes: Int { undo.memoryBytes + (host?.undo.memoryBytes ?? 0) }
+
   /// O(what was changed since the mark).
   func rollBack(to mark: Mark?) {
     guard let mark else { preconditionFailure("undid a command that was not recorded") }

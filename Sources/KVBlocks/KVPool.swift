@@ -82,6 +82,8 @@ package final class KVPool {
     var now: UInt64 = 0
     var readsClock = false
     var changed = false
+    /// A dry run of one operation: nothing comes behind it.
+    var countsOnly = false
     var preempted = false
     var isBudgeted = false
     var budget: UInt32 = 0
@@ -172,6 +174,7 @@ package final class KVPool {
     run.session = command.session
     run.slot = sessions.find(command.session)
     run.now = command.now
+    run.countsOnly = command.isDryRun && command.operations.count == 1
     run.isBudgeted = command.tokenBudget > 0
     run.budget = command.tokenBudget
     run.refusesAdmissionAfterPreemption = command.refusesAdmissionAfterPreemption

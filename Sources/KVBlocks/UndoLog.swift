@@ -106,23 +106,35 @@ final class UndoLog {
   /// Stops recording; what is recorded stays until `clear`.
   func stop() { isRecording = false }
 
+  /// Memory that a list keeps from one command to the next. A dry run over a huge pool takes more.
+  static let keptBytes = 1 << 20
+
   /// Frees the memory that the chosen outcome has no use for and forgets everything.
   func clear(keepingNew: Bool) {
     for saved in memory.elements where saved.isNew != keepingNew { saved.memory.deallocate() }
-    blocks.removeAll()
-    contents.removeAll()
-    chains.removeAll()
-    chainHashes.removeAll()
-    chainTokens.removeAll()
-    slots.removeAll()
-    tableEntries.removeAll()
-    words.removeAll()
-    pins.removeAll()
-    pinLinks.removeAll()
-    sessions.removeAll()
-    copies.removeAll()
-    mapEntries.removeAll()
-    memory.removeAll()
+    blocks.removeAll(keepingAtMost: Self.keptBytes)
+    contents.removeAll(keepingAtMost: Self.keptBytes)
+    chains.removeAll(keepingAtMost: Self.keptBytes)
+    chainHashes.removeAll(keepingAtMost: Self.keptBytes)
+    chainTokens.removeAll(keepingAtMost: Self.keptBytes)
+    slots.removeAll(keepingAtMost: Self.keptBytes)
+    tableEntries.removeAll(keepingAtMost: Self.keptBytes)
+    words.removeAll(keepingAtMost: Self.keptBytes)
+    pins.removeAll(keepingAtMost: Self.keptBytes)
+    pinLinks.removeAll(keepingAtMost: Self.keptBytes)
+    sessions.removeAll(keepingAtMost: Self.keptBytes)
+    copies.removeAll(keepingAtMost: Self.keptBytes)
+    mapEntries.removeAll(keepingAtMost: Self.keptBytes)
+    memory.removeAll(keepingAtMost: Self.keptBytes)
+  }
+
+  /// Bytes that the lists have.
+  var memoryBytes: Int {
+    let blockBytes = blocks.memory + contents.memory + slots.memory + tableEntries.memory
+    let chainBytes = chains.memory + chainHashes.memory + chainTokens.memory
+    let pinBytes = pins.memory + pinLinks.memory
+    return blockBytes + chainBytes + pinBytes + words.memory + sessions.memory + copies.memory
+      + mapEntries.memory + memory.memory
   }
 
   /// Memory that replaces other memory, or starts to be used: undone, it goes.

@@ -231,4 +231,29 @@ struct LimitTests {
     #expect(bench.run(.acknowledge([], upTo: 2), session: 1).pendingCopies == 0)
     #expect(bench.pool.stats().pendingCopies == 2)
   }
+
+  @Test("a dry run over a huge pool keeps no memory, and a reset that is tried out takes none")
+  func undoMemory() {
+    let bench = Bench(
+      PoolConfiguration(blocks: 100_000, blockSize: 1, cachesPrefixes: true, pinBudgetBlocks: 10))
+    bench.run(.allocate(100_000))
+    bench.run(.cacheBlocks(Array(1...100_000), Array(1...100_000)))
+    bench.run(.freeBlocks(Array(1...100_000)))
+    bench.run(.pin([1, 2, 3]))
+    let before = bench.pool.stateDigest()
+    func dryRun(_ kinds: [TestOperation.Kind]) -> [Seen.Result] {
+      bench.apply(
+        TestCommand(isDryRun: true, operations: kinds.map { TestOperation($0) })
+      ).results
+    }
+    let seen = dryRun([.resetPrefixCache])
+    #expect(seen[0].affected == 100_000 && seen[0].available == 100_000)
+    #expect(bench.pool.undoBytes < 1 << 16)
+    // Behind another operation it is done, and undone.
+    let others = dryRun([.resetPrefixCache, .acquire([4], 1)])
+    #expect(others[0].affected == 100_000 && others[1].cached == [])
+    #expect(bench.pool.undoBytes < 16 << 20)
+    #expect(bench.pool.stateDigest() == before)
+    #expect(bench.run(.resetPrefixCache).affected == 100_000)
+  }
 }
