@@ -118,6 +118,29 @@ package struct ExtraKeysView {
       + Self.digestBytes
   }
 
+  /// Bytes of keys in the hashes of the blocks of the tokens `start..<end`, without what CBOR puts
+  /// round them; both are multiples of the block size. O(items that overlap the blocks).
+  package func bytesHashed(
+    from start: Int, to end: Int, blockSize: Int, lookahead: Int
+  ) -> UInt64 {
+    if start >= end { return 0 }
+    let digest = hasDigests ? Self.promptEmbeds.count + Self.digestBytes : 0
+    var bytes = UInt64((end - start) / blockSize) * UInt64(loraBytes + digest)
+    if start == 0 { bytes += UInt64(saltBytes + tenantBytes) }
+    var item = firstItem(endingAfter: start)
+    while item < itemCount, offset(item) < end + lookahead {
+      let key = itemNumber(item, 2) - (item == 0 ? 0 : itemNumber(item - 1, 2))
+      // From the first block whose tokens, with those ahead, reach the item to the last one before
+      // its end.
+      let before = max(offset(item) - lookahead, start)
+      let first = before / blockSize
+      let last = (min(self.end(item), end) - 1) / blockSize
+      if first <= last { bytes += UInt64(last - first + 1) * UInt64(key) }
+      item += 1
+    }
+    return bytes
+  }
+
   // MARK: Writing
 
   /// Writes the keys of the block of the tokens `start..<end`, which is the `index`-th.

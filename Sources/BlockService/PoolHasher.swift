@@ -27,6 +27,13 @@ final class PoolHasher: TokenHashing {
       extraKeys: job.extraKeys, into: hashes)
   }
 
+  func keyBytes(
+    _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int
+  ) -> UInt64 {
+    ExtraKeysView(UnsafeRawBufferPointer(extraKeys)).bytesHashed(
+      from: start, to: end, blockSize: hasher.blockSize, lookahead: hasher.lookahead)
+  }
+
   func accepts(extraKeys: UnsafeBufferPointer<UInt8>) -> Bool {
     ExtraKeysView(UnsafeRawBufferPointer(extraKeys)).isWellFormed
   }

@@ -215,8 +215,9 @@ extension PoolConfiguration {
     guard config.pinBudgetBlocks <= memory.blocks else {
       throw .invalid("config.pin_budget_blocks", "must be at most config.blocks, \(memory.blocks)")
     }
-    guard config.hashLookaheadTokens <= Self.maximumBlockSize else {
-      throw .invalid("config.hash_lookahead_tokens", "must be at most \(Self.maximumBlockSize)")
+    guard config.hashLookaheadTokens <= Self.maximumHashLookahead else {
+      throw .invalid(
+        "config.hash_lookahead_tokens", "must be at most \(Self.maximumHashLookahead)")
     }
     try Self.checkHashing(config)
     let strategy = try Self.strategy(config, memory)

@@ -13,6 +13,8 @@ final class HashChains {
   let keptBlocks: UInt32
   /// nil: token ids are counted, not hashed.
   let hasher: (any TokenHashing)?
+  /// Whether a sequence ever came with extra keys; of no influence on what is answered.
+  private(set) var hasKeys = false
   /// Hashes of a sequence that is not there yet.
   var fresh = FlatList<UInt8>(minimumCapacity: 1)
   private var capacity = 64
@@ -63,6 +65,7 @@ final class HashChains {
       let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: extraKeys.count)
       copy.initialize(from: source, count: extraKeys.count)
       undo.created(copy)
+      hasKeys = true
       chains[Int(slot)].keys = copy
       chains[Int(slot)].keysCount = UInt32(extraKeys.count)
     }

@@ -205,6 +205,10 @@ extension KVPool {
       throw Refusal(.invalid, field: .tokenIDs, limit: total)
     }
     try checkTokenIDs(columns.tokenIDs, 0)
+    guard let chains, chains.hasKeys else { return }
+    for i in 0..<columns.sequences.count where scratch.base[i] & Self.notRunning == 0 {
+      try checkKeys(of: scratch.base[i], appending: appended(i, columns))
+    }
   }
 
   private func appendAll(_ columns: Decode) {

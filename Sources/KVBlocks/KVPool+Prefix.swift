@@ -220,6 +220,7 @@ extension KVPool {
   package func lookup(
     _ new: AddSequence, into list: inout FlatList<BlockID>
   ) throws(Refusal) -> PrefixLookup {
+    run.keyBytes = 0
     try checkContent(of: new)
     list.removeAll()
     var nulls: UInt32 = 0

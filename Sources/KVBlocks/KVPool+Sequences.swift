@@ -28,6 +28,11 @@ extension KVPool {
     try checkHashes(
       new.blockHashes, of: SequenceSlot.none, tokens: new.tokens, new.sequence)
     try checkTokenIDs(new.tokenIDs, tokens: new.tokens, new.blockHashes, new.sequence)
+    if let chains, new.extraKeys.count > 0 && new.tokenIDs.count > 0 {
+      try checkKeys(
+        new.extraKeys, from: 0, to: chains.hashable(new.tokens) * configuration.blockSize,
+        new.sequence)
+    }
     try checkRetention(new)
   }
 
@@ -90,6 +95,7 @@ extension KVPool {
     try checkHashes(
       hashes, of: slot, tokens: sequence.pointee.tokens + tokens, sequence.pointee.id)
     try checkTokenIDs(ids, tokens: tokens, hashes, sequence.pointee.id)
+    if ids.count > 0 { try checkKeys(of: slot, appending: tokens) }
     chains?.append(hashes, to: slot)
     chains?.append(ids, behind: sequence.pointee.tokens, to: slot)
     sequences.save(slot)

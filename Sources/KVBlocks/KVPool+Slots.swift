@@ -8,14 +8,17 @@ extension KVPool {
         throw Refusal(.invalid, field: .sequenceID, sequence: request.sequence)
       }
       try checkNew(new)
-      let hashes = hashes(of: new)
+      var hashes: UnsafeBufferPointer<UInt8>?
       do throws(Refusal) {
+        try checkCheaply(request, new.sequence, tokens: new.tokens)
+        let made = self.hashes(of: new)
+        hashes = made
         let plan = try checkAdmission(
-          request, new.sequence, tokens: new.tokens, expected: new.expectedTokens, hashes,
+          request, new.sequence, tokens: new.tokens, expected: new.expectedTokens, made,
           skipsLookup: new.skipsPrefixLookup)
-        start(create(new, hashes), request, plan, &result, outcome)
+        start(create(new, made), request, plan, &result, outcome)
       } catch {
-        if request.keepsOnRefusal { create(new, hashes) }
+        if request.keepsOnRefusal { create(new, hashes ?? self.hashes(of: new)) }
         throw error
       }
     } else {
@@ -24,6 +27,7 @@ extension KVPool {
       guard sequence.state == .waiting || sequence.state == .preempted else {
         throw Refusal(.wrongState, sequence: request.sequence)
       }
+      try checkCheaply(request, request.sequence, tokens: sequence.tokens)
       var hashes = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
       if let chains { hashes = chains.bytes(of: slot) }
       let plan = try checkAdmission(
@@ -46,6 +50,31 @@ extension KVPool {
     var newBlocks: UInt32
   }
 
+  /// What refuses an admission whatever is cached, before anything is hashed or looked up.
+  private func checkCheaply(
+    _ request: Admit, _ id: SequenceID, tokens: UInt32
+  ) throws(Refusal) {
+    if run.preempted && run.refusesAdmissionAfterPreemption {
+      throw Refusal(.notAttempted, sequence: id)
+    }
+    // A hit leaves a token to compute; only tokens from elsewhere may leave none.
+    if run.isBudgeted && run.budget == 0 && request.externalComputedTokens == 0 {
+      throw Refusal(.notAttempted, sequence: id)
+    }
+    // A window may be past some of them.
+    let whole = blocksFor(UInt64(tokens))
+    if !request.allowsPartialFit && window == 0 && whole > blocks.capacity {
+      throw Refusal(
+        .never, needed: whole, available: blocks.available, reserved: promised - promised(to: id),
+        watermark: keptWatermark(request), sequence: id)
+    }
+    try spend(0, id)
+  }
+
+  private func keptWatermark(_ request: Admit) -> UInt32 {
+    request.ignoresWatermark || sequences.counts.running == 0 ? 0 : configuration.watermarkBlocks
+  }
+
   /// The two gates of `allocate_slots` for a sequence of `tokens` that holds no blocks: the whole
   /// known sequence without lookahead, then what is wanted now. Hits that nobody holds are charged,
   /// because they leave the queue as new blocks do.
@@ -53,9 +82,6 @@ extension KVPool {
     _ request: Admit, _ id: SequenceID, tokens: UInt32, expected: UInt32,
     _ hashes: UnsafeBufferPointer<UInt8>, skipsLookup: Bool
   ) throws(Refusal) -> Admission {
-    if run.preempted && run.refusesAdmissionAfterPreemption {
-      throw Refusal(.notAttempted, sequence: id)
-    }
     hits.removeAll()
     var nulls: UInt32 = 0
     if hashes.count > 0 && !skipsLookup { nulls = findHits(hashes, tokens: tokens, into: &hits) }
@@ -83,9 +109,7 @@ extension KVPool {
     // Entries of the table before the new blocks.
     let head = nulls + UInt32(hits.count)
     let evictable = evictable(hits.elements)
-    let watermark =
-      request.ignoresWatermark || sequences.counts.running == 0
-      ? 0 : configuration.watermarkBlocks
+    let watermark = keptWatermark(request)
     let own = promised(to: id)
     let others = promised - own
     let new = max(wanted, head) - head

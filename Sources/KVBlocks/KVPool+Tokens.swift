@@ -32,6 +32,39 @@ extension KVPool {
     }
   }
 
+  // MARK: Extra keys
+
+  /// Most bytes of extra keys that the blocks of one command hash. The tokens are as long as the
+  /// request; a key is hashed with every block, so that a long one in small blocks is a thousand times
+  /// as much. 64 bytes for each of 2 M blocks.
+  package static let maximumKeyBytesPerCommand: UInt64 = 1 << 27
+
+  /// Before the blocks of the tokens `start..<end` are hashed, or may be.
+  func checkKeys(
+    _ keys: UnsafeBufferPointer<UInt8>, from start: UInt32, to end: UInt32, _ sequence: SequenceID
+  ) throws(Refusal) {
+    guard keys.count > 0, start < end, let hasher = chains?.hasher else { return }
+    let bytes = hasher.keyBytes(keys, from: Int(start), to: Int(end))
+    if bytes > Self.maximumKeyBytesPerCommand - run.keyBytes {
+      throw Refusal(
+        .quota, field: .extraKeys, limit: Self.maximumKeyBytesPerCommand, sequence: sequence)
+    }
+    run.keyBytes += bytes
+  }
+
+  /// The same where `tokens` more follow those of a sequence.
+  func checkKeys(of slot: UInt32, appending tokens: UInt32) throws(Refusal) {
+    guard let chains, chains.hasKeys, tokens > 0 else { return }
+    let sequence = sequences.slots[Int(slot)]
+    let chain = chains.chains[Int(slot)]
+    let hashed = chain.count * configuration.blockSize
+    // Tokens behind others that were only counted are counted as well.
+    if !chains.knowsTail(slot, tokens: sequence.tokens) && sequence.tokens != hashed { return }
+    try checkKeys(
+      chain.keyBytes, from: hashed,
+      to: chains.hashable(sequence.tokens + tokens) * configuration.blockSize, sequence.id)
+  }
+
   // MARK: Reset
 
   /// Preempts all that runs, of all sessions, the latest admitted first: vLLM empties its list from

@@ -54,7 +54,7 @@ extension PoolConfiguration {
     if cachesPrefixes {
       seed = try reader.list("bytes of the hash seed", through: 1 << 16)
       isSeedDrawn = try reader.flag("a drawn hash seed")
-      lookahead = try reader.u32("hash_lookahead_tokens", through: Self.maximumBlockSize)
+      lookahead = try reader.u32("hash_lookahead_tokens", through: Self.maximumHashLookahead)
       keepsTokens = try reader.flag("keep_tokens")
     }
     let watermark = try reader.f64()

@@ -50,6 +50,8 @@ package struct PoolConfiguration: Equatable {
 
   package static let maximumBlocks: UInt32 = 1 << 28
   package static let maximumBlockSize: UInt32 = 1 << 16
+  /// Every block hashes that many tokens more; a draft looks no further ahead.
+  package static let maximumHashLookahead: UInt32 = 64
 
   package init(
     blocks: UInt32, blockSize: UInt32, copyAck: CopyAck = .nextStep, cachesPrefixes: Bool = false,
@@ -65,7 +67,7 @@ package struct PoolConfiguration: Equatable {
     precondition(blockSize >= 1 && blockSize <= Self.maximumBlockSize, "block size out of range")
     precondition(hashBytes == 32 || hashBytes == 16, "a hash has 32 or 16 bytes")
     precondition(hostBlocks <= Self.maximumBlocks, "host blocks out of range")
-    precondition(hashLookaheadTokens <= Self.maximumBlockSize, "hash lookahead out of range")
+    precondition(hashLookaheadTokens <= Self.maximumHashLookahead, "hash lookahead out of range")
     precondition(watermark >= 0 && watermark < 1, "watermark out of range")
     precondition(eviction == .lru || cachesPrefixes, "an eviction policy without a cache")
     precondition(

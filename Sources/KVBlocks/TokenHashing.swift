@@ -13,6 +13,11 @@ package protocol TokenHashing: AnyObject {
   /// - Returns: How many: (tokens of the job - lookahead) / block size, rounded down.
   func hash(_ job: TokenHashJob, into hashes: UnsafeMutablePointer<UInt8>) -> Int
 
+  /// Bytes of the extra keys that `hash` hashes, in all, for the blocks of the tokens
+  /// `start..<end` of a sequence; both are multiples of the block size. A key counts for each block
+  /// that it enters. O(items of the keys in that range).
+  func keyBytes(_ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int) -> UInt64
+
   /// Whether the bytes are extra keys that `hash` takes; asked of bytes that come from a dump.
   func accepts(extraKeys: UnsafeBufferPointer<UInt8>) -> Bool
 }

@@ -117,6 +117,36 @@ import Testing
     }
   }
 
+  /// Block by block and item by item, from the rule: an item's key is in each block that it overlaps,
+  /// with the tokens ahead.
+  @Test("the bytes of keys that blocks hash are known before", arguments: [0, 3])
+  func keyBytes(ahead: Int) throws {
+    let offsets: [(UInt32, UInt32)] = [(1, 2), (5, 9), (14, 2), (30, 1), (31, 40)]
+    let items = offsets.map { MultimodalItem(identifier: "item", offset: $0.0, length: $0.1) }
+    let keys = try ExtraKeys(loraName: "name", loraPath: "path", multimodal: items, cacheSalt: "s")
+    // CBOR: a head of one byte for the array and for each text.
+    let lora = 1 + 5 + 5 + 5
+    let item = 1 + 3 + 5
+    let salt = 1 + 11 + 2
+    for start in stride(from: 0, through: 80, by: 4) {
+      for end in stride(from: start, through: 80, by: 4) {
+        var expected = start == 0 && end > 0 ? salt : 0
+        for block in stride(from: start, to: end, by: 4) {
+          expected += lora
+          for (offset, length) in offsets
+          where Int(offset) < block + 4 + ahead && Int(offset + length) > block {
+            expected += item
+          }
+        }
+        let view = ExtraKeysView(UnsafeRawBufferPointer(keys.bytes))
+        #expect(
+          view.bytesHashed(from: start, to: end, blockSize: 4, lookahead: ahead)
+            == UInt64(expected))
+      }
+    }
+    withExtendedLifetime(keys) {}
+  }
+
   // MARK: Tools
 
   private func hashes(of tokens: [UInt32], _ keys: ExtraKeys? = nil) -> [ContentHash] {

@@ -299,8 +299,8 @@ final class Bench {
     pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: blockSize, copyAck: copyAck))
   }
 
-  init(_ configuration: PoolConfiguration) {
-    pool = KVPool(configuration, hasher: TestHasher(configuration))
+  init(_ configuration: PoolConfiguration, hasher: (any TokenHashing)? = nil) {
+    pool = KVPool(configuration, hasher: hasher ?? TestHasher(configuration))
   }
 
   init(_ pool: KVPool) { self.pool = pool }

@@ -41,5 +41,11 @@ final class TestHasher: TokenHashing {
     return made
   }
 
+  func keyBytes(
+    _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int
+  ) -> UInt64 {
+    UInt64((end - start) / size) * UInt64(extraKeys.count)
+  }
+
   func accepts(extraKeys: UnsafeBufferPointer<UInt8>) -> Bool { true }
 }

@@ -19,6 +19,12 @@ private final class BenchmarkHasher: TokenHashing {
       extraKeys: job.extraKeys, into: hashes)
   }
 
+  func keyBytes(
+    _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int
+  ) -> UInt64 {
+    0
+  }
+
   func accepts(extraKeys: UnsafeBufferPointer<UInt8>) -> Bool { true }
 }
 

@@ -229,6 +229,15 @@ extension Model {
   ) throws(Refusal) {
     var sequence = try find(id)
     if preemptedSomething && noAdmissions { throw Refusal(.notAttempted, sequence: id) }
+    // What no hit can change is answered before anything is looked up.
+    if budget == 0 && request.external == 0 { throw Refusal(.notAttempted, sequence: id) }
+    if !request.partial && window == 0 && blocksFor(sequence.tokens) > blocks {
+      throw Refusal(
+        .never, needed: UInt32(blocksFor(sequence.tokens)), available: UInt32(available),
+        reserved: UInt32(promised(exceptTo: id)),
+        watermark: UInt32(state.running.isEmpty || request.ignoresWatermark ? 0 : watermark),
+        sequence: id)
+    }
     let found = hits(sequence)
     let here = min(sequence.tokens, found.count * size + Int(request.external))
     var now = sequence.tokens - here

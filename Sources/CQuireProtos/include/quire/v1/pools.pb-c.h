@@ -297,7 +297,8 @@ struct  Quire__V1__PoolConfig
    */
   protobuf_c_boolean eagle;
   /*
-   * Tokens behind a block that enter its hash, for draft models; the block has none before.
+   * Tokens behind a block that enter its hash, for draft models; the block has none before. At most
+   * 64: as far as a draft looks ahead, and every block hashes that many tokens more.
    */
   uint32_t hash_lookahead_tokens;
   /*
