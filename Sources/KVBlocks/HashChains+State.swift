@@ -19,6 +19,9 @@ extension HashChains {
 
   func read(from reader: inout StateReader, _ sequences: SequenceTable) throws(StateFailure) {
     try reader.section("HASH")
+    // Hashes are made again from the ids that are kept, to compare them. A key counts for each block.
+    var hashed: UInt64 = 0
+    let most = UInt64(reader.remaining) * 64 + KVPool.maximumKeyBytesPerCommand
     for slot in 0..<sequences.slotCount {
       // An unused slot has a place for its chain, too.
       start(slot, .init(start: nil, count: 0), skipsLookup: false)
@@ -33,6 +36,11 @@ extension HashChains {
       let keys = try reader.list("bytes of extra keys", through: .max)
       if let hasher, keys.count > 0, !hasher.accepts(extraKeys: keys) {
         throw reader.failure("the extra keys of slot \(slot) are none")
+      }
+      if let hasher, keys.count > 0, ids.count > 0 {
+        let begin = (Int(end) - ids.count) / Int(blockSize) * Int(blockSize)
+        hashed += hasher.keyBytes(keys, from: begin, to: Int(hashable(end) * blockSize))
+        if hashed > most { throw reader.failure("the extra keys of slot \(slot) are too long") }
       }
       start(slot, hashes, extraKeys: keys, skipsLookup: skips)
       let ranges = try readRetention(from: &reader)

@@ -98,6 +98,32 @@ struct DumpLimitTests {
     #expect(crafted.refused?.hasSuffix("the strategy rounds nothing up") == true)
   }
 
+  /// Says that a key is so long that 100 blocks of it are a gigabyte.
+  private final class Costly: TokenHashing {
+    let hasher: TestHasher
+    init(_ configuration: PoolConfiguration) { hasher = TestHasher(configuration) }
+    func hash(_ job: TokenHashJob, into hashes: UnsafeMutablePointer<UInt8>) -> Int {
+      hasher.hash(job, into: hashes)
+    }
+    func keyBytes(
+      _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int
+    ) -> UInt64 { UInt64(end - start) * 10_000_000 }
+    func accepts(extraKeys: UnsafeBufferPointer<UInt8>) -> Bool { true }
+  }
+
+  @Test("keys are not hashed with every block for more than 64 times the dump")
+  func keys() throws {
+    let bench = Bench(
+      PoolConfiguration(blocks: 4, blockSize: 1, cachesPrefixes: true, keepsTokens: true))
+    bench.run(.add(.init(id: 1, tokens: 100, tokenIDs: Array(1...100), keys: [7])))
+    let bytes = dump(bench.pool)
+    #expect(refusal(of: bytes) == nil)
+    let failure = #expect(throws: StateFailure.self) {
+      try bytes.withUnsafeBytes { try KVPool(loading: $0) { Costly($0) } }
+    }
+    #expect(failure?.detail.hasSuffix("the extra keys of slot 0 are too long") == true)
+  }
+
   @Test("a block is an end of no more copies than a pool allows")
   func copies() {
     let bench = Bench(blocks: 1_100)
