@@ -47,6 +47,7 @@ extension QuireService {
     let result = try apply(
       .applyDefragment(revision: plan.revision, moves.elements), request.call)
     packer.reset()
+    packer.mustZero(outcome.mustZero.elements(result.mustZero))
     packer.applyDefragmentReplyAfterCopies(availableBlocks: result.availableBlocks)
     packCopies(MessagePacker.applyDefragmentCopiesField, result)
     packer.applyDefragmentReplyBeforeCopies(revision: outcome.revision)

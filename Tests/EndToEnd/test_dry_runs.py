@@ -1,14 +1,11 @@
 """Every command answers `dry_run` as if, refuses a stale `if_revision`, and changes nothing by either."""
 
-import itertools
-
 import pytest
 from grpc import StatusCode
 
 from quire_client import PATIENCE, add, q, refused
 
 HELD, KEPT = b"h" * 32, b"k" * 32
-NAMES = (f"dry-{number}" for number in itertools.count())
 
 # Of each command: service and RPC, the request's field for what to do, and that; as an operation of a
 # step the field has the same name.
@@ -52,11 +49,9 @@ def request(service, rpc, field, what, call):
 
 
 @pytest.fixture
-def busy(client):
+def busy(new_pool):
     """Something of everything that a command may be about."""
-    name = next(NAMES)
-    client.create_pool(name, 32, 4, host_blocks=8, copy_ack=q.COPY_ACK_EXPLICIT)
-    pool = client.on(name)
+    pool = new_pool(32, 4, host_blocks=8, copy_ack=q.COPY_ACK_EXPLICIT)
     assert list(pool.allocate(5).block_ids) == [1, 2, 3, 4, 5]
     pool.cache_blocks([1, 5], HELD + KEPT)
     pool.free([5])
@@ -120,10 +115,8 @@ POOL_COMMANDS = {
 
 
 @pytest.mark.parametrize("rpc", POOL_COMMANDS)
-def test_each_command_of_a_pool(client, rpc):
-    name = next(NAMES)
-    client.create_pool(name, 8, 4)
-    pool = client.on(name)
+def test_each_command_of_a_pool(new_pool, rpc):
+    pool = new_pool(8, 4)
     pool.cache_blocks(list(pool.allocate(1).block_ids), HELD)
     pool.free([1])
     pool.add_and_admit(1, 9)

@@ -53,6 +53,10 @@ struct ModelTests {
     .init(seed: 12, blocks: 256, size: 128, ack: .nextStep),
   ]
 
+  static let all =
+    setups + caching + pinning + tiers + admission + thresholds + flushes + lazies + policies
+    + fedWithTokens + moving + windows + strategies + zeroing
+
   /// Of all walks together; the environment variable raises it for a soak.
   static let commands: Int = {
     let text = ProcessInfo.processInfo.environment["QUIRE_MODEL_COMMANDS"]
@@ -311,7 +315,7 @@ struct ModelTests {
     walk.moves = setup.moves
     let outcome = Outcome()
     var history: [TestCommand] = []
-    let count = Self.commands / Self.setups.count
+    let count = Self.commands / Self.all.count
 
     for step in 0..<count {
       let command = walk.command(model)
@@ -348,7 +352,7 @@ struct ModelTests {
       }
     }
     if history.count < 5_000 { replay(history, configuration, pool) }
-    if count > 2_000 { checkVariety(model, setup) }
+    if count > 2_000 { checkVariety(model, setup, count) }
   }
 
   /// Nothing but the commands that changed something leads to the same digests.
@@ -374,41 +378,48 @@ struct ModelTests {
   }
 
   /// A walk that never met a refusal, a copy or a preemption would prove little.
-  private func checkVariety(_ model: Model, _ setup: Setup) {
+  private func checkVariety(_ model: Model, _ setup: Setup, _ count: Int) {
+    // What is rare is met in long walks only.
+    let isLong = count > 10_000
+    let some = count / 4_000
     let reasons: [Refusal.Reason] = [
       .later, .never, .notHeld, .staleGeneration, .unknownSequence, .sequenceExists, .wrongState,
       .unknownCopy, .revisionMoved, .invalid, .notAttempted,
     ]
-    for reason in reasons {
+    for reason in reasons where isLong {
       #expect(model.refusals[Int(reason.rawValue)] > 0, "seed \(setup.seed) never met \(reason)")
     }
-    #expect(model.state.preemptions > 10)
+    #expect(model.state.preemptions > some)
     // Where runs are reserved, only raw blocks are shared.
-    #expect(model.state.copiesOrdered > (setup.strategy.reservesAtAdmission ? 0 : 10))
-    #expect(model.state.forks > 10)
-    if setup.pinBudget > 0 { #expect(model.pinsMade > 100 && model.pinsEnded > 100) }
-    if setup.host > 0 {
-      #expect(model.state.host.outs > 10)
-      #expect(model.state.host.ins > 10)
+    #expect(model.state.copiesOrdered > (setup.strategy.reservesAtAdmission ? 0 : some))
+    #expect(model.state.forks > some)
+    if setup.pinBudget > 0 {
+      #expect(model.pinsMade > count / 200 && model.pinsEnded > count / 200)
     }
-    if setup.places {
+    if setup.host > 0 {
+      #expect(model.state.host.outs > some)
+      #expect(model.state.host.ins > some)
+    }
+    if setup.places && isLong {
       #expect(model.refusals[Int(Refusal.Reason.noRun.rawValue)] > 0, "seed \(setup.seed)")
     }
     if setup.strategy == .contiguousExact || setup.strategy == .contiguousPowerOfTwo {
-      #expect(model.refusals[Int(Refusal.Reason.quota.rawValue)] > 10, "seed \(setup.seed)")
+      #expect(model.refusals[Int(Refusal.Reason.quota.rawValue)] > some, "seed \(setup.seed)")
     }
     if setup.admission {
-      #expect(model.keptPromises > 10)
-      #expect(setup.options != AdmissionOptions() || model.recovered > 10)
-      #expect(setup.options.lazyFreeBatch == 0 || model.flushedFrees > 10)
-      #expect(setup.options.proactiveFreeBlocks == 0 || model.flushed > 10)
-      #expect(setup.options.threshold == nil || model.overThreshold > 10)
+      #expect(model.keptPromises > some)
+      #expect(setup.options != AdmissionOptions() || !isLong || model.recovered > some)
+      #expect(setup.options.lazyFreeBatch == 0 || model.flushedFrees > some)
+      #expect(setup.options.proactiveFreeBlocks == 0 || model.flushed > some)
+      #expect(setup.options.threshold == nil || model.overThreshold > some)
     }
-    if setup.moves { #expect(model.state.movesMade > 10 && model.state.movesGivenUp > 3) }
+    if setup.moves {
+      #expect(model.state.movesMade > some && (!isLong || model.state.movesGivenUp > 3))
+    }
     if setup.caches {
-      #expect(model.state.evictions > 10)
-      #expect(model.state.found[0] > 10)
-      #expect(model.state.found[1] > 0)
+      #expect(model.state.evictions > some)
+      #expect(model.state.found[0] > some)
+      #expect(!isLong || model.state.found[1] > 0)
     }
   }
 

@@ -28,11 +28,13 @@ extension Model {
     if planned != revision {
       throw Refusal(.revisionMoved, field: .planRevision, subject: revision)
     }
-    var named: Set<BlockID> = []
     for (i, move) in moves.enumerated() {
       for id in [move.source, move.target] where !(1...blocks).contains(Int(id)) {
         throw Refusal(.invalid, field: .planMoves, limit: UInt64(i), subject: UInt64(id))
       }
+    }
+    var named: Set<BlockID> = []
+    for (i, move) in moves.enumerated() {
       if !named.insert(move.source).inserted || !isMovable(move.source) {
         throw Refusal(
           .wrongState, field: .planMoves, limit: UInt64(i), subject: UInt64(move.source))

@@ -2911,7 +2911,7 @@ const ProtobufCMessageDescriptor quire__v1__apply_defragment_request__descriptor
   (ProtobufCMessageInit) quire__v1__apply_defragment_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__apply_defragment_reply__field_descriptors[3] =
+static const ProtobufCFieldDescriptor quire__v1__apply_defragment_reply__field_descriptors[4] =
 {
   {
     "revision",
@@ -2949,16 +2949,30 @@ static const ProtobufCFieldDescriptor quire__v1__apply_defragment_reply__field_d
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "must_zero_block_ids",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__ApplyDefragmentReply, n_must_zero_block_ids),
+    offsetof(Quire__V1__ApplyDefragmentReply, must_zero_block_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__apply_defragment_reply__field_indices_by_name[] = {
   2,   /* field[2] = available_blocks */
   1,   /* field[1] = copies */
+  3,   /* field[3] = must_zero_block_ids */
   0,   /* field[0] = revision */
 };
-static const ProtobufCIntRange quire__v1__apply_defragment_reply__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__apply_defragment_reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 14, 3 },
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor quire__v1__apply_defragment_reply__descriptor =
 {
@@ -2968,10 +2982,10 @@ const ProtobufCMessageDescriptor quire__v1__apply_defragment_reply__descriptor =
   "Quire__V1__ApplyDefragmentReply",
   "quire.v1",
   sizeof(Quire__V1__ApplyDefragmentReply),
-  3,
+  4,
   quire__v1__apply_defragment_reply__field_descriptors,
   quire__v1__apply_defragment_reply__field_indices_by_name,
-  1,  quire__v1__apply_defragment_reply__number_ranges,
+  2,  quire__v1__apply_defragment_reply__number_ranges,
   (ProtobufCMessageInit) quire__v1__apply_defragment_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };

@@ -747,10 +747,16 @@ struct  Quire__V1__ApplyDefragmentReply
    * Blocks, after the command.
    */
   uint32_t available_blocks;
+  /*
+   * Of the targets that the copies do not fill to the last slot, those that were handed out before:
+   * see PoolConfig.zero_on_free.
+   */
+  size_t n_must_zero_block_ids;
+  uint32_t *must_zero_block_ids;
 };
 #define QUIRE__V1__APPLY_DEFRAGMENT_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__apply_defragment_reply__descriptor) \
-    , 0, 0,NULL, 0 }
+    , 0, 0,NULL, 0, 0,NULL }
 
 
 struct  Quire__V1__GetDigestRequest
