@@ -96,7 +96,7 @@ struct Bitmap: BitwiseCopyable {
     if start >= count { return count }
     let words = levels[0]
     var word = start >> 6
-    // What shifts in from above is no member, so the word ends a run that it does not fill.
+    // What shifts in reads as members: a run that fills the word goes on behind it.
     let rest = ~words[word] >> UInt64(start & 63)
     if rest != 0 { return min(start + rest.trailingZeroBitCount, count) }
     word += 1

@@ -2,7 +2,7 @@
 ///
 /// A dump is a head, the state (`writeState`), two things that go along and are no part of the state
 /// (the history digest and the counts of refusals, which commands that change nothing move), its own
-/// length and a checksum. `States.md` has the bytes.
+/// length and a checksum. `Dumps.md` has the bytes.
 extension KVPool {
   /// The first bytes of every dump.
   private static let magic: StaticString = "quirepool"
