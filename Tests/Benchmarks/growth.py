@@ -3,12 +3,13 @@
 
     Tests/Benchmarks/growth.py [--plot FILE.svg] [--quick]
 
-Prints the tables of Costs.md. Cache lines are counted by cachegrind, which simulates a first-level data cache
-of 32 KiB: what every operation touches stays in it, so a miss is a line that
-this operation touched and the ones just before it did not. Runs of two lengths, their difference divided
-by the difference in operations, take start-up and shuffling out. `--quick` leaves out 10 M blocks, which
-take minutes under cachegrind.
+Prints the tables of Costs.md. Cache lines are counted by cachegrind, which simulates a data cache of
+32 KiB: what every operation touches stays in it, so a miss is a line that this operation touched and
+the ones just before it did not. Runs of two lengths, their difference divided by the difference in
+operations, take start-up and shuffling out. `--quick` leaves out 10 M blocks, which take minutes under
+cachegrind.
 """
+import json
 import os
 import re
 import shutil
@@ -116,7 +117,7 @@ def send(address, messages, calls, connections=1, streams=1):
                 check=True, capture_output=True, text=True)
 
 
-def server_microseconds(blocks, live, calls=20_000):
+def server_microseconds(blocks, live, calls=100_000):
     rows = []
     for _ in range(3):
         server = Server(blocks=blocks)
@@ -131,6 +132,17 @@ def server_microseconds(blocks, live, calls=20_000):
 
 
 # MARK: The picture
+
+
+def draw(path, by_pool, by_lives):
+    """In an environment of its own, made when it is missing, because it takes matplotlib."""
+    python = ".build/bench-venv/bin/python"
+    if not os.path.exists(python):
+        subprocess.run([sys.executable, "-m", "venv", ".build/bench-venv"], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "matplotlib"], check=True)
+    subprocess.run(
+        [python, __file__, "--draw", path], input=json.dumps([by_pool, by_lives]), text=True,
+        check=True)
 
 
 def plot(path, by_pool, by_lives):
@@ -170,8 +182,11 @@ def main():
           [("", [f"{server_microseconds(1_000_000, live):.1f}" for live in LIVES])])
     memory(pools[-1])
     if "--plot" in sys.argv:
-        plot(sys.argv[sys.argv.index("--plot") + 1], by_pool, by_lives)
+        draw(sys.argv[sys.argv.index("--plot") + 1], by_pool, by_lives)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--draw"]:
+        plot(sys.argv[2], *json.load(sys.stdin))
+    else:
+        main()

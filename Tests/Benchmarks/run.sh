@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every benchmark of the project. Prints, asserts nothing: machines differ. Compare ratios and
 # instruction counts, not single times.
+# `growth.py` beside this takes some minutes more and is run by itself, as are the tables of Costs.md.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 swift build -c release --product BlockPoolBenchmark 2>&1 | tail -n 1
