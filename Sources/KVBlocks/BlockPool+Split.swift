@@ -215,7 +215,10 @@ extension BlockPool {
     records[Int(rest)].previous -= 1
     if records[Int(rest)].previous > 0 { return 0 }
     var freed: UInt32 = 0
-    while rest >= first && records[Int(rest)].holder == .rounding {
+    // What came back of this run may have been rounded up again: the rest of that is not its rest.
+    while rest >= first && records[Int(rest)].holder == .rounding
+      && records[Int(rest)].next == order + 1
+    {
       save(rest)
       records[Int(rest)].refCount = 0
       records[Int(rest)].holder = .none

@@ -183,7 +183,9 @@ extension KVPool {
       gone.set(UInt64(last), 1, to: new)
       if max(old, new) < blocks.records[Int(last)].previous { return 0 }
       var rest: UInt32 = 0
-      while last - rest >= first && blocks.records[Int(last - rest)].holder == .rounding {
+      while last - rest >= first && blocks.records[Int(last - rest)].holder == .rounding
+        && blocks.records[Int(last - rest)].next == record.next
+      {
         rest += 1
       }
       return rest

@@ -50,6 +50,20 @@ struct StrategyTests {
     #expect(bench.run(.allocate(4)).newBlocks == [5, 6, 7, 8])
   }
 
+  @Test("the rest of a run ends where that of a run within what came back of it begins")
+  func runsWithinRuns() {
+    let bench = bench(.buddy, blocks: 16)
+    bench.run(.allocate(12))
+    bench.run(.freeBlocks([9, 10, 11, 12]))
+    // 13...16 are still the rest of the twelve; 12 is now the rest of the three.
+    #expect(bench.run(.allocate(3)).newBlocks == [9, 10, 11])
+    #expect(bench.run(.freeBlocks([1, 2, 3, 4, 5, 6, 7, 8])).freed == 12)
+    #expect(bench.pool.stats().rounding == 1)
+    #expect(bench.pool.checkInvariants() == nil)
+    #expect(bench.run(.freeBlocks([9, 10, 11])).freed == 4)
+    #expect(bench.run(.allocate(16)).newBlocks == (1...16).map { BlockID($0) })
+  }
+
   @Test("of the smallest runs that fit the lowest is taken, whatever came back when")
   func lowest() {
     let bench = bench(.buddy, blocks: 16)
