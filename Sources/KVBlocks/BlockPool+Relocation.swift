@@ -1,11 +1,15 @@
 /// Blocks that move: a target is set aside, and takes over what the source is.
 extension BlockPool {
   /// Takes this available block, wherever it is kept, as the target of a move: one pin, no reference.
-  /// Content that it had is evicted.
+  /// Content that it had is evicted, which counts as the policy's choice: plans take cached blocks in
+  /// its order.
   func takeTarget(_ id: BlockID, generation: UInt32) {
     precondition(isEvictable(id), "moved to a block that is not available")
     save(id)
-    if records[Int(id)].twin != 0 { evict(id) }
+    if records[Int(id)].twin != 0 {
+      evict(id)
+      if let split { countEviction(by: split.cached.policy) }
+    }
     if let split { split.free.remove(id) } else { unlink(id) }
     counters.free -= 1
     counters.pinned += 1

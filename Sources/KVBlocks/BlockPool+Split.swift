@@ -106,13 +106,17 @@ extension BlockPool {
     precondition(counters.cached > 0, "evicted where nothing is cached")
     let id = split.cached.victim()
     evict(id)
-    switch split.cached.policy {
+    countEviction(by: split.cached.policy)
+    return id
+  }
+
+  func countEviction(by policy: EvictionPolicy) {
+    switch policy {
     case .lru: break
     case .lfu: counters.lfuEvictions += 1
     case .s3FIFO: counters.s3FIFOEvictions += 1
     case .priority: counters.priorityEvictions += 1
     }
-    return id
   }
 
   /// Takes the adjacent blocks from `start` on, which are free.

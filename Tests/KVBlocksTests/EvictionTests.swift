@@ -81,6 +81,19 @@ struct EvictionTests {
     #expect(bench.queue == [3, 1, 4])
   }
 
+  @Test(
+    "a cached block that is moved to counts as evicted by the policy, in whose order plans take it")
+  func movedTo() {
+    let bench = full(.lfu, 4)
+    #expect(evict(bench) == 1)
+    bench.run(.freeBlocks([1]))
+    bench.admit(1, 16)
+    bench.run(.applyDefragment(bench.pool.revision, [.init(source: 1, target: 3)]))
+    #expect(bench.pool.stats().evictionsByPolicy == [0, 0, 2, 0, 0])
+    #expect(bench.run(.acquire([3], 0)).cached == [])
+    #expect(bench.queue == [2, 4])
+  }
+
   @Test("s3-fifo: what was hit twice moves to the main queue, the rest goes in order of arrival")
   func small() {
     let bench = full(.s3FIFO)

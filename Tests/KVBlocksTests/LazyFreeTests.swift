@@ -128,6 +128,89 @@ struct LazyFreeTests {
     #expect(bench.run(.place(2, contiguous: true)).newBlocks == [1, 2])
   }
 
+  @Test("a block that waits can be moved to; a refused move leaves pending what was pending")
+  func movedTo() {
+    let bench = bench(6, batch: 8)
+    bench.admit(1, 8)
+    bench.run(.allocate(2))
+    bench.run(.freeBlocks([4]))
+    bench.run(.freeBlocks([3]))
+    #expect(bench.queue == [5, 6])
+    let before = bench.pool.stateDigest()
+    let revision = bench.pool.revision
+    let twice = [BlockMove(source: 2, target: 3), BlockMove(source: 1, target: 3)]
+    #expect(
+      bench.run(.applyDefragment(revision, twice)).refusal
+        == Refusal(.wrongState, field: .planMoves, limit: 1, subject: 3))
+    #expect(bench.run(.applyDefragment(revision, [])).refusal == .none)
+    #expect(bench.pool.stateDigest() == before)
+    #expect(bench.pool.stats().lazyPending == 2)
+    let seen = bench.run(.applyDefragment(revision, [.init(source: 2, target: 3)]))
+    #expect(seen.copies.map(\.target) == [3])
+    // 4 came to the front and then 3, which left for the move.
+    #expect(bench.queue == [4, 5, 6])
+    #expect(parts(bench) == [3, 0, 2, 0, 1, 0])
+    bench.run(.acknowledge([], upTo: 1))
+    #expect(bench.table(1) == [1, 3])
+    // What a copy lets go has its place at once: no free of anybody waits.
+    #expect(bench.queue == [2, 4, 5, 6])
+    #expect(bench.pool.checkInvariants() == nil)
+  }
+
+  @Test(
+    "preferred blocks may be among those that wait; too many flush nothing and say what there is")
+  func preferred() {
+    let bench = bench(6, batch: 8)
+    bench.run(.allocate(5))
+    bench.run(.freeBlocks([2]))
+    bench.run(.freeBlocks([4]))
+    #expect(
+      bench.run(.place(4, preferred: [4])).refusal == Refusal(.later, needed: 4, available: 3))
+    #expect(bench.pool.stats().lazyPending == 2)
+    #expect(bench.run(.place(2, preferred: [2])).newBlocks == [2, 4])
+    #expect(bench.queue == [6])
+  }
+
+  @Test("no run, even of what waited: refused, and what waited is in its place now")
+  func noRun() {
+    let bench = bench(6, batch: 8)
+    bench.run(.allocate(6))
+    bench.run(.freeBlocks([2]))
+    bench.run(.freeBlocks([4]))
+    let revision = bench.pool.revision
+    #expect(
+      bench.run(.place(2, contiguous: true)).refusal
+        == Refusal(.noRun, needed: 2, available: 2, limit: 1))
+    #expect(bench.queue == [4, 2])
+    #expect(bench.pool.revision == revision + 1)
+  }
+
+  @Test(
+    "a reset of the cache that is refused or tried out counts what waits, and leaves it waiting")
+  func resetCache() {
+    let bench = bench(6, batch: 8, caches: true)
+    bench.run(.allocate(4))
+    bench.run(.cacheBlocks([1, 2], [11, 12]))
+    bench.run(.freeBlocks([2, 1]))
+    let held = bench.pool.stateDigest()
+    #expect(
+      bench.run(.resetPrefixCache).refusal == Refusal(.wrongState, needed: 6, available: 4))
+    #expect(bench.pool.stateDigest() == held)
+    bench.run(.freeBlocks([3, 4]))
+    let before = bench.pool.stateDigest()
+    let tried = bench.apply(
+      TestCommand(isDryRun: true, operations: [TestOperation(.resetPrefixCache)]))
+    #expect((tried.results[0].affected, tried.available) == (2, 6))
+    #expect(bench.pool.stateDigest() == before)
+    #expect(parts(bench) == [2, 0, 0, 0, 0, 4])
+    #expect(bench.run(.resetPrefixCache).affected == 2)
+    #expect(parts(bench) == [2, 0, 0, 0, 0, 4])
+    #expect(bench.run(.acquire([11], 0)).cached == [])
+    bench.run(.flush)
+    #expect(bench.queue == [3, 4, 2, 1, 5, 6])
+    #expect(bench.pool.checkInvariants() == nil)
+  }
+
   @Test("a sequence's blocks wait too, and its content is hit when it comes back")
   func sequences() {
     let bench = bench(8, batch: 8, caches: true)

@@ -55,7 +55,7 @@ struct ModelTests {
 
   static let all =
     setups + caching + pinning + tiers + admission + thresholds + flushes + lazies + policies
-    + fedWithTokens + moving + windows + strategies + zeroing
+    + fedWithTokens + moving + windows + strategies + zeroing + mixed
 
   /// Of all walks together; the environment variable raises it for a soak.
   static let commands: Int = {
@@ -285,7 +285,7 @@ struct ModelTests {
   @Test("the same with blocks that are to be zeroed", arguments: zeroing)
   func agreesWithZeroing(setup: Setup) { walk(setup) }
 
-  private func walk(_ setup: Setup, pins: Bool = false, tokens: Bool = false) {
+  func walk(_ setup: Setup, pins: Bool = false, tokens: Bool = false) {
     var configuration = PoolConfiguration(
       blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack,
       cachesPrefixes: setup.caches, hashBytes: setup.hashBytes,
@@ -352,7 +352,7 @@ struct ModelTests {
       }
     }
     if history.count < 5_000 { replay(history, configuration, pool) }
-    if count > 2_000 { checkVariety(model, setup, count) }
+    if count > 1_500 { checkVariety(model, setup, count) }
   }
 
   /// Nothing but the commands that changed something leads to the same digests.

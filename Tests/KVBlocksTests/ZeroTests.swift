@@ -45,6 +45,22 @@ struct ZeroTests {
     #expect(whole.mustZero == [])
   }
 
+  @Test("are targets of moves that do not fill them")
+  func moves() {
+    let bench = bench()
+    bench.run(.allocate(6))
+    bench.run(.freeBlocks([1, 2, 3, 4, 5, 6]))
+    // 6 tokens in blocks of 4: the first is full, the second half.
+    #expect(bench.run(.admit(.init(id: 1, add: .init(id: 1, tokens: 6)))).mustZero == [1, 2])
+    let moved = bench.run(
+      .applyDefragment(
+        bench.pool.revision, [.init(source: 1, target: 6), .init(source: 2, target: 5)]))
+    #expect(moved.mustZero == [5])
+    // What they left is handed out again.
+    bench.run(.acknowledge([], upTo: 2))
+    #expect(bench.run(.allocate(2)).mustZero == [1, 2])
+  }
+
   @Test("are not hits, whose content is wanted")
   func hits() {
     let bench = bench(caches: true)

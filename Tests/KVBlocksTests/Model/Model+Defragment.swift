@@ -15,7 +15,9 @@ extension Model {
     return found
   }
 
-  func isAvailable(_ block: BlockID) -> Bool { state.queue.contains(block) }
+  func isAvailable(_ block: BlockID) -> Bool {
+    state.queue.contains(block) || pending.contains(block)
+  }
 
   func isMovable(_ block: BlockID) -> Bool {
     let references = state.references[Int(block)]
@@ -49,11 +51,17 @@ extension Model {
         .later, needed: UInt32(moves.count), available: UInt32(available),
         reserved: UInt32(promised))
     }
+    // A target may be among the frees that wait, and then it comes to its place before it is taken.
+    if !moves.isEmpty { flushPending() }
+    noteDirty(moves.map(\.target))
     for move in moves {
       let places = places(of: move.source)
       let tokens = places.map(\.used).max() ?? 0
       state.queue.removeAll { $0 == move.target }
-      if forget(move.target) { state.evictions += 1 }
+      if forget(move.target) {
+        state.evictions += 1
+        state.evictionsBy[state.eviction, default: 0] += 1
+      }
       state.handedOut += 1
       state.mostUsed = max(state.mostUsed, blocks - state.queue.count)
       state.generation[Int(move.target)] = UInt32(truncatingIfNeeded: revision + 1)
