@@ -50,16 +50,16 @@ enum RefusalStatus {
     packer.refusal(refusal)
     let reason = Refusal.Reason(rawValue: UInt8(truncatingIfNeeded: refusal.reason)) ?? .none
     var trailers = [Status.Trailer("quire-reason", name(of: reason))]
-    if reason == .later || reason == .never || reason == .noRun {
-      trailers.append(Status.Trailer("quire-needed", "\(refusal.needed)"))
-      trailers.append(Status.Trailer("quire-available", "\(refusal.available)"))
-      let more = [
-        ("quire-evictable", refusal.evictableWithinAvailable), ("quire-reserved", refusal.reserved),
-        ("quire-watermark", refusal.watermark), ("quire-largest-run", refusal.largestRun),
-      ]
-      for (name, blocks) in more where blocks > 0 {
-        trailers.append(Status.Trailer(name, "\(blocks)"))
-      }
+    // Of these both numbers are told even where nothing is available.
+    let isShort = reason == .later || reason == .never || reason == .noRun
+    let numbers = [
+      ("quire-needed", refusal.needed, isShort), ("quire-available", refusal.available, isShort),
+      ("quire-evictable", refusal.evictableWithinAvailable, false),
+      ("quire-reserved", refusal.reserved, false), ("quire-watermark", refusal.watermark, false),
+      ("quire-largest-run", refusal.largestRun, false),
+    ]
+    for (name, blocks, isAlways) in numbers where isAlways || blocks > 0 {
+      trailers.append(Status.Trailer(name, "\(blocks)"))
     }
     return Status(
       code, message, detailType: "quire.v1.Refusal", detail: Array(packer.bytes),

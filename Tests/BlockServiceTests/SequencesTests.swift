@@ -136,6 +136,9 @@ struct SequencesTests {
     let allocate = harness.refuse("BlockPool/Allocate", .allocate(count: 1_048_577))
     #expect(allocate.code == .failedPrecondition)
     #expect(allocate.trailer("quire-reason") == "QUOTA")
+    #expect(allocate.trailer("quire-needed") == "1048577")
+    // What is available has nothing to do with it.
+    #expect(allocate.trailer("quire-available") == nil)
     #expect(
       allocate.message == "takes 1048577 blocks more, past the limit of 1048576 in one command")
     harness.succeed("Sequences/Add", .add(AddFields(sequenceID: 1, tokenCount: 1)))

@@ -2,7 +2,7 @@
 
 from grpc import StatusCode
 
-from quire_client import PATIENCE, q, refused, refused_for, untouched
+from quire_client import PATIENCE, q, refused_for, untouched
 
 
 def add(pool, sequence_id, options=None, **content):
@@ -18,9 +18,11 @@ def add(pool, sequence_id, options=None, **content):
 def test_children_of_a_sequence_that_waits_count_by_its_hashes(new_pool):
     pool = new_pool(16, 1)
     add(pool, 1, token_ids=range(4096))
-    with untouched(pool), refused(StatusCode.FAILED_PRECONDITION) as told:
+    with untouched(pool), refused_for(StatusCode.FAILED_PRECONDITION, "QUOTA") as told:
         pool.fork(1, range(2, 259))
-    assert (told.reason, told.refusal.field) == ("QUOTA", "fork.child_ids")
+    assert told.refusal.field == "fork.child_ids"
+    # 257 children, for each the 4,096 hashes of its parent and, as 8 more, the 64 token ids it keeps.
+    assert told.trailers["quire-needed"] == str(257 * (4_096 + 8))
     assert "past the limit of 1048576" in told.message
     pool.fork(1, range(2, 200))
 

@@ -3,7 +3,7 @@
 from grpc import StatusCode
 import pytest
 
-from quire_client import check_partition, q, refused, refused_for, untouched
+from quire_client import check_partition, q, refused_for, untouched
 
 A, B, C = (bytes([mark]) * 32 for mark in b"ABC")
 
@@ -33,9 +33,10 @@ def test_two_blocks_are_cached_freed_looked_up_acquired_evicted_and_reset(pool):
     assert (evicted.evicted_blocks, evicted.available_blocks) == (1, 13)
     assert list(pool.lookup_blocks(A + B).block_ids) == [1]
 
-    with untouched(pool), refused(StatusCode.FAILED_PRECONDITION) as told:
+    with untouched(pool), refused_for(StatusCode.FAILED_PRECONDITION, "WRONG_STATE") as told:
         pool.reset_prefix_cache()
-    assert (told.reason, told.message) == ("WRONG_STATE", "3 blocks are held; free them first")
+    assert told.message == "3 blocks are held; free them first"
+    assert (told.trailers["quire-needed"], told.trailers["quire-available"]) == ("16", "13")
     pool.free([1, 2, 3])
     assert pool.reset_prefix_cache().cleared_blocks == 1
     assert not pool.lookup_blocks(A).block_ids

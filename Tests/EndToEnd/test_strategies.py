@@ -8,7 +8,7 @@ import pytest
 from grpc import StatusCode
 
 from quire_client import (
-    PATIENCE, Client, add, check_partition, op_reason, q, refused, refused_for, untouched,
+    PATIENCE, Client, add, check_partition, op_reason, q, refused_for, untouched,
 )
 from running_server import RunningServer
 
@@ -187,11 +187,11 @@ def test_a_sequence_grows_into_what_was_reserved_and_not_past_it(placed):
     pool = placed("CONTIGUOUS_EXACT", blocks=8)
     assert list(admit_expecting(pool, 1, 3, 9).new_block_ids) == [1, 2, 3]
     assert list(pool.extend(1, append=9).new_block_ids) == []
-    with refused(StatusCode.FAILED_PRECONDITION) as told:
+    with refused_for(StatusCode.FAILED_PRECONDITION, "QUOTA") as told:
         pool.extend(1, append=1)
-    assert told.reason == "QUOTA"
     assert told.message == (
         "needs 4 blocks, and 3 were reserved for the sequence when it was admitted")
+    assert (told.trailers["quire-needed"], told.trailers["quire-available"]) == ("4", "5")
     assert told.refusal.sequence_id == 1
     # Its children wait; nobody else takes a reference to its blocks.
     pool.fork(1, [2])

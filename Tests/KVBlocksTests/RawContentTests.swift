@@ -30,6 +30,25 @@ struct RawContentTests {
     #expect(bench.pool.checkInvariants() == nil)
   }
 
+  @Test("a hit that nobody held is handed out anew, one that somebody holds keeps its generation")
+  func generations() {
+    let bench = bench(6)
+    bench.run(.acquire([1, 2], 2))
+    bench.run(.cacheBlocks([1, 2], [1, 2]))
+    bench.run(.freeBlocks([2]))
+    // Revision 4: block 1 is still held since revision 1.
+    let hit = bench.apply(
+      TestCommand(session: 7, operations: [TestOperation(.acquire([1, 2], 1))]))
+    #expect(hit.revision == 4)
+    #expect((hit.results[0].cached, hit.results[0].newBlocks) == ([1, 2], [3]))
+    #expect([1, 2, 3].map { bench.pool.block($0).generation } == [1, 4, 4])
+    #expect(
+      bench.run(.freeBlocks([1, 2, 3], generations: [4]), session: 7).refusal
+        == Refusal(.staleGeneration, subject: 1))
+    #expect(bench.run(.freeBlocks([2, 3], generations: [4]), session: 7).freed == 2)
+    #expect(bench.run(.freeBlocks([1]), session: 7).refusal == .none)
+  }
+
   @Test("an acquisition takes all or nothing, hits charged that nobody holds")
   func atomic() {
     let bench = bench(4)

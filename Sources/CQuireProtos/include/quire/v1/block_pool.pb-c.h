@@ -94,7 +94,7 @@ struct  Quire__V1__AllocateReply
   ProtobufCMessage base;
   uint64_t revision;
   /*
-   * In the order they were taken.
+   * In the order they were taken. `revision` is their generation.
    */
   size_t n_block_ids;
   uint32_t *block_ids;
@@ -396,10 +396,15 @@ struct  Quire__V1__AcquireReply
   ProtobufCMessage base;
   uint64_t revision;
   /*
-   * The longest cached prefix, one reference more each.
+   * The longest cached prefix, one reference more each. `revision` is the generation of those that
+   * nobody held (ref_counts of LookupBlocks: 0); the others keep the one they had, so Free is called
+   * without generations for them.
    */
   size_t n_cached_block_ids;
   uint32_t *cached_block_ids;
+  /*
+   * `revision` is their generation.
+   */
   size_t n_new_block_ids;
   uint32_t *new_block_ids;
   /*

@@ -41,8 +41,8 @@ typedef enum _Quire__V1__Tier {
  * The gRPC status of a unary refusal is a fixed function of the reason; Protos/README.md has the
  * table. The reason also travels as ASCII trailers quire-reason (the value's name without
  * REFUSAL_REASON_) and, where blocks are short, quire-needed and quire-available, for clients
- * without the details; quire-evictable, quire-reserved, quire-watermark and quire-largest-run where they
- * are not 0.
+ * without the details. With any other reason these two, and with all quire-evictable, quire-reserved,
+ * quire-watermark and quire-largest-run, come where they are not 0.
  */
 typedef enum _Quire__V1__RefusalReason {
   /*
