@@ -202,7 +202,9 @@ final class SmallMainQueues {
     }
     for id in 1...capacity where queue(id) != 0 {
       let record = records[Int(id)]
-      if record.refCount > 0 || record.pins > 0 { heap(queue(id)).remove(id) }
+      // A pending one joins with its batch.
+      let isMember = record.refCount == 0 && record.pins == 0 && record.holder != .pending
+      if !isMember { heap(queue(id)).remove(id) }
     }
     try ghosts.read(from: &reader)
   }

@@ -119,6 +119,27 @@ struct LazyFreeTests {
     #expect(bench.pool.checkInvariants() == nil)
   }
 
+  @Test("a dump has what waits apart from what the policy lines up, which keeps its place")
+  func dumped() {
+    for policy in [EvictionPolicy.lru, .lfu, .s3FIFO, .priority] {
+      var configuration = PoolConfiguration(
+        blocks: 6, blockSize: 4, copyAck: .explicit, cachesPrefixes: true, eviction: policy)
+      configuration.admission.lazyFreeBatch = 4
+      let bench = Bench(configuration)
+      bench.run(.allocate(3))
+      bench.run(.cacheBlocks([1, 2], [11, 12]))
+      bench.run(.freeBlocks([1, 2]))
+      bench.run(.flush)
+      // Lined up before, and now on its way there again.
+      bench.run(.acquire([11], 0))
+      bench.run(.freeBlocks([1]))
+      #expect(parts(bench) == [3, 1, 1, 0, 0, 1], "\(policy)")
+      #expect(bench.pool.checkInvariants() == nil)
+      guard let loaded = reloaded(bench.pool) else { continue }
+      #expect(loaded.checkInvariants() == nil)
+    }
+  }
+
   @Test("adjacent blocks may be among those that wait")
   func adjacent() {
     let bench = bench(4, batch: 8)
