@@ -5,7 +5,7 @@
 /// keeps the tokens that were sampled for it.
 extension KVPool {
   /// In `scratch`: the sequence did not run when the decode began.
-  private static let notRunning: UInt32 = 1 << 31
+  static let notRunning: UInt32 = 1 << 31
 
   func decode(
     _ columns: Decode, _ mode: OnRefusal, _ result: inout OperationResult, _ outcome: Outcome

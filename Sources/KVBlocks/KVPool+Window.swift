@@ -39,9 +39,9 @@ extension KVPool {
     let start = outcome.nullCounts.count
     for i in 0..<count {
       let slot = scratch.base[i]
-      // Those that did not run have a flag in their upper bit or no slot at all.
+      // Also of those that did not run: a swapped one has its null blocks still.
       outcome.nullCounts.append(
-        slot < Holder.maximumSlots ? sequences.slots[Int(slot)].nullBlocks : 0)
+        slot == SequenceSlot.none ? 0 : sequences.slots[Int(slot & ~Self.notRunning)].nullBlocks)
     }
     result.nullCounts = slice(start, outcome.nullCounts.count)
   }

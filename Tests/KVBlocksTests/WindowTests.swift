@@ -366,6 +366,20 @@ struct WindowTests {
     #expect(second.nullCounts == [])
   }
 
+  @Test("a decode tells the null blocks of a swapped sequence as well")
+  func decodeSwapped() {
+    let bench = Bench(
+      PoolConfiguration(
+        blocks: 20, blockSize: 16, copyAck: .explicit, hostBlocks: 8, slidingWindow: 32))
+    bench.admit(1, 100)
+    bench.admit(2, 100)
+    bench.run(grow(1, 1))
+    bench.run(.swapOut([1]))
+    let seen = bench.run(.decode(.init(ids: [1, 2])))
+    #expect(seen.refused == [0])
+    #expect(seen.nullCounts == [4, 4])
+  }
+
   @Test("slots of dropped blocks are neither held nor used")
   func layout() {
     let bench = bench(10)
