@@ -10,11 +10,16 @@ extension KVPool {
     _ dirty: DirtyBlocks, _ result: inout OperationResult, _ outcome: Outcome
   ) {
     let first = outcome.mustZero.count
+    // What a preempted sequence gives back can be handed out again by the same operation.
+    let mayRepeat = result.preempted.count > 0
+    var seen: Set<BlockID> = []
     for copy in outcome.copies.elements(result.copies) where copy.kind != .swapOut {
-      let isFilled = copy.tokens == configuration.blockSize
-      if dirty.insert(copy.target) && !isFilled { outcome.mustZero.append(copy.target) }
+      let isUsed = dirty.insert(copy.target)
+      if mayRepeat && !seen.insert(copy.target).inserted { continue }
+      if isUsed && copy.tokens < configuration.blockSize { outcome.mustZero.append(copy.target) }
     }
     for id in outcome.blocks.elements(result.newBlocks) where dirty.insert(id) {
+      if mayRepeat && !seen.insert(id).inserted { continue }
       outcome.mustZero.append(id)
     }
     result.mustZero = slice(first, outcome.mustZero.count)

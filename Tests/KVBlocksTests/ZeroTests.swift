@@ -86,6 +86,24 @@ struct ZeroTests {
     #expect(back.mustZero == [back.copies[1].target])
   }
 
+  @Test("are named once, also when a preemption gives back what the operation handed out")
+  func once() {
+    let bench = bench(blocks: 4)
+    bench.run(.allocate(4))
+    bench.run(.freeBlocks([1, 2, 3, 4]))
+    bench.admit(1, 5)
+    bench.run(.fork(1, [2]))
+    bench.admit(3, 4)
+    // 3 takes block 4 and is then preempted for 1, whose tail is shared: its copy goes to block 4.
+    let seen = bench.apply(
+      TestCommand(
+        onRefusal: .preempt, operations: [.init(.decode(.init(ids: [3, 1], victims: [3])))])
+    ).results[0]
+    #expect((seen.newBlocks, seen.counts, seen.preempted) == ([4], [1, 0], [3]))
+    #expect(seen.copies.map(\.target) == [4])
+    #expect(seen.mustZero == [4])
+  }
+
   @Test("outlast a reset, a dump and a pool that takes the place of this one")
   func outlast() throws {
     let bench = bench()

@@ -14,6 +14,10 @@ extension Model {
     for copy in targets where second.contains(copy.target) && Int(copy.tokens) < size {
       result.mustZero.append(copy.target)
     }
-    result.mustZero += second.filter { block in !targets.contains { $0.target == block } }
+    // Twice where a preemption within the operation gave it back.
+    for block in second
+    where !targets.contains(where: { $0.target == block }) && !result.mustZero.contains(block) {
+      result.mustZero.append(block)
+    }
   }
 }
