@@ -276,6 +276,7 @@ extension SequenceFields {
     preemptions = m.preemptions
     priority = m.priority
     admittedRevision = m.admitted_revision
+    reservedBlocks = m.reserved_blocks
   }
 }
 

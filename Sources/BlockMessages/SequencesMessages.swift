@@ -214,6 +214,7 @@ package struct SequenceFields {
   package var preemptions: UInt32 = 0
   package var priority: Int32 = 0
   package var admittedRevision: UInt64 = 0
+  package var reservedBlocks: UInt32 = 0
 
   package init() {}
 }
@@ -314,6 +315,7 @@ extension MessagePacker {
   }
 
   package mutating func sequence(_ sequence: SequenceFields) {
+    uint32(15, sequence.reservedBlocks)
     uint64(13, sequence.admittedRevision)
     sint32(12, sequence.priority)
     uint32(11, sequence.preemptions)

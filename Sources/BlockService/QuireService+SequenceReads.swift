@@ -9,16 +9,22 @@ extension QuireService {
   static let largestPageSize: UInt32 = 1_000
   /// A page ends early once it is this large, so that long tables cannot pass the message limit.
   static let pageBytes = 1 << 20
+  /// The wire's `SequenceState` of a name that only has a promise: no state of a sequence.
+  static let reservedState: UInt32 = 5
 
   func getSequence(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
     let request = try decode(GetSequenceRequest.self, bytes)
     let pool = try readPool(request.call).pool
-    guard let view = pool.describe(session: 0, sequence: request.sequenceID) else {
-      let refusal = Refusal(.unknownSequence, field: .sequenceID, sequence: request.sequenceID)
+    let id = request.sequenceID
+    var fields = SequenceFields(reserved: id, in: pool)
+    if let view = pool.describe(session: 0, sequence: id) {
+      fields = SequenceFields(view, withBlockIDs: true)
+    } else if fields.reservedBlocks == 0 {
+      let refusal = Refusal(.unknownSequence, field: .sequenceID, sequence: id)
       throw CallFailure(RefusalStatus.make(refusal, of: nil, in: pool))
     }
     packer.reset()
-    packer.sequence(SequenceFields(view, withBlockIDs: true))
+    packer.sequence(fields)
     send(reply)
   }
 
@@ -28,26 +34,51 @@ extension QuireService {
     let request = try decode(ListSequencesRequest.self, bytes)
     let pool = try readPool(request.call).pool
     let size = try Self.pageSize(request.pageSize)
-    guard var cursor = Self.cursor(request.pageToken) else {
+    guard var cursor = ListCursor(request.pageToken) else {
       throw .invalid("page_token", "is none that this server gave out")
     }
+    if request.state == Self.reservedState && cursor == .slot(0) { cursor = .name(0) }
     var page: [SequenceFields] = []
-    var pageBytes = 0
-    var isFull = false
-    let state = SequenceState(rawValue: UInt8(truncatingIfNeeded: request.state))
-    while let (view, next) = pool.nextSequence(from: cursor, session: 0, state: state) {
-      let fields = SequenceFields(view, withBlockIDs: request.includesBlockIDs)
-      pageBytes += fields.blockIDs.count * 5 + fields.label.count + 96
-      isFull = page.count == size || (pageBytes > Self.pageBytes && !page.isEmpty)
-      if isFull { break }
-      page.append(fields)
-      cursor = next
+    var next: ListCursor?
+    if case .slot(let slot) = cursor {
+      let state = SequenceState(rawValue: UInt8(request.state))
+      next = addSequences(
+        of: pool, from: slot, size, state, withBlockIDs: request.includesBlockIDs, to: &page)
+      cursor = .name(0)
+    }
+    if case .name(let first) = cursor, next == nil,
+      request.state == 0 || request.state == Self.reservedState
+    {
+      // One more says that there is another page.
+      let room = size - page.count
+      let names = pool.reservedNames(session: 0, from: first, limit: room + 1)
+      page += names.prefix(room).map { SequenceFields(reserved: $0, in: pool) }
+      if names.count > room { next = .name(names[room]) }
     }
     packer.reset()
-    packer.listSequencesReplyAfterSequences(nextPageToken: isFull ? "\(cursor)" : "")
+    packer.listSequencesReplyAfterSequences(nextPageToken: next?.token ?? "")
     for fields in page.reversed() { packer.listedSequence(fields) }
     packer.listSequencesReplyBeforeSequences(revision: pool.revision)
     send(reply)
+  }
+
+  /// Returns where the next page begins, if the sequences are not all on this one.
+  private func addSequences(
+    of pool: KVPool, from slot: UInt32, _ size: Int, _ state: SequenceState?, withBlockIDs: Bool,
+    to page: inout [SequenceFields]
+  ) -> ListCursor? {
+    var cursor = slot
+    var pageBytes = 0
+    while let (view, next) = pool.nextSequence(from: cursor, session: 0, state: state) {
+      let fields = SequenceFields(view, withBlockIDs: withBlockIDs)
+      pageBytes += fields.blockIDs.count * 5 + fields.label.count + 96
+      if page.count == size || (pageBytes > Self.pageBytes && !page.isEmpty) {
+        return .slot(cursor)
+      }
+      page.append(fields)
+      cursor = next
+    }
+    return nil
   }
 
   static func pageSize(_ wanted: UInt32) throws(CallFailure) -> Int {
@@ -56,14 +87,44 @@ extension QuireService {
     }
     return Int(wanted == 0 ? defaultPageSize : wanted)
   }
+}
 
-  /// Where a page begins: the token is the cursor in decimal; empty = 0; nil = no such token.
-  private static func cursor(_ token: UnsafeBufferPointer<UInt8>) -> UInt32? {
-    token.isEmpty ? 0 : UInt32(String(decoding: token, as: UTF8.self))
+/// Where a page of a list begins: first come the sequences by their slots, then the names that only
+/// have a promise. As a token the number in decimal, `r` before it for a name; empty = slot 0.
+private enum ListCursor: Equatable {
+  case slot(UInt32)
+  case name(SequenceID)
+
+  init?(_ token: UnsafeBufferPointer<UInt8>) {
+    let text = String(decoding: token, as: UTF8.self)
+    if text.isEmpty {
+      self = .slot(0)
+    } else if text.hasPrefix("r"), let name = SequenceID(text.dropFirst()) {
+      self = .name(name)
+    } else if let slot = UInt32(text) {
+      self = .slot(slot)
+    } else {
+      return nil
+    }
+  }
+
+  var token: String {
+    switch self {
+    case .slot(let slot): "\(slot)"
+    case .name(let name): "r\(name)"
+    }
   }
 }
 
 extension SequenceFields {
+  /// Of a name that no sequence has.
+  init(reserved id: SequenceID, in pool: KVPool) {
+    self.init()
+    sequenceID = id
+    state = QuireService.reservedState
+    reservedBlocks = pool.promisedBlocks(session: 0, sequence: id)
+  }
+
   init(_ view: SequenceView, withBlockIDs: Bool) {
     self.init()
     sequenceID = view.sequence
@@ -79,5 +140,6 @@ extension SequenceFields {
     preemptions = view.preemptions
     priority = view.priority
     admittedRevision = view.admittedRevision
+    reservedBlocks = view.reservedBlocks
   }
 }

@@ -38,6 +38,7 @@ extension KVPool {
 
   private func view(_ slot: UInt32) -> SequenceView {
     let sequence = sequences.slots[Int(slot)]
+    let session = sessions.slots[Int(sequence.session)].id
     var exclusive: UInt32 = 0
     var runs: UInt32 = 0
     var previous: BlockID = 0
@@ -48,14 +49,15 @@ extension KVPool {
       previous = block
     }
     return SequenceView(
-      sequence: sequence.id, session: sessions.slots[Int(sequence.session)].id,
+      sequence: sequence.id, session: session,
       state: sequence.state, tokens: sequence.tokens, computedTokens: sequence.computed,
       priority: sequence.priority, preemptions: sequence.preemptions,
       admittedRevision: sequence.admittedRevision, label: sequence.labelBytes,
       knownHashes: chains?.chains[Int(slot)].count ?? 0,
       cachedBlocks: chains?.chains[Int(slot)].cachedBlocks ?? 0,
       blocks: sequence.blocks, exclusiveBlocks: exclusive,
-      sharedBlocks: sequence.heldBlocks - exclusive, runs: runs)
+      sharedBlocks: sequence.heldBlocks - exclusive, runs: runs,
+      reservedBlocks: promisedBlocks(session: session, sequence: sequence.id))
   }
 
   /// Blocks of which the session holds raw references, and its sequences in any state. O(1).

@@ -21,6 +21,8 @@ package struct SequenceView {
   package var sharedBlocks: UInt32
   /// Maximal runs of ascending adjacent ids in the table.
   package var runs: UInt32
+  /// Blocks promised to it; none while it runs.
+  package var reservedBlocks: UInt32
 }
 
 package enum SequenceState: UInt8 {

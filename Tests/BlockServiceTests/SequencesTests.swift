@@ -182,6 +182,49 @@ struct SequencesTests {
     #expect(pages == 3)
   }
 
+  @Test("promises are in the list: of sequences, then of names that have nothing else")
+  func reserved() throws {
+    for id in [4, 2, 3] as [UInt64] {
+      harness.succeed("Sequences/Add", .add(AddFields(sequenceID: id, tokenCount: 4)))
+    }
+    for (id, blocks) in [(7, 1), (3, 2), (6, 1)] as [(UInt64, UInt32)] {
+      harness.succeed("Sequences/Reserve", .reserve(sequence: id, blocks: blocks))
+    }
+    func pages(_ size: UInt32, state: UInt32 = 0) throws -> [[String]] {
+      var pages: [[String]] = []
+      var token = ""
+      repeat {
+        let (status, reply) = harness.call(
+          "Sequences/List",
+          harness.packed {
+            $0.listSequencesRequest(
+              call: CallFields(), pageSize: size, pageToken: token, state: state)
+          })
+        #expect(status == .ok)
+        let page = try harness.decode(ListSequencesReplyMessage.self, reply)
+        pages.append(
+          (0..<page.count).map {
+            let fields = page.sequence($0)
+            return "\(fields.sequenceID) \(fields.state) \(fields.reservedBlocks)"
+          })
+        token = page.nextPageToken
+      } while !token.isEmpty && pages.count < 9
+      return pages
+    }
+    let names = ["6 5 1", "7 5 1"]
+    #expect(try pages(9) == [["4 1 0", "2 1 0", "3 1 2"] + names])
+    #expect(try pages(3) == [["4 1 0", "2 1 0", "3 1 2"], names])
+    #expect(try pages(2) == [["4 1 0", "2 1 0"], ["3 1 2", "6 5 1"], ["7 5 1"]])
+    #expect(try pages(1, state: 5) == [["6 5 1"], ["7 5 1"]])
+    #expect(try pages(9, state: 1) == [["4 1 0", "2 1 0", "3 1 2"]])
+    let (status, reply) = harness.call(
+      "Sequences/Get",
+      harness.packed { $0.getSequenceRequest(call: CallFields(), sequenceID: 7) })
+    #expect(status == .ok)
+    let fields = try harness.decode(SequenceMessage.self, reply).fields
+    #expect((fields.sequenceID, fields.state, fields.reservedBlocks) == (7, 5, 1))
+  }
+
   @Test("a page that is too large, or a made-up token, is refused")
   func badPages() {
     let (size, _) = harness.call(

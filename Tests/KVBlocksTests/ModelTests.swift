@@ -506,6 +506,7 @@ struct ModelTests {
       {
         return "session \(session) pins \(pins) instead of \(expected)"
       }
+      if let wrong = differentPromises(pool, model, session) { return wrong }
       for (block, count) in raw
       where Int(pool.rawReferences(session: session, block: block)) != count {
         return "session \(session) holds block \(block) \(count) times"

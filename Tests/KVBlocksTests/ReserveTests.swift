@@ -35,6 +35,46 @@ struct ReserveTests {
     #expect(bench.pool.promisedBlocks(session: 0, sequence: 1) == 0)
   }
 
+  @Test("every promise is told: with its sequence, or by its name alone")
+  func told() {
+    let bench = Bench(blocks: 40)
+    bench.run(.add(.init(id: 9, tokens: 16)))
+    for (id, blocks) in [(9, 4), (30, 1), (2, 2), (.max, 3), (17, 5)] as [(SequenceID, UInt32)] {
+      bench.run(.reserve(Reserve(sequence: id, blocks: blocks)))
+    }
+    bench.run(.reserve(Reserve(sequence: 5, blocks: 6)), session: 7)
+    #expect(bench.pool.describe(session: 0, sequence: 9)?.reservedBlocks == 4)
+    #expect(bench.pool.describe(session: 0, sequence: 2) == nil)
+    let names = { bench.pool.reservedNames(session: $0, from: $1, limit: $2) }
+    #expect(names(0, 0, 10) == [2, 17, 30, .max])
+    #expect(names(0, 0, 1) == [2])
+    #expect(names(0, 3, 2) == [17, 30])
+    #expect(names(0, 31, 2) == [.max])
+    #expect(names(7, 0, 10) == [5])
+    #expect(names(8, 0, 10) == [])
+    // Added, the name is a sequence; admitted, its promise is kept; freed, all is gone.
+    bench.run(.add(.init(id: 17, tokens: 16)))
+    #expect(names(0, 0, 10) == [2, 30, .max])
+    bench.run(.admit(.init(id: 9)))
+    #expect(bench.pool.describe(session: 0, sequence: 9)?.reservedBlocks == 0)
+    bench.run(.free([17, 2]))
+    #expect(names(0, 0, 10) == [30, .max])
+    #expect(bench.pool.stats().reserved == 1 + 3 + 6)
+  }
+
+  @Test("names come page by page in ascending order, however many there are")
+  func pages() {
+    let bench = Bench(blocks: 2_000)
+    let names = (0..<1_000).map { SequenceID($0) &* 0x9E37_79B9_7F4A_7C15 }
+    for name in names { bench.run(.reserve(Reserve(sequence: name, blocks: 2))) }
+    var seen: [SequenceID] = []
+    while seen.count < 1_000 {
+      let first = (seen.last ?? 0) + (seen.isEmpty ? 0 : 1)
+      seen += bench.pool.reservedNames(session: 0, from: first, limit: 7)
+    }
+    #expect(seen == names.sorted())
+  }
+
   @Test("a smaller admission gives the rest of its promise back")
   func givesBack() {
     let bench = Bench(blocks: 8)

@@ -5536,7 +5536,7 @@ const ProtobufCMessageDescriptor quire__v1__get_sequence_request__descriptor =
   (ProtobufCMessageInit) quire__v1__get_sequence_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__sequence__field_descriptors[13] =
+static const ProtobufCFieldDescriptor quire__v1__sequence__field_descriptors[14] =
 {
   {
     "sequence_id",
@@ -5694,6 +5694,18 @@ static const ProtobufCFieldDescriptor quire__v1__sequence__field_descriptors[13]
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "reserved_blocks",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Sequence, reserved_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__sequence__field_indices_by_name[] = {
   12,   /* field[12] = admitted_revision */
@@ -5703,6 +5715,7 @@ static const unsigned quire__v1__sequence__field_indices_by_name[] = {
   2,   /* field[2] = label */
   10,   /* field[10] = preemptions */
   11,   /* field[11] = priority */
+  13,   /* field[13] = reserved_blocks */
   9,   /* field[9] = runs */
   0,   /* field[0] = sequence_id */
   1,   /* field[1] = session */
@@ -5710,10 +5723,11 @@ static const unsigned quire__v1__sequence__field_indices_by_name[] = {
   3,   /* field[3] = state */
   4,   /* field[4] = tokens */
 };
-static const ProtobufCIntRange quire__v1__sequence__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__sequence__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 15, 13 },
+  { 0, 14 }
 };
 const ProtobufCMessageDescriptor quire__v1__sequence__descriptor =
 {
@@ -5723,10 +5737,10 @@ const ProtobufCMessageDescriptor quire__v1__sequence__descriptor =
   "Quire__V1__Sequence",
   "quire.v1",
   sizeof(Quire__V1__Sequence),
-  13,
+  14,
   quire__v1__sequence__field_descriptors,
   quire__v1__sequence__field_indices_by_name,
-  1,  quire__v1__sequence__number_ranges,
+  2,  quire__v1__sequence__number_ranges,
   (ProtobufCMessageInit) quire__v1__sequence__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -6141,20 +6155,22 @@ const ProtobufCMessageDescriptor quire__v1__victim__descriptor =
   (ProtobufCMessageInit) quire__v1__victim__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCEnumValue quire__v1__sequence_state__enum_values_by_number[5] =
+static const ProtobufCEnumValue quire__v1__sequence_state__enum_values_by_number[6] =
 {
   { "SEQUENCE_STATE_UNSPECIFIED", "QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_UNSPECIFIED", 0 },
   { "SEQUENCE_STATE_WAITING", "QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_WAITING", 1 },
   { "SEQUENCE_STATE_RUNNING", "QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_RUNNING", 2 },
   { "SEQUENCE_STATE_PREEMPTED", "QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_PREEMPTED", 3 },
   { "SEQUENCE_STATE_SWAPPED", "QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_SWAPPED", 4 },
+  { "SEQUENCE_STATE_RESERVED", "QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_RESERVED", 5 },
 };
 static const ProtobufCIntRange quire__v1__sequence_state__value_ranges[] = {
-{0, 0},{0, 5}
+{0, 0},{0, 6}
 };
-static const ProtobufCEnumValueIndex quire__v1__sequence_state__enum_values_by_name[5] =
+static const ProtobufCEnumValueIndex quire__v1__sequence_state__enum_values_by_name[6] =
 {
   { "SEQUENCE_STATE_PREEMPTED", 3 },
+  { "SEQUENCE_STATE_RESERVED", 5 },
   { "SEQUENCE_STATE_RUNNING", 2 },
   { "SEQUENCE_STATE_SWAPPED", 4 },
   { "SEQUENCE_STATE_UNSPECIFIED", 0 },
@@ -6167,9 +6183,9 @@ const ProtobufCEnumDescriptor quire__v1__sequence_state__descriptor =
   "SequenceState",
   "Quire__V1__SequenceState",
   "quire.v1",
-  5,
+  6,
   quire__v1__sequence_state__enum_values_by_number,
-  5,
+  6,
   quire__v1__sequence_state__enum_values_by_name,
   1,
   quire__v1__sequence_state__value_ranges,

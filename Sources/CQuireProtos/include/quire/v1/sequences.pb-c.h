@@ -88,7 +88,13 @@ typedef enum _Quire__V1__SequenceState {
   /*
    * Its blocks are on the host.
    */
-  QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_SWAPPED = 4
+  QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_SWAPPED = 4,
+  /*
+   * Not there yet, or no more: a name that blocks are promised to (Reserve), and nothing else. Get and
+   * List tell of it so that no promise is out of sight; it has no tokens, and Stats count it among no
+   * sequences. Add and Admit make it a sequence, Free or release ends it.
+   */
+  QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_RESERVED = 5
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__SEQUENCE_STATE)
 } Quire__V1__SequenceState;
 /*
@@ -1132,10 +1138,15 @@ struct  Quire__V1__Sequence
    * Revision of the latest admission; 0 = never admitted.
    */
   uint64_t admitted_revision;
+  /*
+   * Blocks promised to it by Reserve; 0 while it runs, because the promise ends with the admission.
+   * Those in the lists of all sessions together are Stats.reserved_blocks.
+   */
+  uint32_t reserved_blocks;
 };
 #define QUIRE__V1__SEQUENCE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__sequence__descriptor) \
-    , 0, 0, {0,NULL}, QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_UNSPECIFIED, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0 }
+    , 0, 0, {0,NULL}, QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_UNSPECIFIED, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__ListSequencesRequest
