@@ -44,6 +44,12 @@ class Server:
         fields = open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def cpu_nanoseconds(self):
+        """Of the first thread, which is the loop's. Waits until it sleeps: then the count is exact."""
+        while open(f"/proc/{self.process.pid}/stat").read().rsplit(")", 1)[1].split()[0] != "S":
+            pass
+        return int(open(f"/proc/{self.process.pid}/schedstat").read().split()[0])
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         _, log = self.process.communicate()
