@@ -70,6 +70,9 @@ extension KVPool {
   /// Bytes of the pool's own memory for each block, tables and tokens apart. O(1).
   package var memoryPerBlock: Double { blocks.memoryPerBlock }
 
+  /// Memory of a sequence's slot; its index, its table, its label and its hashes are apart.
+  package static let bytesPerSequence = MemoryLayout<SequenceSlot>.stride
+
   /// Whether any block of either tier is held or pinned. O(1).
   package var hasHeldBlocks: Bool {
     blocks.available != blocks.capacity || host.map { $0.available != $0.capacity } ?? false

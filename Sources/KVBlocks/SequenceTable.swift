@@ -283,10 +283,10 @@ struct SequenceSlot: BitwiseCopyable {
   var admittedRevision: Revision = 0
   /// Blocks that it still needs for its tokens; kept where there is a threshold for admissions.
   var owed: UInt32 = 0
-  /// Of all sequences of the pool, which one it was to come (by add or fork), from 1.
-  var arrival: UInt64 = 0
   /// Leading entries of the table that are the null block; never more than `blockCount`.
   var nullBlocks: UInt32 = 0
+  /// Of all sequences of the pool, which one it was to come (by add or fork), from 1.
+  var arrival: UInt64 = 0
 
   static let none = UInt32.max
 

@@ -6,6 +6,7 @@ struct PoolTests {
   @Test("a block's record is 32 bytes")
   func recordSize() {
     #expect(BlockPool.bytesPerBlock == 32)
+    #expect(KVPool.bytesPerSequence == 104)
   }
 
   @Test("a dry run answers like the real one and changes nothing")
