@@ -73,6 +73,9 @@ package struct RecoverMessage {
   private let m: UnsafePointer<Quire__V1__Recover>
   init(_ m: UnsafePointer<Quire__V1__Recover>) { self.m = m }
   package var blocksNeeded: UInt32 { m.pointee.blocks_needed }
+  package var isContiguous: Bool { m.pointee.contiguous != 0 }
+  /// 0 = the default.
+  package var maxMoves: UInt32 { m.pointee.max_moves }
   /// Raw values of `RecoverRung`.
   package var rungs: UnsafeBufferPointer<UInt32> {
     // An imported C enum is its raw value.
@@ -100,17 +103,21 @@ package struct RecoverReportFields {
   /// Raw value of `RecoverRung`.
   package var rung: UInt32
   package var freedBlocks: UInt32
+  package var largestRun: UInt32
   package var isSufficient: Bool
   package var detail: String
   package var evictedBlocks: UInt32
   package var isSkipped: Bool
+  package var moves: UInt32
 
   package init(
-    rung: UInt32, freedBlocks: UInt32, isSufficient: Bool, detail: String, evictedBlocks: UInt32,
-    isSkipped: Bool
+    rung: UInt32, freedBlocks: UInt32, largestRun: UInt32, isSufficient: Bool, detail: String,
+    evictedBlocks: UInt32, isSkipped: Bool, moves: UInt32
   ) {
     self.rung = rung
     self.freedBlocks = freedBlocks
+    self.largestRun = largestRun
+    self.moves = moves
     self.isSufficient = isSufficient
     self.detail = detail
     self.evictedBlocks = evictedBlocks
@@ -138,20 +145,29 @@ extension MessagePacker {
     uint64(1, revision)
   }
 
-  /// The fields behind the reports, which are packed next, the last one first.
-  package mutating func recoverReplyAfterReports(
-    preemptedSequenceIDs: UnsafeBufferPointer<UInt64>, availableBlocks: UInt32
-  ) {
+  /// Field of `copies` in `RecoverReply`, packed between `recoverReplyAfterCopies` and
+  /// `recoverReplyBeforeCopies`.
+  package static var recoverCopiesField: UInt32 { 4 }
+
+  package mutating func recoverReplyAfterCopies(availableBlocks: UInt32) {
     uint32(5, availableBlocks)
+  }
+
+  /// Before the reports, of which the last one is packed first.
+  package mutating func recoverReplyBeforeCopies(
+    preemptedSequenceIDs: UnsafeBufferPointer<UInt64>
+  ) {
     packedFixed64(3, preemptedSequenceIDs)
   }
 
   package mutating func recoverReport(_ report: RecoverReportFields) {
     let mark = mark
+    uint32(8, report.moves)
     bool(7, report.isSkipped)
     uint32(6, report.evictedBlocks)
     text(5, report.detail)
     bool(4, report.isSufficient)
+    uint32(3, report.largestRun)
     uint32(2, report.freedBlocks)
     uint32(1, report.rung)
     close(2, since: mark)

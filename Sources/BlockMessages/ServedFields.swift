@@ -93,7 +93,9 @@ enum ServedFields {
       "copy_on_write", "acquire", "cache_blocks", "evict_blocks",
     ],
     "quire.v1.RecoverRequest": ["call", "recover"],
-    "quire.v1.Recover": ["blocks_needed", "rungs", "keep_sequence_ids"],
+    "quire.v1.Recover": [
+      "blocks_needed", "contiguous", "rungs", "keep_sequence_ids", "max_moves",
+    ],
     "quire.v1.Decode": [
       "sequence_ids", "append_counts", "token_ids", "schedule_counts", "lookahead_tokens",
       "delay_commit", "commit_previous", "victim_order", "in_flight_tokens",

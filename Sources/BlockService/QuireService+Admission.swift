@@ -39,43 +39,6 @@ extension QuireService {
     packer.adviseVictimsReplyBeforeVictims(revision: pool.revision)
     send(reply)
   }
-
-  func recover(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
-    let request = try decode(RecoverRequest.self, bytes)
-    guard let recover = request.recover else { throw .missing("recover") }
-    let result = try apply(OperationReader.recover(recover), request.call)
-    packer.reset()
-    packRecoverReply(result)
-    send(reply)
-  }
-
-  func packRecoverReply(_ result: OperationResult) {
-    packer.recoverReplyAfterReports(
-      preemptedSequenceIDs: outcome.preempted.elements(result.preempted),
-      availableBlocks: result.availableBlocks)
-    for report in outcome.reports.elements(result.reports).reversed() {
-      packer.recoverReport(RecoverReportFields(report))
-    }
-    packer.recoverReplyBeforeReports(revision: outcome.revision)
-  }
-}
-
-extension RecoverReportFields {
-  init(_ report: RungReport) {
-    let detail =
-      switch report.rung {
-      case .evict where report.isSkipped: "the blocks that would be handed out hold no content"
-      case .evict: "took the content off \(report.evictedBlocks) cached blocks"
-      case .defragment: "nothing to move: no adjacent blocks are asked for"
-      case .preempt where report.isSkipped && report.isSufficient: "there was enough before"
-      case .preempt where report.isSkipped: "there is nobody whose preemption frees a block"
-      case .preempt: "preempting the lowest priorities frees \(report.freedBlocks) blocks"
-      }
-    self.init(
-      rung: UInt32(report.rung.rawValue), freedBlocks: report.freedBlocks,
-      isSufficient: report.isSufficient, detail: detail, evictedBlocks: report.evictedBlocks,
-      isSkipped: report.isSkipped)
-  }
 }
 
 extension VictimFields {
@@ -95,10 +58,6 @@ extension VictimFields {
 }
 
 extension OperationReader {
-  static func recover(_ m: RecoverMessage) -> Operation.Kind {
-    .recover(Recover(blocksNeeded: m.blocksNeeded, rungs: m.rungs, keep: m.keepSequenceIDs))
-  }
-
   static func reserve(_ m: ReserveMessage) -> Operation.Kind {
     .reserve(Reserve(sequence: m.sequenceID, blocks: m.blocks, releases: m.releases))
   }

@@ -116,7 +116,8 @@ extension QuireService {
         field: refusal.field == .admissionThreshold ? RefusalText.thresholdField : "",
         needed: refusal.needed,
         available: refusal.available, evictableWithinAvailable: refusal.evictable,
-        reserved: refusal.reserved, watermark: refusal.watermark, sequenceID: refusal.sequence)
+        reserved: refusal.reserved, watermark: refusal.watermark, sequenceID: refusal.sequence,
+        largestRun: RefusalText.largestRun(refusal, operation))
     }
     return RefusalText.fields(of: refusal, operation: operation, pool: pool)
   }
@@ -217,7 +218,9 @@ extension QuireService {
       packFlushReply(result)
       return .flush
     case .recover:
-      packRecoverReply(result)
+      var isOfRun = false
+      if case .recover(let request) = operation.kind { isOfRun = request.isContiguous }
+      packRecoverReply(result, isOfRun: isOfRun)
       return .recover
     case .add:
       packer.addReply(

@@ -21,7 +21,16 @@ enum RefusalText {
       needed: refusal.needed, available: refusal.available,
       evictableWithinAvailable: refusal.evictable, reserved: refusal.reserved,
       watermark: refusal.watermark, sequenceID: refusal.sequence,
-      largestRun: refusal.reason == .noRun ? UInt32(refusal.limit) : 0)
+      largestRun: largestRun(refusal, operation))
+  }
+
+  /// Where there is no run, and where a recovery asks for one: the longest that there is.
+  static func largestRun(_ refusal: Refusal, _ operation: Operation?) -> UInt32 {
+    if case .recover(let request) = operation?.kind, request.isContiguous, refusal.reason == .later
+    {
+      return UInt32(refusal.limit)
+    }
+    return refusal.reason == .noRun ? UInt32(refusal.limit) : 0
   }
 
   static let thresholdField = "config.admission_threshold"
@@ -39,8 +48,11 @@ enum RefusalText {
       .never where refusal.field == .admissionThreshold:
       return thresholdDetail(refusal, pool)
     case .later:
+      let longest = largestRun(refusal, operation)
       return
-        "needs \(refusal.needed) blocks\(kept(refusal)), \(refusal.available) are available now"
+        "needs \(refusal.needed)\(longest > 0 ? " adjacent" : "") blocks\(kept(refusal)), "
+        + "\(refusal.available) are available now"
+        + (longest > 0 ? ", at most \(longest) of them in one run" : "")
     case .never:
       return "needs \(refusal.needed) blocks, more than the pool's \(blocks)"
     case .noRun:

@@ -2,22 +2,30 @@
 ///
 /// A byte a block; 4 more for its duration where tables share blocks.
 struct BlockSurvey: ~Copyable {
-  enum Kind: UInt8 {
+  enum Kind: Int8 {
     /// Available: a target.
     case free, cached
     /// In use, and every reference is of a running sequence of the session.
     case movable
     /// Anything else: raw, of another session, pinned, an end of a copy under way, in a reserved run.
     case fixed
+    /// Taken with a rounded run beyond what was asked for: comes back with the last of that.
+    case rest
     /// Shared, and it is not known yet who with.
     case shared
   }
 
   let capacity: Int
-  private let kinds: UnsafeMutablePointer<UInt8>
+  /// Raw values of `Kind`; the negative of what a block is where it is looked at as given back
+  /// (`Release`).
+  let kinds: UnsafeMutablePointer<Int8>
+  private let blocks: BlockPool
+  /// Of rounded runs, by their last block: blocks that moved out.
+  private var moved: [BlockID: UInt32] = [:]
 
   /// O(blocks), and the session's table entries where anything is shared.
   init(_ pool: KVPool, of owner: UInt32) {
+    blocks = pool.blocks
     let records = pool.blocks.records
     capacity = Int(pool.blocks.capacity)
     kinds = .allocate(capacity: capacity + 1)
@@ -34,6 +42,8 @@ struct BlockSurvey: ~Copyable {
       } else if record.pointee.holder == .shared {
         kind = .shared
         shared += 1
+      } else if record.pointee.holder == .rounding {
+        kind = .rest
       } else if record.pointee.holder.isSequence {
         let sequence = pool.sequences.slots + Int(record.pointee.holder.slot)
         if sequence.pointee.session == owner && !isReserved { kind = .movable }
@@ -59,19 +69,22 @@ struct BlockSurvey: ~Copyable {
     }
   }
 
-  subscript(id: Int) -> Kind { Kind(rawValue: kinds[id]).unsafelyUnwrapped }
-
   @inline(__always)
   func isAvailable(_ id: Int) -> Bool { kinds[id] <= Kind.cached.rawValue }
   @inline(__always)
   func isMovable(_ id: Int) -> Bool { kinds[id] == Kind.movable.rawValue }
   @inline(__always)
-  func isFixed(_ id: Int) -> Bool { kinds[id] == Kind.fixed.rawValue }
+  func isFixed(_ id: Int) -> Bool { kinds[id] >= Kind.fixed.rawValue }
 
-  /// As it will be once a move is made: content goes along, so the source is free without any.
+  /// As it will be once a move is made: content goes along, so the source is free without any. With
+  /// the last block of a rounded run its rest is, too.
   mutating func move(_ source: BlockID, to target: BlockID) {
     kinds[Int(source)] = Kind.free.rawValue
     kinds[Int(target)] = Kind.movable.rawValue
+    guard let last = blocks.lastOfRun(source) else { return }
+    moved[last, default: 0] += 1
+    if moved[last] != blocks.records[Int(last)].previous { return }
+    for id in blocks.restOfRun(endingAt: last) { kinds[Int(id)] = Kind.free.rawValue }
   }
 
   /// The longest run of available blocks, and of those without content. O(blocks).
@@ -80,9 +93,8 @@ struct BlockSurvey: ~Copyable {
     var available: UInt32 = 0
     var free: UInt32 = 0
     for id in 1...capacity {
-      let kind = kinds[id]
-      available = kind <= Kind.cached.rawValue ? available + 1 : 0
-      free = kind == Kind.free.rawValue ? free + 1 : 0
+      available = isAvailable(id) ? available + 1 : 0
+      free = kinds[id] == Kind.free.rawValue ? free + 1 : 0
       longest.available = max(longest.available, available)
       longest.free = max(longest.free, free)
     }
@@ -128,45 +140,107 @@ struct BlockSurvey: ~Copyable {
     return best
   }
 
-  /// The window of so many blocks that the fewest moves clear, of those the highest; nil where each
-  /// has a fixed block or fewer are available. O(blocks).
-  func cheapestWindow(of count: Int, available: Int) -> Window? {
-    if count > available { return nil }
-    var best: Window?
-    var window = Window()
+  /// Every window for such a run, from the lowest in `places`, in which nothing is fixed: how many
+  /// moves clear it, for which there is room outside. O(blocks of the places and of a run).
+  @inline(__always)
+  func forEachWindow(
+    for run: RunShape, in places: ClosedRange<Int>, available: Int, _ body: (Window) -> Void
+  ) {
+    var window = Window(first: places.lowerBound)
     var fixed = 0
-    for id in 1...capacity {
+    var here = 0
+    func count(_ id: Int, _ change: Int) {
+      if isAvailable(id) {
+        here += change
+      } else if isMovable(id) {
+        window.moves += change
+      } else if kinds[id] != Kind.rest.rawValue || !run.has(restOf: blocks.orderOfRun(BlockID(id)))
+      {
+        fixed += change
+      }
+    }
+    for id in places.lowerBound..<places.upperBound + run.count {
+      count(id, 1)
       window.count += 1
-      if isMovable(id) { window.moves += 1 }
-      if isFixed(id) { fixed += 1 }
-      if window.count > count {
-        if isMovable(window.first) { window.moves -= 1 }
-        if isFixed(window.first) { fixed -= 1 }
-        window.first += 1
-        window.count -= 1
+      if window.count < run.count { continue }
+      if fixed == 0 && window.moves + here <= available && run.mayBegin(at: window.first) {
+        body(window)
       }
-      if window.count == count && fixed == 0 && window.moves <= best?.moves ?? .max {
-        best = window
-      }
+      count(window.first, -1)
+      window.first += 1
+      window.count -= 1
+    }
+  }
+
+  /// The window for such a run that the fewest moves clear, of those the highest; nil where each has a
+  /// fixed block or there is no room for what is in it. O(blocks).
+  func cheapestWindow(for run: RunShape, available: Int) -> Window? {
+    guard let places = run.places(in: capacity) else { return nil }
+    var best: Window?
+    forEachWindow(for: run, in: places, available: available) { window in
+      if window.moves <= best?.moves ?? .max { best = window }
     }
     return best
   }
 
+  /// The longest run that an allocation can have once at most so many moves are made, with the fewest
+  /// of them. O(blocks), times log(blocks) where runs begin at multiples of their size.
+  func longestPlace(atMost budget: Int, available: Int) -> Window {
+    if blocks.strategy != .buddy { return longestWindow(atMost: budget, available: available) }
+    var count = 1
+    while 2 * count <= capacity { count *= 2 }
+    while count > 0 {
+      let run = RunShape(count: count, isAligned: true)
+      if let window = cheapestWindow(for: run, available: available), window.moves <= budget {
+        return window
+      }
+      count /= 2
+    }
+    return Window()
+  }
+
   /// So many available blocks outside a window: free ones from the lowest, then cached ones in the
   /// order in which they would be evicted. O(blocks).
-  func holes(_ count: Int, outside window: Range<Int>, in blocks: BlockPool) -> [BlockID] {
+  func holes(_ count: Int, outside window: Range<Int>) -> [BlockID] {
     var holes: [BlockID] = []
     for id in 1...capacity {
       if holes.count == count { return holes }
-      if self[id] == .free && !window.contains(id) { holes.append(BlockID(id)) }
+      if kinds[id] == Kind.free.rawValue && !window.contains(id) { holes.append(BlockID(id)) }
     }
     if holes.count == count { return holes }
-    for id in blocks.freeQueue()
-    where self[Int(id)] == .cached && !window.contains(Int(id)) {
+    var queue = blocks.freeQueue()
+    // Behind them those whose free waits for its batch.
+    blocks.lazy?.forEachFree { queue += $0 }
+    for id in queue where kinds[Int(id)] == Kind.cached.rawValue && !window.contains(Int(id)) {
       holes.append(id)
       if holes.count == count { break }
     }
     return holes
+  }
+}
+
+/// The run that an allocation of adjacent blocks takes: of a buddy strategy a power of two that begins
+/// at a multiple of its size.
+struct RunShape: BitwiseCopyable {
+  let count: Int
+  let isAligned: Bool
+
+  /// The blocks at which it may begin lie in here; nil where it is longer than the pool.
+  func places(in capacity: Int) -> ClosedRange<Int>? {
+    count < 1 || count > capacity ? nil : 1...capacity - count + 1
+  }
+
+  @inline(__always)
+  func mayBegin(at first: Int) -> Bool { !isAligned || (first - 1) & (count - 1) == 0 }
+
+  /// A rounded run of this order lies in it whole, so that its rest comes back with what leaves it.
+  @inline(__always)
+  func has(restOf order: UInt32) -> Bool { isAligned && 1 << order <= count }
+}
+
+extension BlockPool {
+  func shape(of count: UInt32) -> RunShape {
+    RunShape(count: Int(rounded(count)), isAligned: strategy == .buddy)
   }
 }
 

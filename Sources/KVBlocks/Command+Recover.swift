@@ -6,11 +6,18 @@ package struct Recover {
   package var rungs: UnsafeBufferPointer<UInt32>
   /// Sequences that stay; unknown ones are passed over.
   package var keep: UnsafeBufferPointer<SequenceID>
+  /// They must be one run of adjacent ids, such as an allocation of them would take.
+  package var isContiguous: Bool
+  /// Moves for it at most; 0 = `KVPool.defaultMoves`.
+  package var maxMoves: UInt32
 
   package init(
     blocksNeeded: UInt32, rungs: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
-    keep: UnsafeBufferPointer<SequenceID> = .init(start: nil, count: 0)
+    keep: UnsafeBufferPointer<SequenceID> = .init(start: nil, count: 0),
+    isContiguous: Bool = false, maxMoves: UInt32 = 0
   ) {
+    self.isContiguous = isContiguous
+    self.maxMoves = maxMoves
     self.blocksNeeded = blocksNeeded
     self.rungs = rungs
     self.keep = keep
@@ -37,11 +44,18 @@ package struct RungReport: Equatable, BitwiseCopyable, Sendable {
   package var isSufficient: Bool
   /// It had nothing to do.
   package var isSkipped: Bool
+  /// Where a run is needed, the longest that an allocation can have after it, all copies acknowledged;
+  /// of moves that do not suffice, the longest that they could make. 0 elsewhere.
+  package var largestRun: UInt32
+  /// Moves that it ordered.
+  package var moves: UInt32
 
   package init(
     _ rung: RecoverRung, freedBlocks: UInt32 = 0, evictedBlocks: UInt32 = 0, isSufficient: Bool,
-    isSkipped: Bool
+    isSkipped: Bool, largestRun: UInt32 = 0, moves: UInt32 = 0
   ) {
+    self.largestRun = largestRun
+    self.moves = moves
     self.rung = rung
     self.freedBlocks = freedBlocks
     self.evictedBlocks = evictedBlocks
@@ -52,7 +66,9 @@ package struct RungReport: Equatable, BitwiseCopyable, Sendable {
 
 extension Digest {
   mutating func add(_ recover: Recover) {
-    add(UInt64(recover.blocksNeeded))
+    add(
+      UInt64(recover.blocksNeeded) | (recover.isContiguous ? 1 << 32 : 0),
+      UInt64(recover.maxMoves))
     add(recover.rungs)
     add(recover.keep)
   }
@@ -61,5 +77,6 @@ extension Digest {
     add(
       UInt32(report.rung.rawValue), report.freedBlocks, report.evictedBlocks,
       (report.isSufficient ? 1 : 0) | (report.isSkipped ? 2 : 0))
+    if report.largestRun > 0 { add(UInt64(report.largestRun), UInt64(report.moves)) }
   }
 }

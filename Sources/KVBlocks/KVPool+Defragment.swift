@@ -26,30 +26,31 @@ extension KVPool {
       let best = survey.longestWindow(atMost: budget, available: available)
       let longest = survey.longestWindow(atMost: .max, available: available)
       let moves = moves(clearing: best, survey)
-      return plan(moves, owner, survey) { _ in best.count == longest.count }
+      return plan(moves, owner, survey, isSufficient: best.count == longest.count)
     case .contiguous(let count):
       if count == 0 || count > blocks.capacity {
         throw Refusal(.invalid, field: .contiguousBlocks, limit: UInt64(blocks.capacity))
       }
-      guard let window = survey.cheapestWindow(of: Int(count), available: available),
+      let run = blocks.shape(of: count)
+      guard let window = survey.cheapestWindow(for: run, available: available),
         window.moves <= budget
-      else { return plan([], owner, survey) { _ in false } }
-      return plan(moves(clearing: window, survey), owner, survey) { $0 >= count }
+      else { return plan([], owner, survey, isSufficient: false) }
+      return plan(moves(clearing: window, survey), owner, survey, isSufficient: true)
     case .sequence(let id):
       let slot = owner == SequenceSlot.none ? owner : sequences.find(id, session: owner)
       if slot == SequenceSlot.none { throw Refusal(.unknownSequence, sequence: id) }
       if !sequences.slots[Int(slot)].isRunning { throw Refusal(.wrongState, sequence: id) }
       let gathering = gather(slot, survey, budget: budget)
-      return plan(gathering.moves, owner, survey) { _ in gathering.isComplete }
+      return plan(gathering.moves, owner, survey, isSufficient: gathering.isComplete)
     }
   }
 
   /// The highest block of the window to the first hole, and so on.
-  private func moves(
+  func moves(
     clearing window: BlockSurvey.Window, _ survey: borrowing BlockSurvey
   ) -> [BlockMove] {
     if window.moves == 0 { return [] }
-    let holes = survey.holes(window.moves, outside: window.ids, in: blocks)
+    let holes = survey.holes(window.moves, outside: window.ids)
     var moves: [BlockMove] = []
     for id in window.ids.reversed() where survey.isMovable(id) {
       moves.append(BlockMove(source: BlockID(id), target: holes[moves.count]))
@@ -59,7 +60,7 @@ extension KVPool {
 
   private func plan(
     _ moves: [BlockMove], _ owner: UInt32, _ survey: consuming BlockSurvey,
-    _ isReached: (UInt32) -> Bool
+    isSufficient: Bool
   ) -> DefragmentPlan {
     var plan = DefragmentPlan(revision: revision)
     plan.moves = moves
@@ -77,7 +78,7 @@ extension KVPool {
       }
       (plan.largestRunAfter, plan.largestFreeRunAfter) = survey.longestRuns()
     }
-    plan.isSufficient = isReached(plan.largestRunAfter)
+    plan.isSufficient = isSufficient
     return plan
   }
 }

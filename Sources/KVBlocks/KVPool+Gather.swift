@@ -19,7 +19,7 @@ extension KVPool {
     let away = search.away(from: place.first, survey)
     let run = place.first..<place.first + search.table.count
     let room = max(0, budget - moves.count)
-    let holes = survey.holes(min(away.count, room), outside: run, in: blocks)
+    let holes = survey.holes(min(away.count, room), outside: run)
     for (source, hole) in zip(away, holes) { moves.append(BlockMove(source: source, target: hole)) }
     if moves.count > budget { moves.removeLast(moves.count - budget) }
     return Gathering(moves: moves, isComplete: moves.count == place.moves)

@@ -3,7 +3,8 @@
 /// It is gone through as if first. So nobody is preempted where that would not be enough, and whoever
 /// can be spared is.
 extension KVPool {
-  /// Makes `blocksNeeded` blocks available beside the promised ones, or changes nothing.
+  /// Makes `blocksNeeded` blocks available beside the promised ones, or changes nothing. One run of
+  /// them is made by `recoverRun`.
   ///
   /// - Throws: `.later` where all rungs together do not suffice, with the reports of what they would
   ///   have done in `result.reports`; `.never` where the pool is too small.
@@ -14,6 +15,7 @@ extension KVPool {
     let needed = request.blocksNeeded
     if needed == 0 { throw Refusal(.invalid, field: .blocksNeeded, limit: 1) }
     let rungs = try rungs(of: request)
+    if request.isContiguous { return try recoverRun(request, rungs, &result, outcome) }
     if needed > blocks.capacity {
       throw Refusal(
         .never, needed: needed, available: blocks.available, reserved: promised)
@@ -39,7 +41,7 @@ extension KVPool {
       case .evict:
         report.evictedBlocks = evictAhead(among: min(needed, blocks.available))
         report.isSkipped = report.evictedBlocks == 0
-      // No need of this ladder is one for adjacent blocks.
+      // No adjacent blocks are needed.
       case .defragment: break
       case .preempt:
         if isMet { break }
@@ -85,7 +87,7 @@ extension KVPool {
     return evicted
   }
 
-  private func preempt(
+  func preempt(
     _ victims: [UInt32], _ result: inout OperationResult, _ outcome: Outcome
   ) -> UInt32 {
     let first = outcome.preempted.count

@@ -24,6 +24,15 @@ extension KVPool {
     }
     // Targets may be among the frees that wait for their batch.
     blocks.flushPending()
+    order(moves, entries, &result, outcome)
+    result.affected = needed
+  }
+
+  /// Orders moves that can be made; nothing waits for its batch. `entries` are those of their sources.
+  func order(
+    _ moves: some Collection<BlockMove>, _ entries: TableEntries, _ result: inout OperationResult,
+    _ outcome: Outcome
+  ) {
     let first = outcome.copies.count
     for (i, move) in moves.enumerated() {
       let entry = entries.entries[i]
@@ -34,9 +43,8 @@ extension KVPool {
         source: move.source, target: move.target, tokens: entry.filled, sequence: sequence.id,
         tableIndex: entry.tableIndex, isRaw: false, kind: .move, sequence.session, outcome)
     }
-    run.blocks += needed
+    run.blocks += UInt32(moves.count)
     result.copies = slice(first, outcome.copies.count)
-    result.affected = needed
     run.changed = true
   }
 

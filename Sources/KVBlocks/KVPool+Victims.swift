@@ -76,7 +76,7 @@ extension KVPool {
   }
 
   /// Running sequences that hold something and are not to be kept, the latest admitted first.
-  private func candidates(
+  func candidates(
     _ session: UInt32, _ keep: UnsafeBufferPointer<SequenceID>
   ) -> [UInt32] {
     stamp += 1
@@ -94,7 +94,7 @@ extension KVPool {
     return found
   }
 
-  private func ranked(_ latestFirst: [UInt32], _ order: VictimOrder) -> [UInt32] {
+  func ranked(_ latestFirst: [UInt32], _ order: VictimOrder) -> [UInt32] {
     switch order {
     case .latest: return latestFirst
     case .priority:
@@ -135,61 +135,6 @@ extension KVPool {
     let nulls = findHits(chains.bytes(of: slot), tokens: sequence.tokens, into: &hits)
     let cached = (UInt64(nulls) + UInt64(hits.count)) * UInt64(configuration.blockSize)
     return sequence.computed - UInt32(min(cached, UInt64(sequence.computed)))
-  }
-
-  /// What giving back the tables of a set of sequences would free, counted without doing it.
-  private struct Release: ~Copyable {
-    private let blocks: BlockPool
-    /// (block, 0) -> references to a shared block that go; (last block, 1) -> blocks of a rounded run
-    /// that go.
-    private let gone = WideMap(.swaps, undo: UndoLog())
-    private(set) var freed: UInt32 = 0
-
-    init(_ blocks: BlockPool) { self.blocks = blocks }
-
-    mutating func add(_ table: UnsafeBufferPointer<BlockID>) {
-      for id in table where id != 0 {
-        let record = blocks.records[Int(id)]
-        if record.refCount > 1 {
-          let count = gone.value(UInt64(id), 0) + 1
-          gone.set(UInt64(id), 0, to: count)
-          if count < record.refCount { continue }
-        }
-        if record.pins == 0 { freed += 1 + restOfRun(id, record, by: 1) }
-      }
-    }
-
-    /// Of a table that was added.
-    mutating func remove(_ table: UnsafeBufferPointer<BlockID>) {
-      for id in table where id != 0 {
-        let record = blocks.records[Int(id)]
-        if record.refCount > 1 {
-          let count = gone.value(UInt64(id), 0)
-          gone.set(UInt64(id), 0, to: count - 1)
-          if count < record.refCount { continue }
-        }
-        if record.pins == 0 { freed -= 1 + restOfRun(id, record, by: -1) }
-      }
-    }
-
-    /// With the last block of a rounded run its rest goes, too (`BlockPool.takeRun`).
-    private func restOfRun(_ id: BlockID, _ record: BlockRecord, by step: Int32) -> UInt32 {
-      if record.next == 0 { return 0 }
-      let order = record.next - 1
-      let first = ((id - 1) >> order) << order + 1
-      let last = first + 1 << order - 1
-      let old = gone.value(UInt64(last), 1)
-      let new = UInt32(Int32(old) + step)
-      gone.set(UInt64(last), 1, to: new)
-      if max(old, new) < blocks.records[Int(last)].previous { return 0 }
-      var rest: UInt32 = 0
-      while last - rest >= first && blocks.records[Int(last - rest)].holder == .rounding
-        && blocks.records[Int(last - rest)].next == record.next
-      {
-        rest += 1
-      }
-      return rest
-    }
   }
 }
 

@@ -45,8 +45,7 @@ struct ServedFieldsTests {
   static let steps: [Row] = [
     Row(
       "ops[1].add.options.size_class", .stepRequest,
-      nested(2, nested(20, [])) + nested(2, nested(14, nested(3, number(8))))),
-    Row("ops[0].recover.contiguous", .stepRequest, nested(2, nested(27, number(2)))),
+      nested(2, nested(20, [])) + nested(2, nested(14, nested(3, number(8)))))
   ]
 
   static let pools: [Row] = [

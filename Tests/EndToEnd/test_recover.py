@@ -89,3 +89,90 @@ def test_a_need_of_nothing_and_a_rung_twice_are_refused_and_named(pool):
         pool.recover(0)
     with untouched(pool), refused_for(StatusCode.INVALID_ARGUMENT, "INVALID", "recover.rungs"):
         pool.recover(1, rungs=[PREEMPT, PREEMPT])
+
+
+# Runs of adjacent blocks.
+
+def checkerboard(pool):
+    """Every other block of 16 is held by the sequence of its number."""
+    for block in range(1, 17):
+        admit(pool, block, 4)
+    pool.free_sequences(*range(2, 17, 2))
+
+
+def allocate_run(pool, count):
+    return pool.allocate(count, contiguous=True)
+
+
+def ends(copies):
+    return [(c.source_block, c.target_block) for c in copies]
+
+
+def longest(reply):
+    return [(r.rung, r.largest_run, r.moves, r.sufficient, r.skipped) for r in reply.reports]
+
+
+def test_a_run_is_made_by_moves_and_nobody_is_preempted(pool):
+    checkerboard(pool)
+    with refused_for(StatusCode.RESOURCE_EXHAUSTED, "NO_RUN"):
+        allocate_run(pool, 4)
+    reply = pool.recover(4, contiguous=True)
+    assert ends(reply.copies) == [(15, 2), (13, 4)]
+    assert longest(reply) == [
+        (EVICT, 1, 0, False, True), (DEFRAGMENT, 5, 2, True, False), (PREEMPT, 5, 0, True, True)]
+    assert "once their copies are acknowledged" in reply.reports[1].detail
+    assert list(reply.preempted_sequence_ids) == []
+    with untouched(pool), refused_for(StatusCode.RESOURCE_EXHAUSTED, "NO_RUN"):
+        allocate_run(pool, 4)
+    pool.ack_copies(up_to=2)
+    assert list(pool.get(15).block_ids) == [2]
+    assert list(allocate_run(pool, 4).block_ids) == [13, 14, 15, 16]
+
+
+def test_where_moves_are_too_few_somebody_goes_and_then_they_suffice(pool):
+    checkerboard(pool)
+    reply = pool.recover(4, contiguous=True, max_moves=1)
+    assert list(reply.preempted_sequence_ids) == [15]
+    assert ends(reply.copies) == [(13, 2)]
+    assert [r.rung for r in reply.reports] == [EVICT, DEFRAGMENT, PREEMPT, DEFRAGMENT]
+    assert [r.sufficient for r in reply.reports] == [False, False, False, True]
+
+
+def test_no_run_is_told_with_the_longest_there_is_and_changes_nothing(pool):
+    checkerboard(pool)
+    with untouched(pool), refused_for(StatusCode.RESOURCE_EXHAUSTED, "NO_RUN") as told:
+        pool.recover(4, contiguous=True, rungs=[DEFRAGMENT], max_moves=1)
+    refusal = told.refusal
+    assert (refusal.needed, refusal.available, refusal.largest_run) == (4, 8, 1)
+    with untouched(pool), refused_for(StatusCode.RESOURCE_EXHAUSTED, "LATER") as told:
+        pool.recover(9, contiguous=True, rungs=[DEFRAGMENT])
+    refusal = told.refusal
+    assert (refusal.needed, refusal.available, refusal.largest_run) == (9, 8, 1)
+    assert "at most 1 of them in one run" in told.message
+    with untouched(pool), refused_for(StatusCode.FAILED_PRECONDITION, "NEVER"):
+        pool.recover(17, contiguous=True)
+    vain = pool.step(q.Op(recover=q.Recover(
+        blocks_needed=9, contiguous=True, rungs=[DEFRAGMENT]))).results[0]
+    assert (op_reason(vain), vain.refusal.largest_run) == ("LATER", 1)
+    assert longest(vain.recover) == [(DEFRAGMENT, 8, 4, False, False)]
+
+
+def test_in_a_step_the_run_is_there_in_the_next_one(new_pool):
+    pool = new_pool(16, 4)
+    checkerboard(pool)
+    first = pool.step(q.Op(recover=q.Recover(blocks_needed=6, contiguous=True)))
+    assert len(first.results[0].recover.copies) == 3
+    run = q.Op(allocate=q.Allocate(count=6, contiguous=True))
+    assert len(pool.step(run).results[0].allocate.block_ids) == 6
+
+
+def test_a_buddy_gets_a_run_that_it_can_hand_out(new_pool):
+    pool = new_pool(8, 4, strategy=q.STRATEGY_BUDDY, disable_prefix_caching=True,
+                    copy_ack=q.COPY_ACK_EXPLICIT)
+    for block in range(1, 9):
+        admit(pool, block, 4)
+    pool.free_sequences(1, 3, 4, 6, 7, 8)
+    reply = pool.recover(3, contiguous=True)
+    assert ends(reply.copies) == [(5, 1)]
+    pool.ack_copies(up_to=1)
+    assert list(pool.allocate(3).block_ids) == [5, 6, 7]

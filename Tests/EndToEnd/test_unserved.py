@@ -63,8 +63,6 @@ FIELDS = {
     "call.acked_op_id": lambda p: call_field(p, acked_op_id=1),
     "allocate.size_class": lambda p: allocate(p, size_class=1),
     "options.size_class": lambda p: add_option(p, size_class=1),
-    "recover.contiguous": lambda p: step(p, recover=q.Recover(blocks_needed=1, contiguous=True)),
-    "recover.max_moves": lambda p: step(p, recover=q.Recover(blocks_needed=1, max_moves=1)),
 }
 
 

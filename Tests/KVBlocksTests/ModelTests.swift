@@ -32,6 +32,8 @@ struct ModelTests {
     var zeroes = false
     /// Draws what `Walk+Defragment` has.
     var moves = false
+    /// Draws what `Walk+Recover` has.
+    var recovers = false
     var testDescription: String {
       "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching, \(eviction)" : "")
         + (host > 0 ? ", \(host) on the host" : "")
@@ -55,7 +57,7 @@ struct ModelTests {
 
   static let all =
     setups + caching + pinning + tiers + admission + thresholds + flushes + lazies + policies
-    + fedWithTokens + moving + windows + strategies + zeroing + mixed
+    + fedWithTokens + moving + windows + strategies + zeroing + mixed + recoveries
 
   /// Of all walks together; the environment variable raises it for a soak.
   static let commands: Int = {
@@ -313,6 +315,7 @@ struct ModelTests {
     // Draws questions, so that the commands stay what they were.
     var asking = Walk(seed: ~setup.seed, blocks: setup.blocks, size: setup.size)
     walk.moves = setup.moves
+    walk.recovers = setup.recovers
     let outcome = Outcome()
     var history: [TestCommand] = []
     let count = Self.commands / Self.all.count
@@ -412,6 +415,13 @@ struct ModelTests {
       #expect(setup.options.lazyFreeBatch == 0 || model.flushedFrees > some)
       #expect(setup.options.proactiveFreeBlocks == 0 || model.flushed > some)
       #expect(setup.options.threshold == nil || model.overThreshold > some)
+    }
+    if setup.recovers && isLong {
+      // Where runs are reserved nothing moves, and those who may go leave a run or none.
+      let moves = !setup.strategy.reservesAtAdmission
+      #expect(model.recoveredRuns[0] > some, "seed \(setup.seed)")
+      #expect(!moves || model.recoveredRuns[1] > some, "seed \(setup.seed)")
+      #expect(!moves || model.recoveredRuns[2] > 3, "seed \(setup.seed)")
     }
     if setup.moves {
       #expect(model.state.movesMade > some && (!isLong || model.state.movesGivenUp > 3))

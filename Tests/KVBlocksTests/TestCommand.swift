@@ -94,7 +94,9 @@ struct TestOperation {
     case free([SequenceID], ignoresMissing: Bool = false)
     case reserve(Reserve)
     case flush
-    case recover(UInt32, rungs: [UInt32] = [], keep: [SequenceID] = [])
+    case recover(
+      UInt32, rungs: [UInt32] = [], keep: [SequenceID] = [], contiguous: Bool = false,
+      maxMoves: UInt32 = 0)
     case decode(TestDecode)
   }
 }
@@ -182,8 +184,11 @@ private final class Arena {
     case .swapIn(let ids): .swapIn(copy(ids))
     case .reserve(let request): .reserve(request)
     case .flush: .flush
-    case .recover(let needed, let rungs, let keep):
-      .recover(Recover(blocksNeeded: needed, rungs: copy(rungs), keep: copy(keep)))
+    case .recover(let needed, let rungs, let keep, let isContiguous, let maxMoves):
+      .recover(
+        Recover(
+          blocksNeeded: needed, rungs: copy(rungs), keep: copy(keep), isContiguous: isContiguous,
+          maxMoves: maxMoves))
     case .applyDefragment(let revision, let moves):
       .applyDefragment(revision: revision, copy(moves))
     case .free(let ids, let ignores): .freeSequences(copy(ids), ignoresMissing: ignores)

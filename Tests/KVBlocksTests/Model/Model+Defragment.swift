@@ -51,6 +51,12 @@ extension Model {
         .later, needed: UInt32(moves.count), available: UInt32(available),
         reserved: UInt32(promised))
     }
+    order(moves, &result)
+    result.affected = UInt32(moves.count)
+  }
+
+  /// These can be made.
+  mutating func order(_ moves: [BlockMove], _ result: inout Seen.Result) {
     // A target may be among the frees that wait, and then it comes to its place before it is taken.
     if !moves.isEmpty { flushPending() }
     noteDirty(moves.map(\.target))
@@ -79,7 +85,6 @@ extension Model {
           kind: .move))
       changed = true
     }
-    result.affected = UInt32(moves.count)
   }
 
   /// The copy of a move is made. It is in `state.copies` no more.

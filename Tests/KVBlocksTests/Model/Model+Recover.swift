@@ -3,11 +3,16 @@ import KVBlocks
 /// The ladder once more, on the copy of the state that a refusal goes back to.
 extension Model {
   mutating func recover(
-    _ need: Int, _ named: [UInt32], _ keep: [SequenceID], _ result: inout Seen.Result
+    _ need: Int, _ named: [UInt32], _ keep: [SequenceID], run: Bool, _ most: Int,
+    _ result: inout Seen.Result
   ) throws(Refusal) {
     if need == 0 { throw Refusal(.invalid, field: .blocksNeeded, limit: 1) }
     for i in named.indices where !(1...3).contains(named[i]) || named[..<i].contains(named[i]) {
       throw Refusal(.invalid, field: .rungs, limit: UInt64(i))
+    }
+    if run {
+      let rungs = named.isEmpty ? [1, 2, 3] : named
+      return try recoverRun(need, rungs, keep, most == 0 ? 256 : most, &result)
     }
     if need > blocks {
       throw Refusal(

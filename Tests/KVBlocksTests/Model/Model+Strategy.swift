@@ -10,6 +10,8 @@ extension Model {
   struct RoundedRun {
     var asked: [BlockID]
     var rest: [BlockID]
+    /// Where it lies, as it was taken.
+    var place: ClosedRange<Int>
   }
 
   var needsRuns: Bool {
@@ -109,7 +111,7 @@ extension Model {
   }
 
   /// Where the strategy begins a run; nil = there is none.
-  private func runStart(_ count: Int) -> Int? {
+  func runStart(_ count: Int) -> Int? {
     if strategy == .buddy { return buddyStart(count) }
     let fitting = runs(of: fresh).filter { $0.count >= count }
     let smallest = strategy == .bestFit ? fitting.map(\.count).min() : nil
@@ -167,7 +169,8 @@ extension Model {
     var rest: [BlockID] = []
     if strategy == .buddy, let first = taken.first, whole(taken.count) > taken.count {
       rest = (taken.count..<whole(taken.count)).map { first + BlockID($0) }
-      state.rounded.append(RoundedRun(asked: taken, rest: rest))
+      let place = Int(first)...Int(first) + whole(taken.count) - 1
+      state.rounded.append(RoundedRun(asked: taken, rest: rest, place: place))
     }
     noteDirty(taken)
     for block in taken + rest {

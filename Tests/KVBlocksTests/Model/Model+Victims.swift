@@ -39,6 +39,20 @@ extension Model {
   ) -> [Key] {
     let short = need + promised - available
     if short <= 0 { return [] }
+    var list = ranking(of: session, order, keep: keep)
+    // The shortest head of the list that is enough, or all of it; then nobody superfluous.
+    let enough = list.indices.first { freed(Array(list[...$0])) >= short }
+    if let enough { list = Array(list[...enough]) }
+    let goal = min(short, freed(list))
+    for key in list.reversed() {
+      let without = list.filter { $0 != key }
+      if freed(without) >= goal { list = without }
+    }
+    return list
+  }
+
+  /// The session's running sequences that hold something, whom to preempt first.
+  func ranking(of session: SessionID, _ order: VictimOrder, keep: [SequenceID]) -> [Key] {
     let running = state.running.reversed().filter {
       $0.session == session && !keep.contains($0.id)
         && state.sequences[$0]?.table.contains { $0 != 0 } == true
@@ -64,14 +78,6 @@ extension Model {
         }
         list.append(rest.remove(at: best))
       }
-    }
-    // The shortest head of the list that is enough, or all of it; then nobody superfluous.
-    let enough = list.indices.first { freed(Array(list[...$0])) >= short }
-    if let enough { list = Array(list[...enough]) }
-    let goal = min(short, freed(list))
-    for key in list.reversed() {
-      let without = list.filter { $0 != key }
-      if freed(without) >= goal { list = without }
     }
     return list
   }

@@ -137,6 +137,8 @@ struct Model {
   var overThreshold = 0
   /// Recoveries that preempted somebody.
   var recovered = 0
+  /// Recoveries of runs that did so, that moved blocks, and that did both.
+  var recoveredRuns = [0, 0, 0]
 
   init(_ configuration: PoolConfiguration) {
     blocks = Int(configuration.blocks)
@@ -296,8 +298,8 @@ struct Model {
     case .free(let ids, let ignores): try free(ids, ignores, &result)
     case .reserve(let request): try reserve(request, &result)
     case .flush: flush(&result)
-    case .recover(let needed, let rungs, let keep):
-      try recover(Int(needed), rungs, keep, &result)
+    case .recover(let needed, let rungs, let keep, let isContiguous, let most):
+      try recover(Int(needed), rungs, keep, run: isContiguous, Int(most), &result)
     case .decode(let decode): try self.decode(decode, mode, &result)
     }
   }

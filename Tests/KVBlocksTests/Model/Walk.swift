@@ -28,6 +28,8 @@ struct Walk {
   /// Whether eviction policies are switched.
   var switches = true
   var moves = false
+  /// Whether runs are recovered.
+  var recovers = false
   static let sessions: [SessionID] = [0, 7, 1 << 40]
 
   init(seed: UInt64, blocks: UInt32, size: UInt32, caches: Bool = false) {
@@ -173,6 +175,7 @@ struct Walk {
     if pins && one(in: 60) { return update() }
     if moves && one(in: 5) { return defragment(model, session) }
     if swaps && one(in: 5) { return swap(model, session) }
+    if recovers && one(in: 8) { return recoverRun(model) }
     if admission && one(in: 8) { return admission(model, session) }
     if places && one(in: 8) { return place(model) }
     if caches && one(in: 6) { return more(model, session) }

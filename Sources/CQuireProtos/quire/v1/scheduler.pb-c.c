@@ -1365,7 +1365,7 @@ const ProtobufCMessageDescriptor quire__v1__recover__descriptor =
   (ProtobufCMessageInit) quire__v1__recover__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__recover_reply__field_descriptors[5] =
+static const ProtobufCFieldDescriptor quire__v1__recover_reply__field_descriptors[6] =
 {
   {
     "revision",
@@ -1427,18 +1427,32 @@ static const ProtobufCFieldDescriptor quire__v1__recover_reply__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "must_zero_block_ids",
+    14,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__RecoverReply, n_must_zero_block_ids),
+    offsetof(Quire__V1__RecoverReply, must_zero_block_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__recover_reply__field_indices_by_name[] = {
   4,   /* field[4] = available_blocks */
   3,   /* field[3] = copies */
+  5,   /* field[5] = must_zero_block_ids */
   2,   /* field[2] = preempted_sequence_ids */
   1,   /* field[1] = reports */
   0,   /* field[0] = revision */
 };
-static const ProtobufCIntRange quire__v1__recover_reply__number_ranges[1 + 1] =
+static const ProtobufCIntRange quire__v1__recover_reply__number_ranges[2 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 14, 5 },
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor quire__v1__recover_reply__descriptor =
 {
@@ -1448,14 +1462,14 @@ const ProtobufCMessageDescriptor quire__v1__recover_reply__descriptor =
   "Quire__V1__RecoverReply",
   "quire.v1",
   sizeof(Quire__V1__RecoverReply),
-  5,
+  6,
   quire__v1__recover_reply__field_descriptors,
   quire__v1__recover_reply__field_indices_by_name,
-  1,  quire__v1__recover_reply__number_ranges,
+  2,  quire__v1__recover_reply__number_ranges,
   (ProtobufCMessageInit) quire__v1__recover_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__recover_report__field_descriptors[7] =
+static const ProtobufCFieldDescriptor quire__v1__recover_report__field_descriptors[8] =
 {
   {
     "rung",
@@ -1541,12 +1555,25 @@ static const ProtobufCFieldDescriptor quire__v1__recover_report__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "moves",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__RecoverReport, moves),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__recover_report__field_indices_by_name[] = {
   4,   /* field[4] = detail */
   5,   /* field[5] = evicted_blocks */
   1,   /* field[1] = freed_blocks */
   2,   /* field[2] = largest_run */
+  7,   /* field[7] = moves */
   0,   /* field[0] = rung */
   6,   /* field[6] = skipped */
   3,   /* field[3] = sufficient */
@@ -1554,7 +1581,7 @@ static const unsigned quire__v1__recover_report__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__recover_report__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor quire__v1__recover_report__descriptor =
 {
@@ -1564,7 +1591,7 @@ const ProtobufCMessageDescriptor quire__v1__recover_report__descriptor =
   "Quire__V1__RecoverReport",
   "quire.v1",
   sizeof(Quire__V1__RecoverReport),
-  7,
+  8,
   quire__v1__recover_report__field_descriptors,
   quire__v1__recover_report__field_indices_by_name,
   1,  quire__v1__recover_report__number_ranges,

@@ -641,7 +641,8 @@ struct  Quire__V1__PlanDefragmentRequest
   Quire__V1__PlanDefragmentRequest__GoalCase goal_case;
   union {
     /*
-     * A run of so many available blocks, 1 to the pool's blocks.
+     * A run of so many available blocks, 1 to the pool's blocks. In a buddy pool such as an allocation
+     * takes: the next power of two, at a multiple of its size.
      */
     uint32_t contiguous_blocks;
     /*

@@ -83,11 +83,13 @@ typedef enum _Quire__V1__RecoverRung {
   QUIRE__V1__RECOVER_RUNG__RECOVER_RUNG_UNSPECIFIED = 0,
   /*
    * Evict cached blocks. They are available as they are, so this frees none: it takes the content off
-   * those of the first blocks_needed blocks to be handed out that have some.
+   * those of the first blocks_needed blocks to be handed out that have some. Where a run is asked for,
+   * and free and cached blocks have one: off the policy's victims until free blocks alone do.
    */
   QUIRE__V1__RECOVER_RUNG__RECOVER_RUNG_EVICT = 1,
   /*
-   * Move blocks together, where runs are needed.
+   * Move blocks together, where a run is asked for, by the fewest moves. Tried once more behind
+   * RECOVER_RUNG_PREEMPT, with a report of its own, where both together are what it takes.
    */
   QUIRE__V1__RECOVER_RUNG__RECOVER_RUNG_DEFRAGMENT = 2,
   /*
@@ -321,8 +323,8 @@ struct  Quire__V1__RecoverRequest
 /*
  * The out-of-memory ladder, dry-run first: it preempts a set of which nobody can be left out, in
  * VICTIM_ORDER_PRIORITY and only of the session's own sequences. Where all rungs together do not
- * suffice it changes nothing and is refused LATER; the detail says what they would have given, and in
- * a Step the reports do.
+ * suffice it changes nothing and is refused LATER, or NO_RUN where there are blocks enough and no run
+ * of them can be made; in a Step the reports say what the rungs would have given.
  */
 struct  Quire__V1__Recover
 {
@@ -332,7 +334,9 @@ struct  Quire__V1__Recover
    */
   uint32_t blocks_needed;
   /*
-   * They must be one run of adjacent ids.
+   * They must be one run of adjacent ids, such as Allocate.contiguous takes: in a buddy pool the next
+   * power of two, at a multiple of its size. Moves change tables when their copies are acknowledged:
+   * a run that they make is there then, and not before.
    */
   protobuf_c_boolean contiguous;
   /*
@@ -346,7 +350,8 @@ struct  Quire__V1__Recover
   size_t n_keep_sequence_ids;
   uint64_t *keep_sequence_ids;
   /*
-   * Blocks that defragmentation may move; 0 = the pool's default.
+   * Blocks that defragmentation may move; 0 = 256. Blocks that are promised (Reserve) are not moved
+   * to, so there may be fewer. Nothing is moved where no run is asked for.
    */
   uint32_t max_moves;
 };
@@ -370,7 +375,8 @@ struct  Quire__V1__RecoverReply
   size_t n_preempted_sequence_ids;
   uint64_t *preempted_sequence_ids;
   /*
-   * Moves that defragmentation ordered.
+   * Moves that defragmentation ordered. As those of ApplyDefragment: tables name the sources until
+   * they are acknowledged, and a move may be given up.
    */
   size_t n_copies;
   Quire__V1__CopyOrder **copies;
@@ -378,10 +384,16 @@ struct  Quire__V1__RecoverReply
    * Blocks, after the command.
    */
   uint32_t available_blocks;
+  /*
+   * Of the targets that the copies do not fill to the last slot, those that were handed out before:
+   * see PoolConfig.zero_on_free.
+   */
+  size_t n_must_zero_block_ids;
+  uint32_t *must_zero_block_ids;
 };
 #define QUIRE__V1__RECOVER_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__recover_reply__descriptor) \
-    , 0, 0,NULL, 0,NULL, 0,NULL, 0 }
+    , 0, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL }
 
 
 struct  Quire__V1__RecoverReport
@@ -393,11 +405,13 @@ struct  Quire__V1__RecoverReport
    */
   uint32_t freed_blocks;
   /*
-   * Adjacent ids of the longest available run afterwards; 0 where no run is asked for.
+   * The longest run that an allocation can have afterwards, free and cached blocks together, once the
+   * copies are acknowledged; of moves that do not suffice, the longest they could make. 0 where no run
+   * is asked for.
    */
   uint32_t largest_run;
   /*
-   * Whether the need was met after it.
+   * Whether the need was met after it, or will be once the copies are acknowledged.
    */
   protobuf_c_boolean sufficient;
   /*
@@ -412,10 +426,14 @@ struct  Quire__V1__RecoverReport
    * The rung has nothing to do here: the need was met before it, or the pool has no use for it.
    */
   protobuf_c_boolean skipped;
+  /*
+   * Moves that it ordered; beside a refusal, that it would have.
+   */
+  uint32_t moves;
 };
 #define QUIRE__V1__RECOVER_REPORT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__recover_report__descriptor) \
-    , QUIRE__V1__RECOVER_RUNG__RECOVER_RUNG_UNSPECIFIED, 0, 0, 0, {0,NULL}, 0, 0 }
+    , QUIRE__V1__RECOVER_RUNG__RECOVER_RUNG_UNSPECIFIED, 0, 0, 0, {0,NULL}, 0, 0, 0 }
 
 
 struct  Quire__V1__StepReply

@@ -238,7 +238,8 @@ struct  Quire__V1__Refusal
    */
   uint64_t sequence_id;
   /*
-   * NO_RUN: blocks of the longest run that could have been had, free and cached blocks together.
+   * NO_RUN, and LATER where a Recover asks for a run: blocks of the longest run that could have been
+   * had, free and cached blocks together.
    */
   uint32_t largest_run;
 };

@@ -1,0 +1,33 @@
+import KVBlocks
+import Testing
+
+/// Walks that ask for runs of adjacent blocks.
+extension ModelTests {
+  static let recoveries: [Setup] = [
+    .init(
+      seed: 161, blocks: 36, size: 4, ack: .explicit, caches: true, places: true, moves: true,
+      recovers: true),
+    .init(
+      seed: 162, blocks: 40, size: 4, ack: .nextStep, caches: true, pinBudget: 8, eviction: .lfu,
+      admission: true, strategy: .firstFit, places: true, options: .init(lazyFreeBatch: 7),
+      recovers: true),
+    .init(
+      seed: 163, blocks: 40, size: 4, ack: .explicit, caches: true, host: 20, admission: true,
+      strategy: .bestFit, places: true, zeroes: true, recovers: true),
+    .init(
+      seed: 164, blocks: 44, size: 4, ack: .explicit, admission: true, strategy: .buddy,
+      places: true, recovers: true),
+    .init(
+      seed: 165, blocks: 32, size: 2, ack: .nextStep, strategy: .buddy, places: true, moves: true,
+      recovers: true),
+    .init(
+      seed: 166, blocks: 40, size: 4, ack: .explicit, admission: true, window: 10, inFlight: 8,
+      recovers: true),
+    .init(
+      seed: 167, blocks: 48, size: 4, ack: .explicit, strategy: .contiguousExact, places: true,
+      recovers: true),
+  ]
+
+  @Test("the same with runs that are recovered", arguments: recoveries)
+  func agreesWithRecoveries(setup: Setup) { walk(setup, pins: setup.pinBudget > 0) }
+}
