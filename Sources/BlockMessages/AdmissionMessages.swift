@@ -19,6 +19,7 @@ package struct ReserveMessage {
   package var sequenceID: UInt64 { m.pointee.sequence_id }
   package var blocks: UInt32 { m.pointee.blocks }
   package var releases: Bool { m.pointee.release != 0 }
+  package var sizeClass: UInt32 { m.pointee.size_class }
 }
 
 package struct AdviseVictimsRequest: WireMessage {
@@ -29,6 +30,7 @@ package struct AdviseVictimsRequest: WireMessage {
   }
 
   package var call: CallMessage { .init(m.pointee.call) }
+  package var sizeClass: UInt32 { m.pointee.size_class }
   package var blocksNeeded: UInt32 { m.pointee.blocks_needed }
   package var keepSequenceIDs: UnsafeBufferPointer<UInt64> {
     list(m.pointee.keep_sequence_ids, m.pointee.n_keep_sequence_ids)
@@ -72,6 +74,7 @@ package struct RecoverRequest: WireMessage {
 package struct RecoverMessage {
   private let m: UnsafePointer<Quire__V1__Recover>
   init(_ m: UnsafePointer<Quire__V1__Recover>) { self.m = m }
+  package var sizeClass: UInt32 { m.pointee.size_class }
   package var blocksNeeded: UInt32 { m.pointee.blocks_needed }
   package var isContiguous: Bool { m.pointee.contiguous != 0 }
   /// 0 = the default.

@@ -77,6 +77,7 @@ package struct StatsFields: Equatable {
   package var bytesPerBlock: UInt64 = 0
   package var managerBytesPerBlock: Double = 0
   package var isDefragmentAdvised = false
+  package var sizeClasses: [SizeClassStatsFields] = []
 
   package init() {}
 }
@@ -107,16 +108,16 @@ extension MessagePacker {
     uint64(92, stats.evictionsAhead)
     uint32(91, stats.owedBlocks)
     uint32(90, stats.admissionLimitBlocks)
+    for one in stats.sizeClasses.reversed() { sizeClassStats(75, one) }
     hostTier(stats)
     double(67, stats.managerBytesPerBlock)
-    let bytes = stats.bytesPerBlock
-    uint64(66, UInt64(stats.availableBlocks) * bytes)
-    uint64(65, UInt64(stats.pinnedBlocks) * bytes)
-    uint64(64, UInt64(stats.sharedBlocks) * bytes)
-    uint64(63, UInt64(stats.activeBlocks) * bytes)
-    uint64(62, UInt64(stats.cachedBlocks) * bytes)
-    uint64(61, UInt64(stats.freeBlocks) * bytes)
-    uint64(60, UInt64(stats.capacityBlocks) * bytes)
+    uint64(66, stats.bytes(stats.availableBlocks) { $0.freeBlocks + $0.cachedBlocks })
+    uint64(65, stats.bytes(stats.pinnedBlocks) { $0.pinnedBlocks })
+    uint64(64, stats.bytes(stats.sharedBlocks) { $0.sharedBlocks })
+    uint64(63, stats.bytes(stats.activeBlocks) { $0.activeBlocks })
+    uint64(62, stats.bytes(stats.cachedBlocks) { $0.cachedBlocks })
+    uint64(61, stats.bytes(stats.freeBlocks) { $0.freeBlocks })
+    uint64(60, stats.bytes(stats.capacityBlocks) { $0.capacityBlocks })
     uint32(41, stats.roundingBlocks)
     bool(40, stats.isDefragmentAdvised)
     uint64(39, stats.refusalsByFragmentation)
@@ -149,8 +150,12 @@ extension MessagePacker {
     uint32(17, stats.rawBlocks)
     uint64(16, stats.sequenceSlotsUsed)
     uint64(15, stats.sequenceSlotsHeld)
-    uint64(14, UInt64(stats.capacityBlocks - stats.availableBlocks) * bytes)
-    uint64(13, bytes)
+    uint64(
+      14,
+      stats.bytes(stats.capacityBlocks - stats.availableBlocks) {
+        $0.activeBlocks + $0.sharedBlocks + $0.pinnedBlocks
+      })
+    uint64(13, stats.bytesPerBlock)
     uint32(12, stats.blockSize)
     uint32(11, stats.lazyPendingBlocks)
     uint32(10, stats.reservedBlocks)

@@ -18,6 +18,7 @@ package struct LookupBlocksMessage {
   init(_ m: UnsafePointer<Quire__V1__LookupBlocks>) { self.m = m }
   /// One hash after the other, in prefix order.
   package var blockHashes: UnsafeBufferPointer<UInt8> { text(m.pointee.block_hashes) }
+  package var sizeClass: UInt32 { m.pointee.size_class }
 }
 
 package struct AcquireRequest: WireMessage {
@@ -38,6 +39,7 @@ package struct AcquireMessage {
   package var blockHashes: UnsafeBufferPointer<UInt8> { text(m.pointee.block_hashes) }
   /// Blocks behind the cached ones.
   package var allocateCount: UInt32 { m.pointee.allocate_count }
+  package var sizeClass: UInt32 { m.pointee.size_class }
 }
 
 package struct CacheBlocksRequest: WireMessage {

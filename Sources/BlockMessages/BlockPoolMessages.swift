@@ -18,6 +18,7 @@ package struct AllocateMessage {
   init(_ m: UnsafePointer<Quire__V1__Allocate>) { self.m = m }
   package var count: UInt32 { m.pointee.count }
   package var isContiguous: Bool { m.pointee.contiguous != 0 }
+  package var sizeClass: UInt32 { m.pointee.size_class }
   package var preferredBlockIDs: UnsafeBufferPointer<UInt32> {
     list(m.pointee.preferred_block_ids, m.pointee.n_preferred_block_ids)
   }

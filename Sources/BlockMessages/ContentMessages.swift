@@ -73,6 +73,7 @@ package struct OptionsMessage {
   package var label: UnsafeBufferPointer<UInt8> { bytes { $0.label } }
   package var priority: Int32 { m?.pointee.priority ?? 0 }
   package var expectedTokens: UInt32 { m?.pointee.expected_tokens ?? 0 }
+  package var sizeClass: UInt32 { m?.pointee.size_class ?? 0 }
   package var skipsPrefixLookup: Bool { (m?.pointee.skip_prefix_lookup ?? 0) != 0 }
 
   package var retentionCount: Int { m?.pointee.n_retention ?? 0 }

@@ -26,6 +26,8 @@ package struct PlanDefragmentRequest: WireMessage {
   }
   /// 0 = the server's choice.
   package var maxMoves: UInt32 { m.pointee.max_moves }
+  /// From 1; 0 = the pool's choice.
+  package var sizeClass: UInt32 { m.pointee.size_class }
 }
 
 package struct ApplyDefragmentRequest: WireMessage {

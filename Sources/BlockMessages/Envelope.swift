@@ -59,11 +59,14 @@ package struct RefusalFields: Equatable {
   package var sequenceID: UInt64
   /// With NO_RUN: the longest run that could have been had.
   package var largestRun: UInt32
+  /// The number of the size class that is short of blocks, from 1; 0 where none is.
+  package var sizeClass: UInt32
 
   package init(
     reason: UInt32, field: String = "", detail: String = "", needed: UInt32 = 0,
     available: UInt32 = 0, evictableWithinAvailable: UInt32 = 0, reserved: UInt32 = 0,
-    watermark: UInt32 = 0, sequenceID: UInt64 = 0, largestRun: UInt32 = 0
+    watermark: UInt32 = 0, sequenceID: UInt64 = 0, largestRun: UInt32 = 0,
+    sizeClass: UInt32 = 0
   ) {
     self.reason = reason
     self.field = field
@@ -75,6 +78,7 @@ package struct RefusalFields: Equatable {
     self.watermark = watermark
     self.sequenceID = sequenceID
     self.largestRun = largestRun
+    self.sizeClass = sizeClass
   }
 
   init?(_ m: UnsafePointer<Quire__V1__Refusal>?) {
@@ -87,6 +91,7 @@ package struct RefusalFields: Equatable {
     evictableWithinAvailable = m.evictable_within_available
     reserved = m.reserved
     watermark = m.watermark
+    sizeClass = m.size_class
     sequenceID = m.sequence_id
     largestRun = m.largest_run
   }
@@ -108,6 +113,7 @@ extension MessagePacker {
 
   /// The fields of a `Refusal`, as the message itself.
   package mutating func refusal(_ refusal: RefusalFields) {
+    uint32(11, refusal.sizeClass)
     uint32(10, refusal.largestRun)
     uint64(9, refusal.sequenceID)
     uint32(8, refusal.watermark)

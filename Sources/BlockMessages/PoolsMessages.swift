@@ -40,6 +40,8 @@ package struct PoolConfigFields: Equatable {
   /// 0 = no limit.
   package var maxModelTokens: UInt32
   package var eagle: Bool
+  /// Instead of `blocks` and `blockSize`.
+  package var sizeClasses: [SizeClassFields] = []
   /// Tokens; 0 = full attention.
   package var slidingWindow: UInt32
   package var maxInFlightTokens: UInt32
@@ -119,6 +121,9 @@ package struct PoolConfigFields: Equatable {
     kvBytes = m.pointee.kv_bytes
     memoryUtilization = m.pointee.memory_utilization
     geometry = m.pointee.geometry.map { .init($0) }
+    sizeClasses = list(m.pointee.size_classes, m.pointee.n_size_classes).map { one in
+      SizeClassFields(one!.pointee)  // protobuf-c leaves no gaps in a list of messages.
+    }
   }
 
   /// The name of an enum's value, as the contract spells it.
@@ -222,6 +227,34 @@ package struct GetDigestRequest: WireMessage {
 
 // MARK: Replies
 
+/// The values of a `SizeClass`.
+package struct SizeClassFields: Equatable, Sendable {
+  package var blockSize: UInt32
+  package var blocks: UInt32
+  package var maxExpectedTokens: UInt32
+
+  package init(blockSize: UInt32, blocks: UInt32, maxExpectedTokens: UInt32 = 0) {
+    self.blockSize = blockSize
+    self.blocks = blocks
+    self.maxExpectedTokens = maxExpectedTokens
+  }
+
+  init(_ m: Quire__V1__SizeClass) {
+    self.init(
+      blockSize: m.block_size, blocks: m.blocks, maxExpectedTokens: m.max_expected_tokens)
+  }
+}
+
+extension PoolConfigFields {
+  /// Of all size classes.
+  var blocksInAll: UInt32 { sizeClasses.reduce(blocks) { $0 &+ $1.blocks } }
+  var tokensInAll: UInt64 {
+    sizeClasses.reduce(UInt64(blocks) * UInt64(blockSize)) {
+      $0 + UInt64($1.blocks) * UInt64($1.blockSize)
+    }
+  }
+}
+
 /// The values of a `PoolInfo`.
 package struct PoolInfoFields: Equatable {
   package var name: String
@@ -277,6 +310,13 @@ extension MessagePacker {
     }
     double(5, config.memoryUtilization)
     uint64(4, config.kvBytes)
+    for one in config.sizeClasses.reversed() {
+      let mark = self.mark
+      uint32(3, one.maxExpectedTokens)
+      uint32(2, one.blocks)
+      uint32(1, one.blockSize)
+      close(3, since: mark)
+    }
     uint32(2, config.blockSize)
     uint32(1, config.blocks)
     close(field, since: mark)
@@ -286,9 +326,9 @@ extension MessagePacker {
     uint64(10, info.bufferBytes)
     uint64(9, info.capacityBytes)
     uint64(8, info.epoch)
-    uint64(7, UInt64(info.config.blocks) * UInt64(info.config.blockSize))
+    uint64(7, info.config.tokensInAll)
     uint32(6, info.availableBlocks)
-    uint32(5, info.config.blocks)
+    uint32(5, info.config.blocksInAll)
     uint64(4, info.bytesPerBlock)
     uint64(3, info.revision)
     poolConfig(2, info.config)

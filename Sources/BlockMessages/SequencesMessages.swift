@@ -214,6 +214,8 @@ package struct SequenceFields {
   package var preemptions: UInt32 = 0
   package var priority: Int32 = 0
   package var admittedRevision: UInt64 = 0
+  /// The number of its size class, from 1; 0 in a pool without.
+  package var sizeClass: UInt32 = 0
   package var reservedBlocks: UInt32 = 0
 
   package init() {}
@@ -316,6 +318,7 @@ extension MessagePacker {
 
   package mutating func sequence(_ sequence: SequenceFields) {
     uint32(15, sequence.reservedBlocks)
+    uint32(14, sequence.sizeClass)
     uint64(13, sequence.admittedRevision)
     sint32(12, sequence.priority)
     uint32(11, sequence.preemptions)

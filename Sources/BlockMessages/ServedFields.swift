@@ -9,7 +9,7 @@ enum ServedFields {
 
     // Raw blocks.
     "quire.v1.AllocateRequest": ["call", "allocate"],
-    "quire.v1.Allocate": ["count", "contiguous", "preferred_block_ids"],
+    "quire.v1.Allocate": ["count", "contiguous", "preferred_block_ids", "size_class"],
     "quire.v1.FreeRequest": ["call", "free_blocks"],
     "quire.v1.FreeBlocks": ["block_ids", "generations"],
     "quire.v1.ForkBlocksRequest": ["call", "fork_blocks"],
@@ -19,9 +19,9 @@ enum ServedFields {
     "quire.v1.AckCopiesRequest": ["call", "ack_copies"],
     "quire.v1.AckCopies": ["copy_ids", "up_to"],
     "quire.v1.LookupBlocksRequest": ["call", "lookup_blocks"],
-    "quire.v1.LookupBlocks": ["block_hashes"],
+    "quire.v1.LookupBlocks": ["block_hashes", "size_class"],
     "quire.v1.AcquireRequest": ["call", "acquire"],
-    "quire.v1.Acquire": ["block_hashes", "allocate_count"],
+    "quire.v1.Acquire": ["block_hashes", "allocate_count", "size_class"],
     "quire.v1.CacheBlocksRequest": ["call", "cache_blocks"],
     "quire.v1.CacheBlocks": ["block_ids", "block_hashes", "parent_hash"],
     "quire.v1.EvictBlocksRequest": ["call", "evict_blocks"],
@@ -34,7 +34,7 @@ enum ServedFields {
     "quire.v1.MultimodalItem": ["identifier", "offset", "length"],
     "quire.v1.SequenceOptions": [
       "cache_salt", "lora_name", "lora_path", "priority", "expected_tokens", "skip_prefix_lookup",
-      "label", "retention",
+      "label", "retention", "size_class",
     ],
     "quire.v1.Retention": ["first_token", "last_token", "priority", "ttl_ms"],
     "quire.v1.AddRequest": ["call", "add"],
@@ -65,13 +65,13 @@ enum ServedFields {
     "quire.v1.SwapRequest": ["call", "swap"],
     "quire.v1.SwapSequences": ["sequence_ids"],
     "quire.v1.ReserveRequest": ["call", "reserve"],
-    "quire.v1.Reserve": ["sequence_id", "blocks", "release"],
+    "quire.v1.Reserve": ["sequence_id", "blocks", "release", "size_class"],
     "quire.v1.PinRequest": ["call", "pin"],
     "quire.v1.Pin": ["content", "options", "ttl_ms", "unpin"],
     "quire.v1.FreeSequencesRequest": ["call", "free_sequences"],
     "quire.v1.FreeSequences": ["sequence_ids", "ignore_missing"],
     "quire.v1.AdviseVictimsRequest": [
-      "call", "blocks_needed", "keep_sequence_ids", "max_victims", "order",
+      "call", "blocks_needed", "keep_sequence_ids", "max_victims", "order", "size_class",
     ],
     "quire.v1.GetSequenceRequest": ["call", "sequence_id"],
     "quire.v1.ListSequencesRequest": [
@@ -94,7 +94,7 @@ enum ServedFields {
     ],
     "quire.v1.RecoverRequest": ["call", "recover"],
     "quire.v1.Recover": [
-      "blocks_needed", "contiguous", "rungs", "keep_sequence_ids", "max_moves",
+      "blocks_needed", "contiguous", "rungs", "keep_sequence_ids", "max_moves", "size_class",
     ],
     "quire.v1.Decode": [
       "sequence_ids", "append_counts", "token_ids", "schedule_counts", "lookahead_tokens",
@@ -104,12 +104,14 @@ enum ServedFields {
     // Pools. `PoolConfig`'s strategy is served for some values only.
     "quire.v1.CreatePoolRequest": ["call", "name", "config", "if_exists"],
     "quire.v1.PoolConfig": [
-      "blocks", "block_size", "kv_bytes", "memory_utilization", "geometry", "strategy", "eviction",
+      "blocks", "block_size", "size_classes", "kv_bytes", "memory_utilization", "geometry",
+      "strategy", "eviction",
       "disable_prefix_caching", "hash", "hash_seed", "watermark", "max_model_tokens",
       "sliding_window", "max_in_flight_tokens", "eagle", "hash_lookahead_tokens", "copy_ack",
       "keep_tokens", "pin_budget_blocks", "host_blocks", "admission_threshold",
       "proactive_free_blocks", "lazy_free_batch", "zero_on_free",
     ],
+    "quire.v1.SizeClass": ["block_size", "blocks", "max_expected_tokens"],
     "quire.v1.KvGeometry": ["layers", "kv_heads", "head_size", "dtype_bytes"],
     "quire.v1.UpdatePoolRequest": [
       "call", "eviction", "watermark", "proactive_free_blocks", "lazy_free_batch",
@@ -121,7 +123,9 @@ enum ServedFields {
     "quire.v1.DeletePoolRequest": ["call", "force"],
     "quire.v1.ResetPoolRequest": ["call", "force"],
     "quire.v1.ResetPrefixCacheRequest": ["call", "preempt_running"],
-    "quire.v1.PlanDefragmentRequest": ["call", "contiguous_blocks", "sequence_id", "max_moves"],
+    "quire.v1.PlanDefragmentRequest": [
+      "call", "contiguous_blocks", "sequence_id", "max_moves", "size_class",
+    ],
     "quire.v1.ApplyDefragmentRequest": ["call", "plan"],
     "quire.v1.DefragmentPlan": [
       "revision", "moves", "largest_run_before", "largest_run_after", "tokens_to_copy",

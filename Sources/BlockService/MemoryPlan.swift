@@ -8,10 +8,27 @@ internal import KVBlocks
 struct MemoryPlan {
   let blocks: UInt32
   let blockSize: UInt32
+  let sizeClasses: [SizeClass]
   let geometry: KVGeometry?
   let budget: KVBudget?
 
   init(_ config: PoolConfigFields) throws(CallFailure) {
+    sizeClasses = try SizeClassPlan.classes(config)
+    if let last = sizeClasses.last {
+      let shape = try config.geometry.map { (fields) throws(CallFailure) in
+        try Self.geometry(fields, last.blockSize)
+      }
+      let total = sizeClasses.reduce(0) { $0 + $1.blocks }
+      if let shape, shape.bytesPerBlock > KVGeometry.maximumBytes / (UInt64(total) + 1) {
+        throw .invalid(
+          "config.geometry", "makes blocks of over \(KVGeometry.maximumBytes) bytes in all")
+      }
+      blocks = total
+      blockSize = sizeClasses[0].blockSize
+      geometry = shape?.geometry
+      budget = nil
+      return
+    }
     let isFromBytes = config.kvBytes != 0
     let blockSize =
       isFromBytes && config.blockSize == 0 ? KVBudget.defaultBlockSize : config.blockSize

@@ -6,8 +6,12 @@ internal import KVBlocks
 enum OperationReader {
   static func allocate(_ m: AllocateMessage) -> Operation.Kind {
     let preferred = m.preferredBlockIDs
-    if !m.isContiguous && preferred.count == 0 { return .allocate(count: m.count) }
-    return .place(PlaceBlocks(m.count, isContiguous: m.isContiguous, preferred: preferred))
+    if !m.isContiguous && preferred.count == 0 && m.sizeClass == 0 {
+      return .allocate(count: m.count)
+    }
+    return .place(
+      PlaceBlocks(
+        m.count, isContiguous: m.isContiguous, preferred: preferred, sizeClass: m.sizeClass))
   }
 
   static func freeBlocks(_ m: FreeBlocksMessage) -> Operation.Kind {
@@ -27,7 +31,7 @@ enum OperationReader {
   }
 
   static func acquire(_ m: AcquireMessage) -> Operation.Kind {
-    .acquire(blockHashes: m.blockHashes, count: m.allocateCount)
+    .acquire(blockHashes: m.blockHashes, count: m.allocateCount, sizeClass: m.sizeClass)
   }
 
   static func cacheBlocks(_ m: CacheBlocksMessage) -> Operation.Kind {
@@ -50,7 +54,8 @@ enum OperationReader {
       expectedTokens: options.expectedTokens, label: options.label,
       blockHashes: content.blockHashes, tokenIDs: content.tokenIDs,
       extraKeys: contents.extraKeys(content, options, m.sequenceID),
-      skipsPrefixLookup: options.skipsPrefixLookup, retention: contents.retention(options))
+      skipsPrefixLookup: options.skipsPrefixLookup, retention: contents.retention(options),
+      sizeClass: options.sizeClass)
   }
 
   static func admit(_ m: AdmitMessage, _ contents: ContentReader) -> Operation.Kind {

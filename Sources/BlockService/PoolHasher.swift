@@ -4,7 +4,8 @@ internal import KVBlocks
 /// The hash function of one pool, as its configuration says: what makes its sequences' token ids
 /// vLLM's block hashes.
 final class PoolHasher: TokenHashing {
-  private let hasher: BlockHasher
+  /// Of each size class; one in a pool without.
+  private let hashers: [BlockHasher]
 
   /// nil in a pool that caches nothing, and where the algorithm needs a seed and there is none: a
   /// configuration that only a dump can have, for `withSeed` draws one.
@@ -12,25 +13,31 @@ final class PoolHasher: TokenHashing {
     guard configuration.cachesPrefixes else { return nil }
     let algorithm: BlockHashAlgorithm = configuration.hashBytes == 16 ? .xxhashCBOR : .sha256CBOR
     let seed = String(decoding: configuration.hashSeed, as: UTF8.self)
+    let sizes =
+      configuration.sizeClasses.isEmpty
+      ? [configuration.blockSize] : configuration.sizeClasses.map(\.blockSize)
     do throws(BlockHasherError) {
-      hasher = try BlockHasher(
-        algorithm, seed: seed.isEmpty ? nil : seed, blockSize: Int(configuration.blockSize),
-        lookahead: Int(configuration.hashLookaheadTokens))
+      hashers = try sizes.map { (size) throws(BlockHasherError) in
+        try BlockHasher(
+          algorithm, seed: seed.isEmpty ? nil : seed, blockSize: Int(size),
+          lookahead: Int(configuration.hashLookaheadTokens))
+      }
     } catch {
       return nil
     }
   }
 
   func hash(_ job: TokenHashJob, into hashes: UnsafeMutablePointer<UInt8>) -> Int {
-    hasher.hashFullBlocks(
+    hashers[Int(job.sizeClass)].hashFullBlocks(
       after: job.parent, at: job.start, tail: job.tail, appended: job.appended,
       extraKeys: job.extraKeys, into: hashes)
   }
 
   func keyBytes(
-    _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int
+    _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int, sizeClass: UInt8
   ) -> UInt64 {
-    ExtraKeysView(UnsafeRawBufferPointer(extraKeys)).bytesHashed(
+    let hasher = hashers[Int(sizeClass)]
+    return ExtraKeysView(UnsafeRawBufferPointer(extraKeys)).bytesHashed(
       from: start, to: end, blockSize: hasher.blockSize, lookahead: hasher.lookahead)
   }
 

@@ -26,7 +26,7 @@ extension QuireService {
     do throws(Refusal) {
       advice = try pool.adviseVictims(
         session: 0, needed: request.blocksNeeded, order: order, keep: request.keepSequenceIDs,
-        limit: request.maxVictims, into: &victims)
+        limit: request.maxVictims, sizeClass: request.sizeClass, into: &victims)
     } catch {
       throw CallFailure(RefusalStatus.make(error, of: nil, in: pool))
     }
@@ -59,6 +59,8 @@ extension VictimFields {
 
 extension OperationReader {
   static func reserve(_ m: ReserveMessage) -> Operation.Kind {
-    .reserve(Reserve(sequence: m.sequenceID, blocks: m.blocks, releases: m.releases))
+    .reserve(
+      Reserve(
+        sequence: m.sequenceID, blocks: m.blocks, releases: m.releases, sizeClass: m.sizeClass))
   }
 }

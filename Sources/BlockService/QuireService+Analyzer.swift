@@ -10,6 +10,7 @@ extension QuireService {
     let layout = hosted.pool.layout(
       withRuns: request.includesRuns, withSlots: request.includesSlots)
     var stats = StatsFields(hosted)
+    stats.addClasses(hosted.pool, layout)
     if request.includesRuns { stats.addRuns(layout) }
     if request.includesSlots { stats.addSlots(layout) }
     packer.reset()

@@ -10,8 +10,12 @@ extension QuireService {
     let pool = try readPool(request.call).pool
     outcome.reset()
     do throws(Refusal) {
-      _ = try pool.lookupBlocks(lookup.blockHashes, into: &outcome.cached)
+      _ = try pool.lookupBlocks(
+        lookup.blockHashes, sizeClass: lookup.sizeClass, into: &outcome.cached)
     } catch {
+      if error.field == .sizeClass {
+        throw .invalid("lookup_blocks.size_class", RefusalText.sizeClassRule(error.limit))
+      }
       throw .invalid("lookup_blocks.block_hashes", RefusalText.hashRule(error.limit))
     }
     for id in outcome.cached.elements { outcome.counts.append(pool.block(id).refCount) }

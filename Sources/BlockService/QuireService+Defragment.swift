@@ -17,7 +17,8 @@ extension QuireService {
       }
     let plan: DefragmentPlan
     do throws(Refusal) {
-      plan = try hosted.pool.planDefragment(session: 0, goal, maxMoves: request.maxMoves)
+      plan = try hosted.pool.planDefragment(
+        session: 0, goal, maxMoves: request.maxMoves, sizeClass: request.sizeClass)
     } catch {
       throw CallFailure(RefusalStatus.make(error, of: nil, in: hosted.pool))
     }

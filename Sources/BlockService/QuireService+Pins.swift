@@ -28,6 +28,6 @@ extension OperationReader {
       PinPrefix(
         blockHashes: content.blockHashes, tokens: content.tokens, tokenIDs: content.tokenIDs,
         extraKeys: contents.extraKeys(content, m.options, 0), timeToLive: m.timeToLive,
-        unpins: m.unpins))
+        unpins: m.unpins, sizeClass: m.options.sizeClass))
   }
 }

@@ -222,7 +222,7 @@ extension PoolConfiguration {
     try Self.checkHashing(config)
     let strategy = try Self.strategy(config, memory)
     self.init(
-      blocks: memory.blocks, blockSize: memory.blockSize,
+      blocks: memory.blocks, blockSize: memory.blockSize, sizeClasses: memory.sizeClasses,
       copyAck: config.copyAck == 2 ? .explicit : .nextStep,
       cachesPrefixes: !config.disablesPrefixCaching, hashBytes: config.hash == 2 ? 16 : 32,
       hashSeed: Array(config.hashSeed.utf8), hashLookaheadTokens: config.hashLookaheadTokens,
@@ -267,7 +267,8 @@ extension PoolInfoFields {
   static func fields(of complete: PoolConfiguration) -> PoolConfigFields {
     let configuration = complete.asked
     var fields = PoolConfigFields(
-      blocks: configuration.blocks, blockSize: configuration.blockSize,
+      blocks: configuration.sizeClasses.isEmpty ? configuration.blocks : 0,
+      blockSize: configuration.sizeClasses.isEmpty ? configuration.blockSize : 0,
       strategy: UInt32(configuration.strategy.rawValue),
       eviction: UInt32(configuration.eviction.rawValue),
       disablesPrefixCaching: !configuration.cachesPrefixes,
@@ -282,6 +283,10 @@ extension PoolInfoFields {
       pinBudgetBlocks: configuration.pinBudgetBlocks, hostBlocks: configuration.hostBlocks)
     fields.setAdmission(configuration.admission)
     fields.zeroesOnFree = configuration.zeroesOnFree
+    fields.sizeClasses = configuration.sizeClasses.map {
+      SizeClassFields(
+        blockSize: $0.blockSize, blocks: $0.blocks, maxExpectedTokens: $0.maxExpectedTokens)
+    }
     fields.kvBytes = configuration.budget?.bytes ?? 0
     fields.memoryUtilization = configuration.budget?.utilization ?? 0
     fields.geometry = configuration.geometry.map {

@@ -43,8 +43,9 @@ extension QuireService {
     let keys = contents.extraKeys(content, options, 0)
     let problem = contents.takeProblem()
     let new = AddSequence(
-      sequence: 0, tokens: content.tokens, blockHashes: content.blockHashes,
-      tokenIDs: content.tokenIDs, extraKeys: keys, skipsPrefixLookup: options.skipsPrefixLookup)
+      sequence: 0, tokens: content.tokens, expectedTokens: options.expectedTokens,
+      blockHashes: content.blockHashes, tokenIDs: content.tokenIDs, extraKeys: keys,
+      skipsPrefixLookup: options.skipsPrefixLookup, sizeClass: options.sizeClass)
     do throws(Refusal) {
       if problem.reason != .none { throw problem }
       return try hosted.pool.lookup(new, into: &outcome.cached)

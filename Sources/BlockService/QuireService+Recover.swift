@@ -72,6 +72,6 @@ extension OperationReader {
     .recover(
       Recover(
         blocksNeeded: m.blocksNeeded, rungs: m.rungs, keep: m.keepSequenceIDs,
-        isContiguous: m.isContiguous, maxMoves: m.maxMoves))
+        isContiguous: m.isContiguous, maxMoves: m.maxMoves, sizeClass: m.sizeClass))
   }
 }

@@ -117,7 +117,8 @@ extension QuireService {
         needed: refusal.needed,
         available: refusal.available, evictableWithinAvailable: refusal.evictable,
         reserved: refusal.reserved, watermark: refusal.watermark, sequenceID: refusal.sequence,
-        largestRun: RefusalText.largestRun(refusal, operation))
+        largestRun: RefusalText.largestRun(refusal, operation),
+        sizeClass: UInt32(refusal.sizeClass))
     }
     return RefusalText.fields(of: refusal, operation: operation, pool: pool)
   }

@@ -140,6 +140,7 @@ extension SequenceFields {
     preemptions = view.preemptions
     priority = view.priority
     admittedRevision = view.admittedRevision
+    sizeClass = view.sizeClass
     reservedBlocks = view.reservedBlocks
   }
 }

@@ -57,9 +57,10 @@ enum RefusalStatus {
       ("quire-evictable", refusal.evictableWithinAvailable, false),
       ("quire-reserved", refusal.reserved, false), ("quire-watermark", refusal.watermark, false),
       ("quire-largest-run", refusal.largestRun, false),
+      ("quire-size-class", refusal.sizeClass, false),
     ]
-    for (name, blocks, isAlways) in numbers where isAlways || blocks > 0 {
-      trailers.append(Status.Trailer(name, "\(blocks)"))
+    for (name, value, isAlways) in numbers where isAlways || value > 0 {
+      trailers.append(Status.Trailer(name, "\(value)"))
     }
     return Status(
       code, message, detailType: "quire.v1.Refusal", detail: Array(packer.bytes),

@@ -21,7 +21,7 @@ enum RefusalText {
       needed: refusal.needed, available: refusal.available,
       evictableWithinAvailable: refusal.evictable, reserved: refusal.reserved,
       watermark: refusal.watermark, sequenceID: refusal.sequence,
-      largestRun: largestRun(refusal, operation))
+      largestRun: largestRun(refusal, operation), sizeClass: UInt32(refusal.sizeClass))
   }
 
   /// Where there is no run, and where a recovery asks for one: the longest that there is.
@@ -41,6 +41,7 @@ enum RefusalText {
     _ refusal: Refusal, _ operation: Operation?, _ pool: KVPool
   ) -> String {
     let blocks = pool.configuration.blocks
+    if refusal.sizeClass > 0, let words = classDetail(refusal, pool) { return words }
     if let words = hostDetail(refusal, operation, pool) { return words }
     switch refusal.reason {
     case .none: return ""
@@ -107,6 +108,23 @@ enum RefusalText {
     let owed = UInt64(refusal.watermark) - UInt64(stats.blocks - stats.admissionLimit)
     return "needs \(refusal.needed) blocks: \(rule), \(used) are used, \(owed) more are owed to "
       + "sequences that run and \(refusal.reserved) reserved"
+  }
+
+  /// Of a size class that is short of blocks; nil for all other refusals.
+  private static func classDetail(_ refusal: Refusal, _ pool: KVPool) -> String? {
+    let classes = pool.configuration.sizeClasses
+    let index = Int(refusal.sizeClass) - 1
+    guard classes.indices.contains(index) else { return nil }
+    let name = "size class \(refusal.sizeClass) (\(classes[index].blockSize) tokens a block)"
+    switch refusal.reason {
+    case .later:
+      return
+        "needs \(refusal.needed) blocks of \(name)\(kept(refusal)), \(refusal.available) are "
+        + "available now"
+    case .never:
+      return "needs \(refusal.needed) blocks of \(name), more than its \(classes[index].blocks)"
+    default: return nil
+    }
   }
 
   /// What is kept back beside the blocks that are needed.
@@ -187,7 +205,7 @@ enum RefusalText {
     case .lazyFreeBatch where limit == 0: return "is of no use: allocations need runs"
     case .lazyFreeBatch: return "must be at most \(limit)"
     case .proactiveFreeBlocks where limit == 0:
-      return "is of no use: the pool caches no prefixes"
+      return "is of no use: the pool caches no prefixes, or has size classes"
     case .proactiveFreeBlocks: return "must be at most the pool's blocks, \(limit)"
     case .rungs: return "names an unknown rung, or one twice, at index \(limit)"
     case .blocks where limit == 0: return "must be 0 where a promise is released"
@@ -217,12 +235,17 @@ enum RefusalText {
     case .hashCounts: return "must be empty or one for each of \(limit) sequences"
     case .tokenCount where limit == 1 && namesNoTokens(operation): return "must be at least 1"
     case .tokenCount: return "takes the sequence past the limit of \(limit) tokens"
+    case .eviction where limit > 0: return "must be lru: the pool has size classes"
     case .eviction: return "must be lru: the pool caches no prefixes"
     case .retention:
       return
         "must have at most \(limit) ranges, each of a priority of at most 100 and no end before its start"
     case .watermark: return "must be at least 0 and less than 1"
-    case .contiguousBlocks: return "must be 1...\(limit), the pool's blocks"
+    case .sizeClass where refusal.subject > 0:
+      return "must be \(refusal.subject), that of sequence \(refusal.sequence), or 0"
+    case .sizeClass: return sizeClassRule(limit)
+    case .contiguousBlocks:
+      return "must be 1...\(limit), the blocks of the pool or of its size class"
     case .planMoves:
       return "names block \(refusal.subject), which does not exist, at index \(limit)"
     case .admissionThreshold, .ifRevision, .maxTokensNow, .hostBlocks, .none, .reservation,
@@ -230,6 +253,13 @@ enum RefusalText {
       .multimodal, .promptEmbedsDigest, .loraPath, .planRevision, .work, .extraKeys:
       return "is out of its limits (\(limit))"
     }
+  }
+
+  /// Of the number of a size class; `limit` is how many there are.
+  static func sizeClassRule(_ limit: UInt64) -> String {
+    limit == 0
+      ? "must be 0: the pool has no size classes"
+      : "must be at most \(limit), the number of size classes, or 0"
   }
 
   /// Of hashes in any number; `limit` is the bytes of one, 0 in a pool that caches nothing.
@@ -372,6 +402,7 @@ enum RefusalText {
     case .retention: isAdmission(operation) ? "add.options.retention" : "options.retention"
     case .blocksNeeded: "blocks_needed"
     case .rungs: "rungs"
+    case .sizeClass: optionsPath(operation) + "size_class"
     case .contiguousBlocks: "contiguous_blocks"
     case .planRevision: "plan.revision"
     case .planMoves: "plan.moves"
@@ -390,6 +421,15 @@ enum RefusalText {
     case .add, .append, .pin: "content."
     case .admit: "add.content."
     case .extend: "append."
+    default: ""
+    }
+  }
+
+  /// Where the operation has a sequence's options, with the dot behind them.
+  private static func optionsPath(_ operation: Operation?) -> String {
+    switch operation?.kind {
+    case .add, .pin: "options."
+    case .admit: "add.options."
     default: ""
     }
   }

@@ -44,8 +44,10 @@ extension BlockPool {
     save(id)
     if record.pointee.pins > 0 {
       counters.pinned -= 1
+      countPart(id, pinned: -1)
     } else {
       leave(id)
+      countPart(id, cached: -1)
       counters.cached -= 1
       counters.allocatedBlocks += 1
     }
@@ -65,6 +67,7 @@ extension BlockPool {
     save(id)
     if isEvictable(id) {
       leave(id)
+      countPart(id, cached: -1, pinned: 1)
       counters.cached -= 1
       counters.pinned += 1
       counters.allocatedBlocks += 1
@@ -78,7 +81,7 @@ extension BlockPool {
     if records[Int(id)].holder == .pending {
       leavePending(id)
     } else if let split {
-      split.cached.remove(id)
+      part(of: id, split).cached.remove(id)
     } else {
       unlink(id)
     }
@@ -96,13 +99,14 @@ extension BlockPool {
   }
 
   /// A held block now has this content and can be hit. Returns false, and nothing changed, where it
-  /// has some already.
+  /// has some already. Its group, in a pool of one, is its size class: the hash of a block does not
+  /// tell its size, and blocks of different size never match.
   @discardableResult
-  package func cache(_ id: BlockID, _ hash: BlockHash, group: UInt8 = 0) -> Bool {
+  package func cache(_ id: BlockID, _ hash: BlockHash, group: UInt8? = nil) -> Bool {
     guard let index else { preconditionFailure("cached a block of a pool without a cache") }
     precondition(records[Int(id)].refCount > 0, "cached a block that nobody holds")
     if records[Int(id)].twin != 0 { return false }
-    index.insert(id, hash, group: group)
+    index.insert(id, hash, group: group ?? records[Int(id)].sizeClass)
     return true
   }
 
@@ -118,10 +122,15 @@ extension BlockPool {
       counters.free += 1
       if records[Int(id)].holder == .pending {
         lazy?.cached -= 1
+        countPart(id, free: 1, cached: -1)
+        countPending(id, hasContent: true, -1)
+        countPending(id, hasContent: false, 1)
       } else if let split {
         save(id)
+        let split = part(of: id, split)
         split.cached.remove(id)
         split.free.insert(id, after: 0)
+        countPart(id, free: 1, cached: -1)
       }
     }
     if let split { split.cached.forget(id) }

@@ -10,7 +10,8 @@ extension BlockPool {
       evict(id)
       if let split { countEviction(by: split.cached.policy) }
     }
-    if let split { split.free.remove(id) } else { unlink(id) }
+    if let split { part(of: id, split).free.remove(id) } else { unlink(id) }
+    countPart(id, free: -1, pinned: 1)
     counters.free -= 1
     counters.pinned += 1
     counters.allocatedBlocks += 1
@@ -22,7 +23,7 @@ extension BlockPool {
   }
 
   /// All references to a pinned block, and its content, become those of a pinned one that nobody
-  /// holds. Both keep their pins, and the parts of the pool their sizes.
+  /// holds. Both keep their pins, and the parts of the pool their sizes. They are of one size class.
   func moveAll(from source: BlockID, to target: BlockID) {
     let old = records + Int(source)
     let new = records + Int(target)
@@ -37,6 +38,6 @@ extension BlockPool {
     old.pointee.holder = .none
     if old.pointee.twin == 0 { return }
     index?.move(source, to: target)
-    if let split { split.cached.move(source, to: target) }
+    if let split { part(of: source, split).cached.move(source, to: target) }
   }
 }

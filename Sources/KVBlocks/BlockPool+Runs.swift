@@ -25,7 +25,9 @@ extension BlockPool {
     for id in preferred where isFreeRun(id, count) { return id }
     if count > counters.free { return 0 }
     if let split { return split.free.run(of: count) }
-    return records.run(of: count, capacity) { $0.refCount == 0 && $0.pins == 0 && $0.twin == 0 }
+    return records.run(of: count, in: 1...capacity) {
+      $0.refCount == 0 && $0.pins == 0 && $0.twin == 0
+    }
   }
 
   private func isFreeRun(_ start: BlockID, _ count: UInt32) -> Bool {
@@ -41,7 +43,7 @@ extension BlockPool {
     if freeRun(of: count) != 0 { return true }
     // A strategy that needs runs has nothing to evict.
     if needsRuns || counters.cached == 0 || count > available { return false }
-    return records.run(of: count, capacity) { $0.refCount == 0 && $0.pins == 0 } != 0
+    return records.run(of: count, in: idsInClass) { $0.refCount == 0 && $0.pins == 0 } != 0
   }
 
   /// The same as `freeRun`, after evicting whom the policy names until there is one. There is one
@@ -59,7 +61,7 @@ extension BlockPool {
     while id != 0 {
       if records[Int(id)].twin != 0 {
         evict(id)
-        if records.isInRun(id, of: count, capacity) { return freeRun(of: count) }
+        if records.isInRun(id, of: count, in: 1...capacity) { return freeRun(of: count) }
       }
       id = records[Int(id)].next
     }
@@ -87,7 +89,8 @@ extension BlockPool {
     generation: UInt32, into room: UnsafeMutablePointer<BlockID>
   ) {
     var taken: UInt32 = 0
-    for id in ids where taken < count && isFree(id) {
+    let own = parts.isEmpty ? 1...capacity : idsInClass
+    for id in ids where taken < count && isFree(id) && own.contains(id) {
       take(one: id, for: holder, generation: generation)
       room[Int(taken)] = id
       taken += 1
@@ -100,6 +103,7 @@ extension BlockPool {
   private func take(one id: BlockID, for holder: Holder, generation: UInt32) {
     save(id)
     if let split { split.free.remove(id) } else { unlink(id) }
+    countPart(id, free: -1)
     handOut(id, to: holder, generation)
   }
 
@@ -114,11 +118,11 @@ extension BlockPool {
   /// Of free and cached blocks, the longest run that the strategy would place.
   var longestPlaceableRun: UInt32 { split?.free.longestRun ?? longestRun(withCached: true) }
 
-  /// Every maximal run of free blocks, or of free and cached ones.
+  /// Every maximal run of free blocks, or of free and cached ones; of the size class at hand.
   func countRuns(withCached: Bool, _ counter: inout RunCounter) {
     if !withCached || counters.cached == 0, let split, split.free.countRuns(&counter) { return }
-    for id in 1...Int(capacity) {
-      let record = records[id]
+    for id in parts.isEmpty ? 1...capacity : idsInClass {
+      let record = records[Int(id)]
       let isFree = record.refCount == 0 && record.pins == 0 && record.holder == .none
       counter.step(isFree && (withCached || record.twin == 0))
     }
@@ -139,6 +143,12 @@ struct RunCounter {
   mutating func end() {
     if length > 0 { add(length) }
     length = 0
+  }
+
+  /// What another one counted.
+  mutating func add(_ other: RunCounter) {
+    for length in other.largest { add(length) }
+    runs += other.runs - UInt32(other.largest.count)
   }
 
   mutating func add(_ length: UInt32) {

@@ -90,12 +90,13 @@ extension BlockPool {
       precondition(start != 0, "took a run where there is none")
       return takeRun(split, start, count, for: holder, generation: generation, into: room)
     }
-    let fresh = min(count, counters.free)
+    let fresh = min(count, parts.isEmpty ? counters.free : freeInClass)
     if fresh > 0 { split.free.choose(fresh, into: room) }
     for i in 0..<Int(count) {
       if i >= Int(fresh) { room[i] = evictNext(split) }
       save(room[i])
       split.free.remove(room[i])
+      countPart(room[i], free: -1)
       handOut(room[i], to: holder, generation)
     }
     countTaken(count)
@@ -131,6 +132,7 @@ extension BlockPool {
     let whole = split.free.rounded(count)
     for id in start..<start + whole { save(id) }
     split.free.removeRun(start, whole)
+    countPart(start, free: -Int32(whole))
     for i in 0..<whole {
       let id = start + i
       handOut(id, to: i < count ? holder : .rounding, generation)
@@ -175,6 +177,7 @@ extension BlockPool {
       record.pointee.refCount -= 1
       if record.pointee.refCount == 1 {
         counters.shared -= 1
+        countPart(id, shared: -1)
         counters.active += 1
       }
       if record.pointee.refCount > 0 { continue }
@@ -182,6 +185,7 @@ extension BlockPool {
       counters.active -= 1
       if record.pointee.pins > 0 {
         counters.pinned += 1
+        countPart(id, pinned: 1)
       } else {
         freed += makeAvailable(split, id, after: &last)
       }
@@ -197,12 +201,15 @@ extension BlockPool {
   func makeAvailable(_ split: SplitBlocks, _ id: BlockID, after last: inout BlockID) -> UInt32 {
     let order = records[Int(id)].next
     records[Int(id)].next = 0
+    let split = part(of: id, split)
     if records[Int(id)].twin != 0 {
       split.cached.insert(id)
       counters.cached += 1
+      countPart(id, cached: 1)
     } else {
-      split.free.insert(id, after: last)
+      split.free.insert(id, after: parts.isEmpty ? last : lastOfClass(before: id, last))
       last = id
+      countPart(id, free: 1)
       counters.free += 1
     }
     counters.freedBlocks += 1

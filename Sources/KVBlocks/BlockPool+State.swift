@@ -26,8 +26,10 @@ extension BlockPool {
     // In split mode, too, the blocks queue up at first.
     let policy = split?.cached.policy
     split = nil
+    parts = []
     try reader.section("BLKS")
     try readRecords(from: &reader, sessions: sessions, sequences: sequences)
+    if let wrong = checkClassesOfBlocks() { throw reader.failure(wrong) }
     try reader.section("QUEU")
     try readQueue(from: &reader)
     try reader.section("HOLD")
@@ -49,6 +51,11 @@ extension BlockPool {
     _ policy: EvictionPolicy, from reader: inout StateReader
   ) throws(StateFailure) {
     let queue = freeQueue()
+    if !classes.isEmpty {
+      deal(queue)
+      if freeQueue() != queue { throw reader.failure("the queue is not one class after the other") }
+      return
+    }
     let split = split(by: strategy, policy, linking: queue)
     if split.free.list() + split.cached.arrived() != queue {
       throw reader.failure("the queue is not in the strategy's order")
@@ -121,7 +128,8 @@ extension BlockPool {
 
   private func writeQueue(to writer: StateWriter) {
     if let split {
-      return write(split.free.list() + split.cached.arrived(), to: writer)
+      let queue = parts.isEmpty ? split.free.list() + split.cached.arrived() : freeQueue()
+      return write(queue, to: writer)
     }
     var id = records[0].next
     while id != 0 {

@@ -34,6 +34,13 @@ package final class BlockPool {
   let strategy: AllocationStrategy
   /// Every allocation is one run.
   let needsRuns: Bool
+  /// Empty where all blocks are of one size; else each class has its part, `split` is the first, and
+  /// `partCounts` says what is available of it.
+  let classes: [SizeClass]
+  var parts: [SplitBlocks] = []
+  var partCounts: [PartCounts] = []
+  /// Of the list of frees at hand, the last block of each class.
+  var lastGivenBack: [BlockID] = []
 
   /// References to one block that raw holders may take; sequences stay far below the rest of 2^32.
   package static let maximumReferences: UInt32 = 1 << 31
@@ -55,22 +62,26 @@ package final class BlockPool {
 
   init(
     capacity: UInt32, hashBytes: Int, strategy: AllocationStrategy = .freeQueue,
-    eviction: EvictionPolicy = .lru, secret: MapSecret,
-    undo: UndoLog
+    eviction: EvictionPolicy = .lru, classes: [SizeClass] = [], secret: MapSecret, undo: UndoLog
   ) {
+    self.classes = classes
     self.capacity = capacity
     self.undo = undo
     self.strategy = strategy
     needsRuns = strategy.needsRuns
     sharedHolds = WideMap(.holds, undo: undo)
     counters = BlockCounters(free: capacity)
-    // One more than there are ids: the sentinel of the cached blocks in split mode.
-    records = .allocate(capacity: Int(capacity) + 2)
+    // One more than there are ids: the sentinel of the cached blocks in split mode. Classes have two
+    // sentinels each behind it.
+    let records = Int(capacity) + 2 + 2 * classes.count
+    self.records = .allocate(capacity: records)
+    (self.records + Int(capacity) + 2).initialize(
+      repeating: BlockRecord(), count: 2 * classes.count)
     index =
       hashBytes == 0
       ? nil
       : PrefixIndex(
-        capacity: capacity, hashBytes: hashBytes, records: records, secret: secret, undo: undo)
+        capacity: capacity, hashBytes: hashBytes, records: self.records, secret: secret, undo: undo)
     makeAllFree()
     if strategy != .freeQueue || eviction != .lru { split(by: strategy, eviction) }
   }
@@ -89,8 +100,9 @@ package final class BlockPool {
       (records + Int(id)).initialize(to: record)
     }
     (records + Int(capacity) + 1).initialize(to: BlockRecord())
-    if let split { makeAllFree(split) }
     lazy?.removeAll()
+    if !classes.isEmpty { return makeParts() }
+    if let split { makeAllFree(split) }
   }
 
   /// What an allocation can take.
@@ -377,6 +389,7 @@ package final class BlockPool {
     if record.pointee.pins > 0 || record.pointee.refCount > 0 { return }
     if let split {
       counters.pinned -= 1
+      countPart(id, pinned: -1)
       unpinning.freed += makeAvailable(split, id, after: &unpinning.last)
       return
     }
@@ -421,6 +434,7 @@ package final class BlockPool {
     if record.pointee.refCount == 1 {
       counters.active -= 1
       counters.shared += 1
+      countPart(id, shared: 1)
     }
     record.pointee.refCount += 1
     record.pointee.lastTouch = touch
@@ -502,6 +516,7 @@ package final class BlockPool {
   /// The ids that allocations will hand out, in order; of a strategy that has no order, the free ones
   /// by their id, then the cached ones as they will be evicted. O(blocks); for tests and snapshots.
   package func freeQueue() -> [BlockID] {
+    if !parts.isEmpty { return parts.flatMap { $0.free.list() + $0.cached.victims() } }
     if let split { return split.free.list() + split.cached.victims() }
     var ids: [BlockID] = []
     ids.reserveCapacity(Int(available))

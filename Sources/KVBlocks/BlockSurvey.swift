@@ -15,7 +15,8 @@ struct BlockSurvey: ~Copyable {
     case shared
   }
 
-  let capacity: Int
+  /// Of the size class at hand, or all.
+  let ids: ClosedRange<Int>
   /// Raw values of `Kind`; the negative of what a block is where it is looked at as given back
   /// (`Release`).
   let kinds: UnsafeMutablePointer<Int8>
@@ -27,12 +28,12 @@ struct BlockSurvey: ~Copyable {
   init(_ pool: KVPool, of owner: UInt32) {
     blocks = pool.blocks
     let records = pool.blocks.records
-    capacity = Int(pool.blocks.capacity)
-    kinds = .allocate(capacity: capacity + 1)
-    kinds.initialize(repeating: Kind.fixed.rawValue, count: capacity + 1)
+    ids = pool.ids
+    kinds = .allocate(capacity: ids.upperBound + 1)
+    kinds.initialize(repeating: Kind.fixed.rawValue, count: ids.upperBound + 1)
     let isReserved = pool.configuration.strategy.reservesAtAdmission
     var shared = 0
-    for id in 1...capacity {
+    for id in ids {
       let record = records + id
       var kind = Kind.fixed
       if record.pointee.pins > 0 {
@@ -57,13 +58,15 @@ struct BlockSurvey: ~Copyable {
 
   /// Of the shared blocks those move of which the session's tables have every reference.
   private func resolve(_ pool: KVPool, _ owner: UInt32) {
-    let references = UnsafeMutablePointer<UInt32>.allocate(capacity: capacity + 1)
+    let references = UnsafeMutablePointer<UInt32>.allocate(capacity: ids.upperBound + 1)
     defer { references.deallocate() }
-    references.initialize(repeating: 0, count: capacity + 1)
+    references.initialize(repeating: 0, count: ids.upperBound + 1)
     pool.forEachRunning(of: owner) { slot in
-      for block in pool.sequences.slots[Int(slot)].blocks { references[Int(block)] += 1 }
+      let sequence = pool.sequences.slots[Int(slot)]
+      if sequence.sizeClass != pool.run.sizeClass { return }
+      for block in sequence.blocks { references[Int(block)] += 1 }
     }
-    for id in 1...capacity where kinds[id] == Kind.shared.rawValue {
+    for id in ids where kinds[id] == Kind.shared.rawValue {
       let isOurs = references[id] == pool.blocks.records[id].refCount
       kinds[id] = (isOurs ? Kind.movable : .fixed).rawValue
     }
@@ -92,7 +95,7 @@ struct BlockSurvey: ~Copyable {
     var longest: (available: UInt32, free: UInt32) = (0, 0)
     var available: UInt32 = 0
     var free: UInt32 = 0
-    for id in 1...capacity {
+    for id in ids {
       available = isAvailable(id) ? available + 1 : 0
       free = kinds[id] == Kind.free.rawValue ? free + 1 : 0
       longest.available = max(longest.available, available)
@@ -105,7 +108,7 @@ struct BlockSurvey: ~Copyable {
 
   /// Adjacent blocks that moves can make available, and how many of them have to move.
   struct Window: BitwiseCopyable {
-    var first = 1
+    var first: Int
     var count = 0
     var moves = 0
 
@@ -119,9 +122,9 @@ struct BlockSurvey: ~Copyable {
   /// Both conditions hold for every part of a window that they hold for, so the longest window that
   /// ends at a block begins no earlier than the one that ends before it. O(blocks).
   func longestWindow(atMost budget: Int, available: Int) -> Window {
-    var best = Window()
-    var window = Window()
-    for id in 1...capacity {
+    var best = Window(first: ids.lowerBound)
+    var window = best
+    for id in ids {
       if isFixed(id) {
         window = Window(first: id + 1)
         continue
@@ -175,7 +178,7 @@ struct BlockSurvey: ~Copyable {
   /// The window for such a run that the fewest moves clear, of those the highest; nil where each has a
   /// fixed block or there is no room for what is in it. O(blocks).
   func cheapestWindow(for run: RunShape, available: Int) -> Window? {
-    guard let places = run.places(in: capacity) else { return nil }
+    guard let places = run.places(in: ids) else { return nil }
     var best: Window?
     forEachWindow(for: run, in: places, available: available) { window in
       if window.moves <= best?.moves ?? .max { best = window }
@@ -188,7 +191,7 @@ struct BlockSurvey: ~Copyable {
   func longestPlace(atMost budget: Int, available: Int) -> Window {
     if blocks.strategy != .buddy { return longestWindow(atMost: budget, available: available) }
     var count = 1
-    while 2 * count <= capacity { count *= 2 }
+    while 2 * count <= ids.count { count *= 2 }
     while count > 0 {
       let run = RunShape(count: count, isAligned: true)
       if let window = cheapestWindow(for: run, available: available), window.moves <= budget {
@@ -196,14 +199,14 @@ struct BlockSurvey: ~Copyable {
       }
       count /= 2
     }
-    return Window()
+    return Window(first: ids.lowerBound)
   }
 
   /// So many available blocks outside a window: free ones from the lowest, then cached ones in the
   /// order in which they would be evicted. O(blocks).
   func holes(_ count: Int, outside window: Range<Int>) -> [BlockID] {
     var holes: [BlockID] = []
-    for id in 1...capacity {
+    for id in ids {
       if holes.count == count { return holes }
       if kinds[id] == Kind.free.rawValue && !window.contains(id) { holes.append(BlockID(id)) }
     }
@@ -211,7 +214,10 @@ struct BlockSurvey: ~Copyable {
     var queue = blocks.freeQueue()
     // Behind them those whose free waits for its batch.
     blocks.lazy?.forEachFree { queue += $0 }
-    for id in queue where kinds[Int(id)] == Kind.cached.rawValue && !window.contains(Int(id)) {
+    for id in queue
+    where ids.contains(Int(id)) && kinds[Int(id)] == Kind.cached.rawValue
+      && !window.contains(Int(id))
+    {
       holes.append(id)
       if holes.count == count { break }
     }
@@ -225,9 +231,9 @@ struct RunShape: BitwiseCopyable {
   let count: Int
   let isAligned: Bool
 
-  /// The blocks at which it may begin lie in here; nil where it is longer than the pool.
-  func places(in capacity: Int) -> ClosedRange<Int>? {
-    count < 1 || count > capacity ? nil : 1...capacity - count + 1
+  /// The blocks at which it may begin lie in here; nil where it is longer than all.
+  func places(in ids: ClosedRange<Int>) -> ClosedRange<Int>? {
+    count < 1 || count > ids.count ? nil : ids.lowerBound...ids.upperBound - count + 1
   }
 
   @inline(__always)
@@ -281,7 +287,8 @@ struct TableEntries {
         }
         found[place].references += 1
         found[place].filled = max(
-          found[place].filled, pool.filled(sequence.computed, UInt32(i)))
+          found[place].filled,
+          pool.filled(sequence.computed, UInt32(i), size: pool.blockSize(of: slot)))
       }
     }
     entries = found

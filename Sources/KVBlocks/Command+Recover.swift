@@ -10,14 +10,17 @@ package struct Recover {
   package var isContiguous: Bool
   /// Moves for it at most; 0 = `KVPool.defaultMoves`.
   package var maxMoves: UInt32
+  /// The number of the size class whose blocks are meant, from 1; 0 = the first.
+  package var sizeClass: UInt32
 
   package init(
     blocksNeeded: UInt32, rungs: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
     keep: UnsafeBufferPointer<SequenceID> = .init(start: nil, count: 0),
-    isContiguous: Bool = false, maxMoves: UInt32 = 0
+    isContiguous: Bool = false, maxMoves: UInt32 = 0, sizeClass: UInt32 = 0
   ) {
     self.isContiguous = isContiguous
     self.maxMoves = maxMoves
+    self.sizeClass = sizeClass
     self.blocksNeeded = blocksNeeded
     self.rungs = rungs
     self.keep = keep
@@ -71,6 +74,7 @@ extension Digest {
       UInt64(recover.maxMoves))
     add(recover.rungs)
     add(recover.keep)
+    if recover.sizeClass > 0 { add(UInt64(recover.sizeClass)) }
   }
 
   mutating func add(_ report: RungReport) {

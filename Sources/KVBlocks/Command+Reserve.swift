@@ -5,8 +5,14 @@ package struct Reserve {
   /// In all, in place of what was promised before; at least 1, and 0 with `releases`.
   package var blocks: UInt32
   package var releases: Bool
+  /// The number of the size class whose blocks are meant, from 1; 0 = the sequence's, or the first
+  /// where there is none of that name yet.
+  package var sizeClass: UInt32
 
-  package init(sequence: SequenceID, blocks: UInt32 = 0, releases: Bool = false) {
+  package init(
+    sequence: SequenceID, blocks: UInt32 = 0, releases: Bool = false, sizeClass: UInt32 = 0
+  ) {
+    self.sizeClass = sizeClass
     self.sequence = sequence
     self.blocks = blocks
     self.releases = releases

@@ -42,10 +42,13 @@ extension KVPool {
       if eviction != .lru && !configuration.cachesPrefixes {
         throw Refusal(.invalid, field: .eviction)
       }
+      if eviction != .lru && hasClasses {
+        throw Refusal(.invalid, field: .eviction, limit: UInt64(shapes.count))
+      }
       new.eviction = eviction
     }
     if let count = update.proactiveFreeBlocks {
-      let limit = configuration.cachesPrefixes ? blocks.capacity : 0
+      let limit = configuration.cachesPrefixes && !hasClasses ? blocks.capacity : 0
       if count > limit {
         throw Refusal(.invalid, field: .proactiveFreeBlocks, limit: UInt64(limit))
       }

@@ -132,7 +132,7 @@ package struct Operation {
 
     /// One more reference to each block of the longest cached prefix, then `count` new blocks, all
     /// or nothing.
-    case acquire(blockHashes: UnsafeBufferPointer<UInt8>, count: UInt32)
+    case acquire(blockHashes: UnsafeBufferPointer<UInt8>, count: UInt32, sizeClass: UInt32 = 0)
     /// These held, full blocks now have this content; one hash a block. `parentHash`: of the block
     /// before the first of them, empty where that is the first of its sequence.
     case cacheBlocks(
@@ -169,6 +169,8 @@ package struct AddSequence {
   package var skipsPrefixLookup: Bool
   /// Copied.
   package var retention: UnsafeBufferPointer<RetentionRange>
+  /// The number of its size class, from 1; 0 = by its expected length.
+  package var sizeClass: UInt32
 
   package init(
     sequence: SequenceID, tokens: UInt32, priority: Int32 = 0, expectedTokens: UInt32 = 0,
@@ -177,8 +179,10 @@ package struct AddSequence {
     tokenIDs: UnsafeBufferPointer<UInt32> = .init(start: nil, count: 0),
     extraKeys: UnsafeBufferPointer<UInt8> = .init(start: nil, count: 0),
     skipsPrefixLookup: Bool = false,
-    retention: UnsafeBufferPointer<RetentionRange> = .init(start: nil, count: 0)
+    retention: UnsafeBufferPointer<RetentionRange> = .init(start: nil, count: 0),
+    sizeClass: UInt32 = 0
   ) {
+    self.sizeClass = sizeClass
     self.retention = retention
     self.blockHashes = blockHashes
     self.tokenIDs = tokenIDs

@@ -66,6 +66,7 @@ struct Digest: BitwiseCopyable {
       add(
         UInt64(refusal.evictable), UInt64(refusal.reserved) << 32 | UInt64(refusal.watermark))
     }
+    if refusal.sizeClass > 0 { add(UInt64(refusal.sizeClass)) }
     add(refusal.limit, refusal.sequence)
     add(refusal.subject)
   }
@@ -153,6 +154,7 @@ extension Digest {
     case .reserve(let reserve):
       add(20 | mode << 8, reserve.sequence)
       add(reserve.blocks, reserve.releases ? 1 : 0)
+      if reserve.sizeClass > 0 { add(UInt64(reserve.sizeClass)) }
     case .flush: add(22 | mode << 8)
     case .recover(let recover):
       add(21 | mode << 8)
@@ -176,8 +178,8 @@ extension Digest {
       }
     case .commit(let sequence, let tokens):
       add(15 | mode << 8 | UInt64(tokens) << 32, sequence)
-    case .acquire(let hashes, let count):
-      add(16 | mode << 8, UInt64(count))
+    case .acquire(let hashes, let count, let sizeClass):
+      add(16 | mode << 8 | UInt64(sizeClass) << 32, UInt64(count))
       add(hashes: hashes)
     case .cacheBlocks(let ids, let hashes, let parent):
       add(17 | mode << 8)
@@ -203,6 +205,7 @@ extension Digest {
     add(new.label)
     if new.skipsPrefixLookup { add(1) }
     if new.retention.count > 0 { add(new.retention) }
+    if new.sizeClass > 0 { add(2, UInt64(new.sizeClass)) }
     if new.blockHashes.count > 0 { add(hashes: new.blockHashes) }
     if new.tokenIDs.count > 0 { add(new.tokenIDs) }
     if new.extraKeys.count > 0 { add(hashes: new.extraKeys) }

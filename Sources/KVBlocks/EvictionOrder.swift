@@ -14,6 +14,8 @@ final class EvictionOrder {
   /// The clock of the command at hand, where the policy keeps time.
   var now: UInt64 = 0
   private let capacity: UInt32
+  /// The record behind the last block, or another one where a pool has several such orders.
+  private let sentinel: BlockID
   private let records: UnsafeMutablePointer<BlockRecord>
   private let index: PrefixIndex?
   private let undo: UndoLog
@@ -26,8 +28,9 @@ final class EvictionOrder {
   /// Empty. The sentinel's links are its own from here on; who needs the old ones has saved them.
   init(
     _ policy: EvictionPolicy, capacity: UInt32, records: UnsafeMutablePointer<BlockRecord>,
-    index: PrefixIndex?, undo: UndoLog
+    index: PrefixIndex?, undo: UndoLog, sentinel: BlockID? = nil
   ) {
+    self.sentinel = sentinel ?? capacity + 1
     precondition(policy == .lru || index != nil, "a pool without a cache evicts nothing")
     self.policy = policy
     self.capacity = capacity
@@ -50,8 +53,6 @@ final class EvictionOrder {
     queues?.removeAll()
     retention?.removeAll()
   }
-
-  private var sentinel: BlockID { capacity + 1 }
 
   private func clearList() {
     records[Int(sentinel)].previous = sentinel

@@ -124,7 +124,7 @@ final class FreeQueue: FreeBlocks {
   }
 
   override func run(of count: UInt32) -> BlockID {
-    records.run(of: count, capacity) { $0.refCount == 0 && $0.pins == 0 && $0.twin == 0 }
+    records.run(of: count, in: 1...capacity) { $0.refCount == 0 && $0.pins == 0 && $0.twin == 0 }
   }
 
   override func isRun(_ start: BlockID, _ count: UInt32) -> Bool {
@@ -134,7 +134,7 @@ final class FreeQueue: FreeBlocks {
   }
 
   override func isInRun(_ id: BlockID, of count: UInt32) -> Bool {
-    records.isInRun(id, of: count, capacity)
+    records.isInRun(id, of: count, in: 1...capacity)
   }
 
   override func insertAll() {
@@ -250,9 +250,11 @@ extension Bitmap {
 
 extension UnsafeMutablePointer<BlockRecord> {
   /// The start of the lowest run of `count` blocks whose records are as `belongs` says; 0 = none.
-  func run(of count: UInt32, _ capacity: UInt32, _ belongs: (BlockRecord) -> Bool) -> BlockID {
+  func run(
+    of count: UInt32, in ids: ClosedRange<BlockID>, _ belongs: (BlockRecord) -> Bool
+  ) -> BlockID {
     var length: UInt32 = 0
-    for id in 1...capacity {
+    for id in ids {
       length = belongs(self[Int(id)]) ? length + 1 : 0
       if length == count { return id - count + 1 }
     }
@@ -260,14 +262,14 @@ extension UnsafeMutablePointer<BlockRecord> {
   }
 
   /// Whether a free block without content lies in a run of at least `count` of them. O(`count`).
-  func isInRun(_ id: BlockID, of count: UInt32, _ capacity: UInt32) -> Bool {
+  func isInRun(_ id: BlockID, of count: UInt32, in ids: ClosedRange<BlockID>) -> Bool {
     func isFree(_ id: BlockID) -> Bool {
       self[Int(id)].refCount == 0 && self[Int(id)].pins == 0 && self[Int(id)].twin == 0
     }
     var first = id
     var last = id
-    while last - first + 1 < count && first > 1 && isFree(first - 1) { first -= 1 }
-    while last - first + 1 < count && last < capacity && isFree(last + 1) { last += 1 }
+    while last - first + 1 < count && first > ids.lowerBound && isFree(first - 1) { first -= 1 }
+    while last - first + 1 < count && last < ids.upperBound && isFree(last + 1) { last += 1 }
     return last - first + 1 >= count
   }
 }

@@ -17,12 +17,16 @@ extension HashChains {
     }
   }
 
-  func read(from reader: inout StateReader, _ sequences: SequenceTable) throws(StateFailure) {
+  /// `use` brings the size class of a slot to hand.
+  func read(
+    from reader: inout StateReader, _ sequences: SequenceTable, use: (UInt32) -> Void
+  ) throws(StateFailure) {
     try reader.section("HASH")
     // Hashes are made again from the ids that are kept, to compare them. A key counts for each block.
     var hashed: UInt64 = 0
     let most = UInt64(reader.remaining) * 64 + KVPool.maximumKeyBytesPerCommand
     for slot in 0..<sequences.slotCount {
+      use(slot)
       // An unused slot has a place for its chain, too.
       start(slot, .init(start: nil, count: 0), skipsLookup: false)
       if !sequences.slots[Int(slot)].isUsed { continue }
@@ -39,7 +43,8 @@ extension HashChains {
       }
       if let hasher, keys.count > 0, ids.count > 0 {
         let begin = (Int(end) - ids.count) / Int(blockSize) * Int(blockSize)
-        hashed += hasher.keyBytes(keys, from: begin, to: Int(hashable(end) * blockSize))
+        hashed += hasher.keyBytes(
+          keys, from: begin, to: Int(hashable(end) * blockSize), sizeClass: sizeClass)
         if hashed > most { throw reader.failure("the extra keys of slot \(slot) are too long") }
       }
       start(slot, hashes, extraKeys: keys, skipsLookup: skips)

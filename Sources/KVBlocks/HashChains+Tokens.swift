@@ -64,7 +64,7 @@ extension HashChains {
     let tail = UnsafeBufferPointer(rebasing: old.keptTokens[Int(hashed - old.tokensBegin)...])
     let job = TokenHashJob(
       parent: old.count == 0 ? nil : UnsafePointer(room - hashBytes), start: Int(hashed),
-      tail: tail, appended: ids, extraKeys: old.keyBytes)
+      tail: tail, appended: ids, extraKeys: old.keyBytes, sizeClass: sizeClass)
     let made = hasher.unsafelyUnwrapped.hash(job, into: room)
     precondition(made == Int(added), "the hasher left out a block")
     // Kept are the last full blocks and what is behind them.
@@ -166,7 +166,7 @@ extension HashChains {
     let room = fresh.extend(by: count * hashBytes)
     let job = TokenHashJob(
       parent: nil, start: 0, tail: .init(start: nil, count: 0), appended: ids,
-      extraKeys: extraKeys)
+      extraKeys: extraKeys, sizeClass: sizeClass)
     let made = hasher.hash(job, into: room)
     precondition(made == count, "the hasher left out a block")
     return fresh.elements
@@ -241,7 +241,8 @@ extension HashChains {
       TokenHashJob(
         parent: first == 0 ? nil : UnsafePointer(old - hashBytes),
         start: Int(first * blockSize), tail: chain.keptTokens,
-        appended: .init(start: nil, count: 0), extraKeys: chain.keyBytes), into: made)
+        appended: .init(start: nil, count: 0), extraKeys: chain.keyBytes,
+        sizeClass: sizeClass), into: made)
     for i in 0..<Int(count - first) * hashBytes where made[i] != old[i] { return false }
     return true
   }

@@ -6,21 +6,27 @@
 final class HashChains {
   private(set) var chains: UnsafeMutablePointer<HashChain>
   let hashBytes: Int
-  let blockSize: UInt32
+  /// That of the size class at hand, as `keptBlocks`; in a pool without classes the pool's.
+  private(set) var blockSize: UInt32
   /// Tokens behind a block that must be known before it has a hash.
   let lookahead: UInt32
   /// Full blocks behind which token ids are dropped; `.max` where all are kept.
-  let keptBlocks: UInt32
+  private(set) var keptBlocks: UInt32
   /// nil: token ids are counted, not hashed.
   let hasher: (any TokenHashing)?
   /// Whether a sequence ever came with extra keys; of no influence on what is answered.
   private(set) var hasKeys = false
+  private(set) var sizeClass: UInt8 = 0
+  private let keepsTokens: Bool
+  private let classSizes: [UInt32]
   /// Hashes of a sequence that is not there yet.
   var fresh = FlatList<UInt8>(minimumCapacity: 1)
   private var capacity = 64
   let undo: UndoLog
 
   init(_ configuration: PoolConfiguration, hasher: (any TokenHashing)?, undo: UndoLog) {
+    classSizes = configuration.sizeClasses.map(\.blockSize)
+    keepsTokens = configuration.keepsTokens
     hashBytes = configuration.hashBytes
     blockSize = configuration.blockSize
     lookahead = configuration.hashLookaheadTokens
@@ -29,6 +35,13 @@ final class HashChains {
     self.undo = undo
     chains = .allocate(capacity: capacity)
     chains.initialize(repeating: HashChain(), count: capacity)
+  }
+
+  /// What follows is about sequences of this size class.
+  func use(_ index: UInt8) {
+    sizeClass = index
+    blockSize = classSizes[Int(index)]
+    if !keepsTokens { keptBlocks = Self.keptBlocks(blockSize) }
   }
 
   deinit {

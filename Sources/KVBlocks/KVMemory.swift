@@ -60,15 +60,35 @@ package struct KVBudget: Equatable, BitwiseCopyable, Sendable {
 }
 
 extension PoolConfiguration {
-  /// Bytes of one block; 0 without a geometry. Block `id` lies `id` times as many bytes behind the
+  /// Bytes of one block; 0 without a geometry and with size classes. Block `id` lies `id` times as many bytes behind the
   /// beginning of the KV memory; the null block is at 0.
-  package var bytesPerBlock: UInt64 { geometry?.bytesPerBlock(blockSize) ?? 0 }
+  package var bytesPerBlock: UInt64 {
+    sizeClasses.isEmpty ? geometry?.bytesPerBlock(blockSize) ?? 0 : 0
+  }
 
   /// Bytes of the usable blocks; 0 without a geometry.
-  package var capacityBytes: UInt64 { UInt64(blocks) * bytesPerBlock }
+  package var capacityBytes: UInt64 {
+    sizeClasses.isEmpty
+      ? UInt64(blocks) * bytesPerBlock
+      : sizeClasses.reduce(0) { $0 + UInt64($1.blocks) * bytes($1) }
+  }
 
-  /// Bytes of the memory that block ids lead into: one block more, the null block.
-  package var bufferBytes: UInt64 { (UInt64(blocks) + 1) * bytesPerBlock }
+  /// Bytes of the memory that block ids lead into: one block more, the null block. With size classes
+  /// it is as large as the largest.
+  package var bufferBytes: UInt64 {
+    sizeClasses.last.map { bytes($0) + capacityBytes } ?? (UInt64(blocks) + 1) * bytesPerBlock
+  }
+
+  private func bytes(_ sizeClass: SizeClass) -> UInt64 {
+    geometry?.bytesPerBlock(sizeClass.blockSize) ?? 0
+  }
+
+  /// Where the first block of a size class lies behind the beginning of the KV memory: behind the null
+  /// block and the classes before. 0 without a geometry.
+  package func offset(ofClass index: Int) -> UInt64 {
+    let null = sizeClasses.last.map { bytes($0) } ?? 0
+    return sizeClasses[..<index].reduce(null) { $0 + UInt64($1.blocks) * bytes($1) }
+  }
 }
 
 extension KVGeometry {

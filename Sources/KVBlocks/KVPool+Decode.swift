@@ -22,7 +22,7 @@ extension KVPool {
     let firstRefused = outcome.refusedIndexes.count
     let firstPreempted = outcome.preempted.count
     let dropped = run.droppedBlocks
-    var victims = Victims(columns)
+    var victims = Victims(columns, classes: shapes.count)
     let newCounts = outcome.counts.extend(by: count)
     newCounts.initialize(repeating: 0, count: count)
     var isStopped = false
@@ -42,12 +42,13 @@ extension KVPool {
         }
         // Preempted for an earlier one: it is listed there, and its turn passes.
         if !sequences.slots[Int(slot)].isRunning { continue }
+        useClass(of: slot)
         let held = outcome.blocks.count
         try scheduleOrPreempt(i, slot, columns, mode, &victims, outcome)
         newCounts[i] = UInt32(outcome.blocks.count - held)
       } catch {
         if mode == .abort { throw error }
-        if outcome.refusedIndexes.count == firstRefused { result.firstRefusal = error }
+        if outcome.refusedIndexes.count == firstRefused { result.firstRefusal = named(error) }
         outcome.refusedIndexes.append(UInt32(i))
         isStopped = mode == .stop
       }
@@ -151,6 +152,7 @@ extension KVPool {
   private func missingHashes(_ i: Int, _ columns: Decode, _ chains: HashChains) -> UInt32 {
     let slot = scratch.base[i]
     if slot & Self.notRunning != 0 { return 0 }
+    useClass(of: slot)
     let tokens = sequences.slots[Int(slot)].tokens + appended(i, columns)
     return chains.hashable(tokens) - chains.chains[Int(slot)].count
   }
@@ -159,6 +161,7 @@ extension KVPool {
     for i in 0..<columns.sequences.count {
       let slot = scratch.base[i]
       if slot & Self.notRunning == 0 {
+        useClass(of: slot)
         cacheFull(slot, tokens: sequences.slots[Int(slot)].computed)
       }
     }
@@ -187,6 +190,7 @@ extension KVPool {
       next += ids.count
       let slot = scratch.base[i]
       if slot & Self.notRunning != 0 { continue }
+      useClass(of: slot)
       chains.append(ids, behind: sequences.slots[Int(slot)].tokens, to: slot)
     }
   }
@@ -259,22 +263,35 @@ extension KVPool {
   /// again within this decode.
   private struct Victims {
     var next: Int
-    init(_ columns: Decode) {
+    /// The same of each size class: only its own are of help to it.
+    var nexts: [Int]
+    init(_ columns: Decode, classes: Int) {
       next = columns.victimOrder.count == 0 ? columns.sequences.count - 1 : 0
+      nexts = classes == 0 ? [] : Array(repeating: next, count: classes)
     }
   }
 
   private func nextVictim(_ victims: inout Victims, _ columns: Decode) -> UInt32 {
+    if !hasClasses { return nextOfList(&victims.next, columns) }
+    while true {
+      let victim = nextOfList(&victims.nexts[Int(run.sizeClass)], columns)
+      if victim == SequenceSlot.none || sequences.slots[Int(victim)].sizeClass == run.sizeClass {
+        return victim
+      }
+    }
+  }
+
+  private func nextOfList(_ next: inout Int, _ columns: Decode) -> UInt32 {
     if columns.victimOrder.count == 0 {
-      while victims.next >= 0 {
-        let slot = scratch.base[victims.next]
-        victims.next -= 1
+      while next >= 0 {
+        let slot = scratch.base[next]
+        next -= 1
         if slot & Self.notRunning == 0 && sequences.slots[Int(slot)].isRunning { return slot }
       }
     } else {
-      while victims.next < columns.victimOrder.count {
-        let slot = sequences.find(columns.victimOrder[victims.next], session: run.slot)
-        victims.next += 1
+      while next < columns.victimOrder.count {
+        let slot = sequences.find(columns.victimOrder[next], session: run.slot)
+        next += 1
         if slot != SequenceSlot.none && sequences.slots[Int(slot)].isRunning { return slot }
       }
     }

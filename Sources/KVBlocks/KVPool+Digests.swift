@@ -38,7 +38,7 @@ extension KVPool {
     writer.u64(clock)
     activity.write(to: writer)
     sessions.write(to: writer)
-    sequences.write(to: writer)
+    sequences.write(to: writer, classes: shapes.count)
     blocks.write(to: writer)
     writeHost(to: writer)
     chains?.write(to: writer, sequences)
@@ -58,15 +58,15 @@ extension KVPool {
     try sequences.read(
       from: &reader, sessions: sessions.count, tokens: tokenLimit,
       blocks: blocksFor(UInt64(tokenLimit)), capacity: blocks.capacity,
-      hostCapacity: configuration.hostBlocks)
+      hostCapacity: configuration.hostBlocks, classes: shapes.count)
     try sessions.checkLinks(reader, sequences: sequences.slotCount)
     try blocks.read(
       from: &reader, sessions: sessions.count, sequences: sequences.slotCount)
     try readHost(from: &reader)
-    try chains?.read(from: &reader, sequences)
+    try chains?.read(from: &reader, sequences) { useClass(of: $0) }
     try copies.read(
       from: &reader, sessions, capacity: blocks.capacity, hostCapacity: configuration.hostBlocks,
-      blockSize: configuration.blockSize)
+      blockSize: configuration.sizeClasses.last?.blockSize ?? configuration.blockSize)
     if configuration.cachesPrefixes {
       try pins.read(
         from: &reader, hashBytes: configuration.hashBytes, sessions: sessions.count,
@@ -89,6 +89,7 @@ extension KVPool {
     reservations.removeAll()
     promised = 0
     owed = 0
+    for i in shapes.indices { shapes[i].promised = 0 }
     sessions.removeAll()
     clock = 0
     activity = Activity()

@@ -49,7 +49,7 @@ private struct GatherSearch {
 
   init(_ blocks: some Sequence<BlockID>, _ survey: borrowing BlockSurvey) {
     table = blocks.map { Int($0) }
-    entries = Array(repeating: 0, count: survey.capacity + 1)
+    entries = Array(repeating: 0, count: survey.ids.upperBound + 1)
     met = Array(repeating: 0, count: table.count)
     for (i, block) in table.enumerated() {
       if entries[block] != 0 { isRepeated = true }
@@ -61,9 +61,10 @@ private struct GatherSearch {
   /// lowest; nil where there is none. O(blocks + entries), beside `steps`.
   mutating func cheapestPlace(_ survey: borrowing BlockSurvey, canMove: Bool) -> Place? {
     let count = table.count
-    if count == 0 { return Place(first: 1, moves: 0, isDirect: true) }
+    let lowest = survey.ids.lowerBound
+    if count == 0 { return Place(first: lowest, moves: 0, isDirect: true) }
     if isRepeated { return nil }
-    let last = survey.capacity - count + 1
+    let last = survey.ids.upperBound - count + 1
     // By place: entries that are there already, and of those that cannot move.
     var inPlace = [UInt32](repeating: 0, count: last + 1)
     var fixedInPlace = inPlace
@@ -72,16 +73,16 @@ private struct GatherSearch {
       let first = block - i
       let isFixed = survey.isFixed(block)
       if isFixed { fixed += 1 }
-      if first < 1 || first > last { continue }
+      if first < lowest || first > last { continue }
       inPlace[first] += 1
       if isFixed { fixedInPlace[first] += 1 }
     }
     var best: Place?
     var withCycles: [(moves: Int, first: Int)] = []
     var inside = Inside()
-    for block in 1..<count { add(block, 1, to: &inside, survey) }
-    for first in 1...last {
-      if first > 1 { add(first - 1, -1, to: &inside, survey) }
+    for block in lowest..<lowest + count - 1 { add(block, 1, to: &inside, survey) }
+    for first in lowest...last {
+      if first > lowest { add(first - 1, -1, to: &inside, survey) }
       add(first + count - 1, 1, to: &inside, survey)
       if inside.fixed > 0 || fixedInPlace[first] != fixed { continue }
       let there = Int(inPlace[first])

@@ -56,11 +56,12 @@ extension KVPool {
   private func check(
     _ split: SplitBlocks, _ expected: UnsafeMutablePointer<ExpectedBlock>
   ) -> String? {
-    if let wrong = split.free.check() ?? split.cached.check() ?? blocks.checkRounding(split) {
-      return wrong
-    }
-    let free = split.free.list()
-    for (i, id) in (free + split.cached.victims()).enumerated() {
+    let isWhole = blocks.parts.isEmpty
+    if isWhole, let wrong = split.free.check() ?? split.cached.check() { return wrong }
+    if let wrong = blocks.checkRounding(split) ?? blocks.checkParts() { return wrong }
+    let parts = isWhole ? [split] : blocks.parts
+    let free = parts.flatMap { $0.free.list() }
+    for (i, id) in (free + parts.flatMap { $0.cached.victims() }).enumerated() {
       if id < 1 || id > blocks.capacity { return "block \(id) is available and does not exist" }
       if expected[Int(id)].isQueued { return "block \(id) is available twice" }
       expected[Int(id)].isQueued = true
@@ -81,6 +82,7 @@ extension KVPool {
       let sequence = sequences.slots[Int(slot)]
       if !sequence.isUsed { continue }
       used += 1
+      useClass(of: slot)
       if sequences.find(sequence.id, session: sequence.session) != slot {
         return "the index does not find sequence \(sequence.id)"
       }
@@ -111,6 +113,9 @@ extension KVPool {
         // Hashes are the client's: equal ones twice in a chain are one block twice in a table.
         if expected[Int(block)].lastTable == slot + 1 && chains == nil {
           return "block \(block) is twice in the table of sequence \(sequence.id)"
+        }
+        if blocks.records[Int(block)].sizeClass != sequence.sizeClass {
+          return "block \(block) of sequence \(sequence.id) is of another size class"
         }
         expected[Int(block)].lastTable = slot + 1
         expected[Int(block)].references += 1
@@ -148,11 +153,12 @@ extension KVPool {
       }
       if chain.count > chain.capacity { return "a chain is longer than its memory" }
       if !sequence.isUsed { continue }
+      useClass(of: slot)
       if let wrong = checkTokens(slot, chains) { return wrong }
       if chain.count > chains.hashable(sequence.tokens) {
         return "sequence \(sequence.id) has more hashes than full blocks"
       }
-      if chain.cachedBlocks > min(chain.count, sequence.computed / configuration.blockSize) {
+      if chain.cachedBlocks > min(chain.count, sequence.computed / blockSize) {
         return "sequence \(sequence.id) has cached more than it computed"
       }
     }
@@ -169,7 +175,7 @@ extension KVPool {
       return "sequence \(sequence.id) keeps token ids that it does not have"
     }
     if chain.tokensCount == 0 { return nil }
-    if chain.tokensBegin % configuration.blockSize != 0 {
+    if chain.tokensBegin % blockSize != 0 {
       return "the token ids of sequence \(sequence.id) do not begin at a block"
     }
     return chains.agreesWithTokens(slot)

@@ -6,6 +6,7 @@ extension KVPool {
   /// or takes the pin of that prefix away. Pinning again begins anew: what is cached now, with the
   /// new time-to-live.
   func pin(_ request: PinPrefix, _ result: inout OperationResult) throws(Refusal) {
+    try useClass(number: request.sizeClass)
     let size = configuration.hashBytes
     let hashes = try hashes(of: request)
     guard let bytes = hashes.baseAddress, hashes.count % size == 0 else {

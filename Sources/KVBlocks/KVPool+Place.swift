@@ -3,16 +3,17 @@ extension KVPool {
   func place(
     _ request: PlaceBlocks, _ result: inout OperationResult, _ outcome: Outcome
   ) throws(Refusal) {
+    try useClass(number: request.sizeClass)
     let count = request.count
     guard count > 0 else { throw Refusal(.invalid, field: .count, limit: 1) }
     for id in request.preferred { try checkBlock(id, .preferredBlockIDs) }
     let takes = blocks.rounded(count)
-    if takes > blocks.capacity {
-      throw Refusal(.never, needed: takes, available: blocks.available, reserved: promised)
+    if takes > capacity {
+      throw Refusal(.never, needed: takes, available: available, reserved: promisedHere)
     }
     try checkBlocks(UInt64(count), .count)
     if takes > unpromised {
-      throw Refusal(.later, needed: takes, available: blocks.available, reserved: promised)
+      throw Refusal(.later, needed: takes, available: available, reserved: promisedHere)
     }
     // Adjacent ones, and certain ones, may be among those that wait.
     if blocks.flushPending() > 0 { run.changed = true }
@@ -42,8 +43,8 @@ extension KVPool {
   ) throws(Refusal) {
     if blocks.hasRun(of: count) { return }
     throw Refusal(
-      .noRun, needed: blocks.rounded(count), available: blocks.available,
-      evictable: blocks.counters.cached, reserved: reserved ?? promised, watermark: watermark,
+      .noRun, needed: blocks.rounded(count), available: available,
+      evictable: cachedBlocks, reserved: reserved ?? promisedHere, watermark: watermark,
       limit: UInt64(blocks.longestPlaceableRun), sequence: id)
   }
 }

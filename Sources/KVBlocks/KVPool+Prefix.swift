@@ -34,7 +34,8 @@ extension KVPool {
     let count = min(hashes.count / index.hashBytes, limit)
     let old = list.count
     for i in 0..<count {
-      let block = index.first(BlockHash(bytes + i * index.hashBytes, index.hashBytes), group: 0)
+      let block = index.first(
+        BlockHash(bytes + i * index.hashBytes, index.hashBytes), group: run.sizeClass)
       if block == 0 { break }
       list.append(block)
     }
@@ -49,7 +50,7 @@ extension KVPool {
   func findHits(
     _ hashes: UnsafeBufferPointer<UInt8>, tokens: UInt32, into list: inout FlatList<BlockID>
   ) -> UInt32 {
-    let limit = Int((tokens - 1) / configuration.blockSize)
+    let limit = Int((tokens - 1) / blockSize)
     if window > 0 { return findWindow(hashes, limit: limit, into: &list) }
     let old = list.count
     findPrefix(hashes, limit: limit, into: &list)
@@ -75,7 +76,7 @@ extension KVPool {
     guard let chains else { return 0 }
     let chain = chains.chains + Int(slot)
     if chain.pointee.cachedBlocks >= chain.pointee.count { return 0 }
-    let full = min(tokens / configuration.blockSize, chain.pointee.count)
+    let full = min(tokens / blockSize, chain.pointee.count)
     if chain.pointee.cachedBlocks >= full { return 0 }
     return cache(slot, upTo: full, chains)
   }
@@ -111,7 +112,7 @@ extension KVPool {
     result.affected = cacheFull(slot, tokens: written)
     result.tokens = written
     if let chains {
-      let cached = chains.chains[Int(slot)].cachedBlocks * configuration.blockSize
+      let cached = chains.chains[Int(slot)].cachedBlocks * blockSize
       result.tokens = max(written, cached)
     }
   }
@@ -126,7 +127,7 @@ extension KVPool {
     let chain = chains.chains + Int(slot)
     let known = min(chain.pointee.count, chains.hashable(sequence.tokens))
     let cached = min(
-      chain.pointee.cachedBlocks, sequence.computed / configuration.blockSize, known)
+      chain.pointee.cachedBlocks, sequence.computed / blockSize, known)
     if known == chain.pointee.count && cached == chain.pointee.cachedBlocks
       && chain.pointee.tokensEnd <= sequence.tokens
     {
@@ -136,7 +137,9 @@ extension KVPool {
     run.work += UInt64(chain.pointee.cachedBlocks - cached)
     for i in cached..<chain.pointee.cachedBlocks {
       let block = sequence.blocks[Int(i)]
-      if blocks.records[Int(block)].refCount == 1 && !pins.isPinned(block) { blocks.forget(block) }
+      if block != 0 && blocks.records[Int(block)].refCount == 1 && !pins.isPinned(block) {
+        blocks.forget(block)
+      }
     }
     chains.cut(slot, hashes: known, tokens: sequence.tokens)
     chain.pointee.cachedBlocks = cached
@@ -207,6 +210,7 @@ extension KVPool {
     if owner == SequenceSlot.none { return nil }
     let slot = sequences.find(sequence, session: owner)
     if slot == SequenceSlot.none { return nil }
+    useClass(of: slot)
     list.removeAll()
     let tokens = sequences.slots[Int(slot)].tokens
     var nulls: UInt32 = 0
@@ -235,7 +239,7 @@ extension KVPool {
   ) -> PrefixLookup {
     let count = UInt32(hits.count) + nulls
     return PrefixLookup(
-      cachedTokens: count * configuration.blockSize, evictableBlocks: evictable(hits),
+      cachedTokens: count * blockSize, evictableBlocks: evictable(hits),
       blocksNeeded: blocksFor(UInt64(tokens)) - count, nullBlocks: nulls)
   }
 }

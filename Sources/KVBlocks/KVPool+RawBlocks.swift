@@ -5,13 +5,13 @@ extension KVPool {
   ) throws(Refusal) {
     if blocks.needsRuns { return try place(PlaceBlocks(count), &result, outcome) }
     guard count > 0 else { throw Refusal(.invalid, field: .count, limit: 1) }
-    let available = blocks.available
-    if count > blocks.capacity {
-      throw Refusal(.never, needed: count, available: available, reserved: promised)
+    let available = self.available
+    if count > capacity {
+      throw Refusal(.never, needed: count, available: available, reserved: promisedHere)
     }
     try checkBlocks(UInt64(count), .count)
     if count > unpromised {
-      throw Refusal(.later, needed: count, available: available, reserved: promised)
+      throw Refusal(.later, needed: count, available: available, reserved: promisedHere)
     }
     let session = ensureSession()
     run.blocks += count
@@ -126,22 +126,23 @@ extension KVPool {
     _ id: BlockID, _ filledTokens: UInt32, _ result: inout OperationResult, _ outcome: Outcome
   ) throws(Refusal) {
     try checkBlock(id, .blockID)
-    if filledTokens > configuration.blockSize {
-      throw Refusal(.invalid, field: .filledTokens, limit: UInt64(configuration.blockSize))
+    useClass(ofBlock: id)
+    if filledTokens > blockSize {
+      throw Refusal(.invalid, field: .filledTokens, limit: UInt64(blockSize))
     }
     let session = run.slot
     let held = session == SequenceSlot.none ? 0 : blocks.rawReferences(id, by: session)
     guard held > 0 else { throw Refusal(.notHeld, subject: UInt64(id)) }
     // A block whose fill is not told may be written anywhere.
     if isWritable(id, from: filledTokens) {
-      if filledTokens < configuration.blockSize && blocks.forget(id) { run.changed = true }
+      if filledTokens < blockSize && blocks.forget(id) { run.changed = true }
       result.block = id
       return
     }
     try checkPins(of: id)
     try checkBlocks(1)
     if unpromised == 0 {
-      throw Refusal(.later, needed: 1, available: blocks.available, reserved: promised)
+      throw Refusal(.later, needed: 1, available: available, reserved: promisedHere)
     }
     sessions.save(session)
     _ = blocks.takeRawHold(id, from: session)
@@ -149,7 +150,7 @@ extension KVPool {
     let target = moveReference(from: id, to: .raw(session))
     order(
       source: id, target: target,
-      tokens: filledTokens == 0 ? configuration.blockSize : filledTokens,
+      tokens: filledTokens == 0 ? blockSize : filledTokens,
       sequence: 0, tableIndex: 0, isRaw: true, session, outcome)
     result.block = target
     result.copies = Slice32(start: UInt32(outcome.copies.count - 1), count: 1)

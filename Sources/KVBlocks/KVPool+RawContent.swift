@@ -1,9 +1,12 @@
 /// The prefix cache for schedulers that keep their own tables: the same content, found by its hashes.
 extension KVPool {
   /// The blocks of the longest cached prefix of `hashes` into `list`. Changes nothing.
+  ///
+  /// - Parameter sizeClass: The number of the size class, from 1; 0 = the first.
   package func lookupBlocks(
-    _ hashes: UnsafeBufferPointer<UInt8>, into list: inout FlatList<BlockID>
+    _ hashes: UnsafeBufferPointer<UInt8>, sizeClass: UInt32 = 0, into list: inout FlatList<BlockID>
   ) throws(Refusal) -> PrefixLookup {
+    try useClass(number: sizeClass)
     try checkShape(hashes)
     list.removeAll()
     findPrefix(hashes, limit: .max, into: &list)
@@ -16,25 +19,26 @@ extension KVPool {
   /// One more reference to each block of the longest cached prefix, then `count` new blocks: all or
   /// nothing. What a hit takes out of the queue is charged like a new block.
   func acquire(
-    _ hashes: UnsafeBufferPointer<UInt8>, _ count: UInt32, _ result: inout OperationResult,
-    _ outcome: Outcome
+    _ hashes: UnsafeBufferPointer<UInt8>, _ count: UInt32, sizeClass: UInt32,
+    _ result: inout OperationResult, _ outcome: Outcome
   ) throws(Refusal) {
+    try useClass(number: sizeClass)
     try checkShape(hashes)
     if count == 0 && hashes.count == 0 { throw Refusal(.invalid, field: .count, limit: 1) }
     hits.removeAll()
     findPrefix(hashes, limit: .max, into: &hits)
-    let available = blocks.available
+    let available = self.available
     let evictable = evictable(hits.elements)
     let takes = blocks.rounded(count)
-    if takes > blocks.capacity {
+    if takes > capacity {
       throw Refusal(
-        .never, needed: takes, available: available, evictable: evictable, reserved: promised)
+        .never, needed: takes, available: available, evictable: evictable, reserved: promisedHere)
     }
     try checkBlocks(UInt64(count) + UInt64(hits.count), .count)
     if UInt64(takes) + UInt64(evictable) > UInt64(unpromised) {
       throw Refusal(
         .later, needed: takes + evictable, available: available, evictable: evictable,
-        reserved: promised)
+        reserved: promisedHere)
     }
     if blocks.needsRuns && count > 0 { try checkRun(of: count) }
     for id in hits.elements {
@@ -67,7 +71,7 @@ extension KVPool {
 
   /// Their number is the client's choice, equal hashes included, so it can pass 32 bits.
   func tokensOfHits(_ count: Int) -> UInt32 {
-    UInt32(clamping: UInt64(count) * UInt64(configuration.blockSize))
+    UInt32(clamping: UInt64(count) * UInt64(blockSize))
   }
 
   /// The hits at hand, into the outcome's list.

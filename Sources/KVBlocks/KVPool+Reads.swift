@@ -57,6 +57,7 @@ extension KVPool {
       cachedBlocks: chains?.chains[Int(slot)].cachedBlocks ?? 0,
       blocks: sequence.blocks, exclusiveBlocks: exclusive,
       sharedBlocks: sequence.heldBlocks - exclusive, runs: runs,
+      sizeClass: hasClasses ? UInt32(sequence.sizeClass) + 1 : 0,
       reservedBlocks: promisedBlocks(session: session, sequence: sequence.id))
   }
 

@@ -12,16 +12,17 @@ extension KVPool {
   func recover(
     _ request: Recover, _ result: inout OperationResult, _ outcome: Outcome
   ) throws(Refusal) {
+    try useClass(number: request.sizeClass)
     let needed = request.blocksNeeded
     if needed == 0 { throw Refusal(.invalid, field: .blocksNeeded, limit: 1) }
     let rungs = try rungs(of: request)
     if request.isContiguous { return try recoverRun(request, rungs, &result, outcome) }
-    if needed > blocks.capacity {
+    if needed > capacity {
       throw Refusal(
-        .never, needed: needed, available: blocks.available, reserved: promised)
+        .never, needed: needed, available: available, reserved: promisedHere)
     }
-    let wanted = UInt64(needed) + UInt64(promised)
-    var isMet = wanted <= UInt64(blocks.available)
+    let wanted = UInt64(needed) + UInt64(promisedHere)
+    var isMet = wanted <= UInt64(available)
     var victims: [UInt32] = []
     if rungs.contains(.preempt) && !isMet {
       victims = chooseVictims(run.slot, for: needed, .priority, request.keep)
@@ -29,17 +30,17 @@ extension KVPool {
     let freed = countFreed(by: victims)
     let start = outcome.reports.count
     defer { result.reports = slice(start, outcome.reports.count) }
-    if wanted > UInt64(blocks.available) + UInt64(freed) {
+    if wanted > UInt64(available) + UInt64(freed) {
       for rung in rungs { outcome.reports.append(vainReport(of: rung, freed)) }
       throw Refusal(
-        .later, needed: needed, available: blocks.available, reserved: promised)
+        .later, needed: needed, available: available, reserved: promisedHere)
     }
     if blocks.flushPending() > 0 { run.changed = true }
     for rung in rungs {
       var report = RungReport(rung, isSufficient: true, isSkipped: true)
       switch rung {
       case .evict:
-        report.evictedBlocks = evictAhead(among: min(needed, blocks.available))
+        report.evictedBlocks = evictAhead(among: min(needed, available))
         report.isSkipped = report.evictedBlocks == 0
       // No adjacent blocks are needed.
       case .defragment: break
@@ -71,7 +72,7 @@ extension KVPool {
   private func vainReport(of rung: RecoverRung, _ freed: UInt32) -> RungReport {
     switch rung {
     case .evict:
-      let cached = blocks.counters.cached
+      let cached = cachedBlocks
       return RungReport(
         rung, evictedBlocks: cached, isSufficient: false, isSkipped: cached == 0)
     case .defragment: return RungReport(rung, isSufficient: false, isSkipped: true)
@@ -110,7 +111,9 @@ extension BlockPool {
   func evictAhead(among count: UInt32) -> UInt32 {
     var evicted: UInt32 = 0
     if let split {
-      while counters.free < count && counters.cached > 0 {
+      while (parts.isEmpty ? counters.free : freeInClass) < count
+        && (parts.isEmpty ? counters.cached : cachedInClass) > 0
+      {
         _ = evictNext(split)
         evicted += 1
       }

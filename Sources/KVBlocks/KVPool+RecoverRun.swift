@@ -11,9 +11,9 @@ extension KVPool {
     _ request: Recover, _ rungs: [RecoverRung], _ result: inout OperationResult, _ outcome: Outcome
   ) throws(Refusal) {
     let shape = blocks.shape(of: request.blocksNeeded)
-    if shape.count > blocks.capacity {
+    if shape.count > capacity {
       throw Refusal(
-        .never, needed: UInt32(shape.count), available: blocks.available, reserved: promised)
+        .never, needed: UInt32(shape.count), available: self.available, reserved: promisedHere)
     }
     let start = outcome.reports.count
     defer { result.reports = slice(start, outcome.reports.count) }
@@ -25,10 +25,10 @@ extension KVPool {
     let isMet = search.isMet(moving: false)
     guard let victims = victims(request, rungs, &search) else {
       report(rungs, request, &search, longest, outcome)
-      let isShort = shape.count + Int(promised) > Int(blocks.available)
+      let isShort = shape.count + Int(promisedHere) > Int(self.available)
       throw Refusal(
-        isShort ? .later : .noRun, needed: UInt32(shape.count), available: blocks.available,
-        evictable: isShort ? 0 : blocks.counters.cached, reserved: promised, limit: UInt64(longest))
+        isShort ? .later : .noRun, needed: UInt32(shape.count), available: self.available,
+        evictable: isShort ? 0 : cachedBlocks, reserved: promisedHere, limit: UInt64(longest))
     }
     if blocks.flushPending() > 0 { run.changed = true }
     var ladder = Ladder(
@@ -99,7 +99,7 @@ extension KVPool {
         .defragment, isSufficient: true, isSkipped: true, largestRun: ladder.longest)
     }
     let budget = Int(min(ladder.mostMoves, unpromised))
-    let available = Int(blocks.available)
+    let available = Int(self.available)
     var survey = BlockSurvey(self, of: run.slot)
     if !ladder.victims.isEmpty {
       let best = survey.longestPlace(atMost: budget, available: available)

@@ -18,14 +18,11 @@ extension KVPool {
     try checkIDs(moves)
     let entries = TableEntries(of: moves.map(\.source), self, session: run.slot)
     try check(moves, entries)
-    let needed = UInt32(moves.count)
-    if needed > unpromised {
-      throw Refusal(.later, needed: needed, available: blocks.available, reserved: promised)
-    }
+    try checkFit(moves)
     // Targets may be among the frees that wait for their batch.
     blocks.flushPending()
     order(moves, entries, &result, outcome)
-    result.affected = needed
+    result.affected = UInt32(moves.count)
   }
 
   /// Orders moves that can be made; nothing waits for its batch. `entries` are those of their sources.
@@ -48,6 +45,18 @@ extension KVPool {
     run.changed = true
   }
 
+  /// Targets leave the promises alone, of each size class.
+  private func checkFit(_ moves: UnsafeBufferPointer<BlockMove>) throws(Refusal) {
+    var needed = Array(repeating: UInt32(0), count: max(shapes.count, 1))
+    for move in moves { needed[Int(blocks.records[Int(move.target)].sizeClass)] += 1 }
+    for i in needed.indices {
+      useClass(UInt8(i))
+      if needed[i] > unpromised {
+        throw Refusal(.later, needed: needed[i], available: available, reserved: promisedHere)
+      }
+    }
+  }
+
   private func checkIDs(_ moves: UnsafeBufferPointer<BlockMove>) throws(Refusal) {
     for (i, move) in moves.enumerated() {
       for id in [move.source, move.target] where id == 0 || id > blocks.capacity {
@@ -56,8 +65,8 @@ extension KVPool {
     }
   }
 
-  /// Sources are held by tables of the session that run, and by nobody else; targets are available;
-  /// each block is named once.
+  /// Sources are held by tables of the session that run, and by nobody else; targets are available,
+  /// and of the same size; each block is named once.
   private func check(
     _ moves: UnsafeBufferPointer<BlockMove>, _ entries: TableEntries
   ) throws(Refusal) {
@@ -67,9 +76,11 @@ extension KVPool {
       let isMovable =
         source.refCount > 0 && source.pins == 0 && !configuration.strategy.reservesAtAdmission
         && entries[move.source].references == source.refCount
-      for (id, isGood) in [
-        (move.source, isMovable), (move.target, blocks.isEvictable(move.target)),
-      ] where !isGood || !named.insert(id).inserted {
+      let mayTake =
+        blocks.isEvictable(move.target)
+        && blocks.records[Int(move.target)].sizeClass == source.sizeClass
+      for (id, isGood) in [(move.source, isMovable), (move.target, mayTake)]
+      where !isGood || !named.insert(id).inserted {
         throw Refusal(.wrongState, field: .planMoves, limit: UInt64(i), subject: UInt64(id))
       }
     }
@@ -120,7 +131,7 @@ extension KVPool {
     entry.references = 1
     entry.slot = slot
     entry.tableIndex = UInt32(i)
-    entry.filled = filled(sequence.computed, UInt32(i))
+    entry.filled = filled(sequence.computed, UInt32(i), size: blockSize(of: slot))
     return entry
   }
 

@@ -7,17 +7,43 @@
 extension KVPool {
   /// Blocks that an operation for nobody in particular may take.
   @inline(__always)
-  var unpromised: UInt32 { blocks.available - promised }
+  var unpromised: UInt32 { available - promisedHere }
 
-  /// Blocks promised to the command's session for this sequence. O(1).
+  /// Blocks of the class at hand promised to the command's session for this sequence. O(1).
   @inline(__always)
   func promised(to id: SequenceID) -> UInt32 {
     if promised == 0 || run.slot == SequenceSlot.none { return 0 }
-    return reservations.value(id, run.slot)
+    let promise = Promise(reservations.value(id, run.slot), hasClasses)
+    return promise.sizeClass == run.sizeClass ? promise.blocks : 0
+  }
+
+  /// Of whatever class.
+  func hasPromise(_ id: SequenceID) -> Bool {
+    promised > 0 && run.slot != SequenceSlot.none && reservations.value(id, run.slot) != 0
+  }
+
+  /// What the map keeps: in a pool with size classes the index of the class is in the upper four
+  /// bits, for such a class has fewer than 2^28 blocks.
+  struct Promise {
+    var blocks: UInt32
+    var sizeClass: UInt8
+
+    init(blocks: UInt32, sizeClass: UInt8) {
+      self.blocks = blocks
+      self.sizeClass = sizeClass
+    }
+
+    init(_ bits: UInt32, _ hasClasses: Bool) {
+      blocks = hasClasses ? bits & (1 << 28 - 1) : bits
+      sizeClass = hasClasses ? UInt8(bits >> 28) : 0
+    }
+
+    var bits: UInt32 { blocks == 0 ? 0 : blocks | UInt32(sizeClass) << 28 }
   }
 
   func reserve(_ request: Reserve, _ result: inout OperationResult) throws(Refusal) {
     let id = request.sequence
+    try useClass(of: request)
     let own = promised(to: id)
     if request.releases {
       if request.blocks > 0 { throw Refusal(.invalid, field: .blocks, limit: 0, sequence: id) }
@@ -27,6 +53,20 @@ extension KVPool {
       setPromise(of: id, in: ensureSession(), to: request.blocks)
     }
     result.affected = promised
+  }
+
+  /// The class that the promise names, or that of the sequence, which must be the same.
+  private func useClass(of request: Reserve) throws(Refusal) {
+    try useClass(number: request.sizeClass)
+    if !hasClasses || run.slot == SequenceSlot.none { return }
+    let slot = sequences.find(request.sequence, session: run.slot)
+    if slot == SequenceSlot.none { return }
+    useClass(of: slot)
+    if request.sizeClass != 0 && request.sizeClass != UInt32(run.sizeClass) + 1 {
+      throw Refusal(
+        .invalid, field: .sizeClass, limit: UInt64(shapes.count), sequence: request.sequence,
+        subject: UInt64(run.sizeClass) + 1)
+    }
   }
 
   /// A promise is given as an admission is: beside the promises of others and, while anything runs,
@@ -43,12 +83,12 @@ extension KVPool {
       }
     }
     if count <= own { return }
-    let watermark = sequences.counts.running == 0 ? 0 : configuration.watermarkBlocks
-    let reason: Refusal.Reason = count > blocks.capacity ? .never : .later
-    let others = promised - own
-    if UInt64(count) + UInt64(watermark) + UInt64(others) > UInt64(blocks.available) {
+    let watermark = sequences.counts.running == 0 ? 0 : watermarkBlocks
+    let reason: Refusal.Reason = count > capacity ? .never : .later
+    let others = promisedHere - own
+    if UInt64(count) + UInt64(watermark) + UInt64(others) > UInt64(available) {
       throw Refusal(
-        reason, needed: count, available: blocks.available, reserved: others,
+        reason, needed: count, available: available, reserved: others,
         watermark: watermark, sequence: id)
     }
     if tracksOwed {
@@ -63,15 +103,20 @@ extension KVPool {
   /// The promise of the command's session for this sequence ends, if there is one.
   @inline(__always)
   func releasePromise(of id: SequenceID) {
-    if promised(to: id) > 0 { setPromise(of: id, in: run.slot, to: 0) }
+    if hasPromise(id) { setPromise(of: id, in: run.slot, to: 0) }
   }
 
   @inline(never)
   private func setPromise(of id: SequenceID, in session: UInt32, to count: UInt32) {
-    let old = reservations.value(id, session)
-    if old == count { return }
-    reservations.set(id, session, to: count)
-    promised = promised - old + count
+    let old = Promise(reservations.value(id, session), hasClasses)
+    let new = Promise(blocks: count, sizeClass: run.sizeClass)
+    if old.bits == new.bits { return }
+    reservations.set(id, session, to: new.bits)
+    promised = promised - old.blocks + new.blocks
+    if hasClasses {
+      shapes[Int(old.sizeClass)].promised -= old.blocks
+      shapes[Int(new.sizeClass)].promised += new.blocks
+    }
     run.changed = true
   }
 }
@@ -82,7 +127,8 @@ extension KVPool {
   /// Blocks promised for the session's sequence, whether there is one of that name or not. O(1).
   package func promisedBlocks(session: SessionID, sequence: SequenceID) -> UInt32 {
     let slot = sessions.find(session)
-    return slot == SequenceSlot.none ? 0 : reservations.value(sequence, slot)
+    if slot == SequenceSlot.none { return 0 }
+    return Promise(reservations.value(sequence, slot), hasClasses).blocks
   }
 }
 
@@ -90,9 +136,15 @@ extension KVPool {
   /// Part of `checkInvariants`.
   func checkReservations() -> String? {
     var sum: UInt64 = 0
+    var sums = Array(repeating: UInt32(0), count: shapes.count)
     var wrong: String?
     reservations.forEach { entry in
-      sum += UInt64(entry.value)
+      let promise = Promise(entry.value, hasClasses)
+      sum += UInt64(promise.blocks)
+      if hasClasses {
+        if Int(promise.sizeClass) >= sums.count { return wrong = "a promise is of no class" }
+        sums[Int(promise.sizeClass)] += promise.blocks
+      }
       if entry.b >= sessions.count { return wrong = "a session without a slot has a promise" }
       let slot = sequences.find(entry.a, session: entry.b)
       if slot != SequenceSlot.none && sequences.slots[Int(slot)].isRunning {
@@ -101,6 +153,12 @@ extension KVPool {
     }
     if let wrong { return wrong }
     if sum != UInt64(promised) { return "\(sum) blocks are promised, \(promised) counted" }
+    for (i, one) in shapes.enumerated() {
+      if sums[i] != one.promised { return "the promises of class \(i + 1) are counted wrongly" }
+      if one.promised > blocks.available(inClass: UInt8(i)) {
+        return "more of class \(i + 1) is promised than there is"
+      }
+    }
     return promised > blocks.available ? "more is promised than there is" : nil
   }
 }
@@ -129,11 +187,18 @@ extension KVPool {
     for _ in 0..<(try reader.count("promises", bytesEach: 16)) {
       let session = try reader.u32()
       let id = try reader.u64()
-      let count = try reader.u32("promised blocks", 1, through: blocks.available - promised)
+      let bits = try reader.u32()
+      let promise = Promise(bits, hasClasses)
+      if promise.blocks < 1 || promise.blocks > blocks.available - promised
+        || Int(promise.sizeClass) >= max(shapes.count, 1)
+      {
+        throw reader.failure("\(promise.blocks) promised blocks are more than there are")
+      }
       if session >= sessions.count { throw reader.failure("a promise is to nobody") }
       if reservations.value(id, session) != 0 { throw reader.failure("a promise comes twice") }
-      reservations.set(id, session, to: count)
-      promised += count
+      reservations.set(id, session, to: bits)
+      promised += promise.blocks
+      if hasClasses { shapes[Int(promise.sizeClass)].promised += promise.blocks }
     }
   }
 }

@@ -18,6 +18,7 @@ extension KVPool {
   }
 
   func checkContent(of new: AddSequence) throws(Refusal) {
+    useClass(try sizeClass(of: new))
     if new.tokens == 0 {
       throw Refusal(.invalid, field: .tokenCount, limit: 1, sequence: new.sequence)
     }
@@ -30,7 +31,7 @@ extension KVPool {
     try checkTokenIDs(new.tokenIDs, tokens: new.tokens, new.blockHashes, new.sequence)
     if let chains, new.extraKeys.count > 0 && new.tokenIDs.count > 0 {
       try checkKeys(
-        new.extraKeys, from: 0, to: chains.hashable(new.tokens) * configuration.blockSize,
+        new.extraKeys, from: 0, to: chains.hashable(new.tokens) * blockSize,
         new.sequence)
     }
     try checkRetention(new)
@@ -48,7 +49,7 @@ extension KVPool {
     let session = ensureSession()
     let slot = sequences.create(
       new.sequence, session: session, state: .waiting, tokens: new.tokens, priority: new.priority,
-      expectedTokens: new.expectedTokens, label: new.label)
+      expectedTokens: new.expectedTokens, sizeClass: run.sizeClass, label: new.label)
     if let chains {
       chains.start(
         slot, hashes, extraKeys: new.extraKeys, skipsLookup: new.skipsPrefixLookup)
@@ -68,6 +69,7 @@ extension KVPool {
     let slot =
       run.slot == SequenceSlot.none ? SequenceSlot.none : sequences.find(id, session: run.slot)
     if slot == SequenceSlot.none { throw Refusal(.unknownSequence, sequence: id) }
+    useClass(of: slot)
     return slot
   }
 
@@ -157,7 +159,8 @@ extension KVPool {
     let shares = sharesBlocks(parent)
     let slot = sequences.create(
       id, session: session, state: shares ? .running : .waiting, tokens: parent.tokens,
-      priority: parent.priority, expectedTokens: parent.expectedTokens, label: parent.labelBytes)
+      priority: parent.priority, expectedTokens: parent.expectedTokens,
+      sizeClass: parent.sizeClass, label: parent.labelBytes)
     sequences.index.set(id, session, to: slot + 1)
     chains?.startFork(slot, of: parentSlot, sharesBlocks: shares)
     guard shares else { return }
@@ -250,7 +253,7 @@ extension KVPool {
   ) throws(Refusal) {
     try checkList(ids)
     if !ignoresMissing {
-      for id in ids where promised(to: id) == 0 { _ = try slot(of: id) }
+      for id in ids where !hasPromise(id) { _ = try slot(of: id) }
     }
     guard run.slot != SequenceSlot.none else { return }
     for id in ids {
@@ -307,7 +310,7 @@ extension KVPool {
   /// Blocks for this many slots, up to the largest number there is.
   @inline(__always)
   func blocksFor(_ slots: UInt64) -> UInt32 {
-    let size = UInt64(configuration.blockSize)
+    let size = UInt64(blockSize)
     return UInt32(clamping: (slots + size - 1) / size)
   }
 }

@@ -63,16 +63,16 @@ extension KVPool {
     }
     // A window may be past some of them.
     let whole = blocksFor(UInt64(tokens))
-    if !request.allowsPartialFit && window == 0 && whole > blocks.capacity {
+    if !request.allowsPartialFit && window == 0 && whole > capacity {
       throw Refusal(
-        .never, needed: whole, available: blocks.available, reserved: promised - promised(to: id),
+        .never, needed: whole, available: available, reserved: promisedHere - promised(to: id),
         watermark: keptWatermark(request), sequence: id)
     }
     try spend(0, id)
   }
 
   private func keptWatermark(_ request: Admit) -> UInt32 {
-    request.ignoresWatermark || sequences.counts.running == 0 ? 0 : configuration.watermarkBlocks
+    request.ignoresWatermark || sequences.counts.running == 0 ? 0 : watermarkBlocks
   }
 
   /// The two gates of `allocate_slots` for a sequence of `tokens` that holds no blocks: the whole
@@ -85,7 +85,7 @@ extension KVPool {
     hits.removeAll()
     var nulls: UInt32 = 0
     if hashes.count > 0 && !skipsLookup { nulls = findHits(hashes, tokens: tokens, into: &hits) }
-    let cached = (nulls + UInt32(hits.count)) * configuration.blockSize
+    let cached = (nulls + UInt32(hits.count)) * blockSize
     let present = cached + min(request.externalComputedTokens, tokens - cached)
     var now = tokens - present
     if request.maxTokensNow > 0 { now = min(now, request.maxTokensNow) }
@@ -99,7 +99,7 @@ extension KVPool {
       wanted = max(wanted, reservation(tokens: tokens, expected: expected))
       if configuration.strategy.reservesAtAdmission { whole = wanted }
     }
-    let available = blocks.available
+    let available = self.available
     // Tokens from elsewhere move the window past what was found, and beyond.
     let skipped = skippedBlocks(present)
     if skipped > nulls {
@@ -111,10 +111,10 @@ extension KVPool {
     let evictable = evictable(hits.elements)
     let watermark = keptWatermark(request)
     let own = promised(to: id)
-    let others = promised - own
+    let others = promisedHere - own
     let new = max(wanted, head) - head
     let most = max(max(wanted, whole, head) - nulls, blocks.rounded(new))
-    if most > blocks.capacity {
+    if most > capacity {
       throw Refusal(
         .never, needed: most, available: available, evictable: evictable,
         reserved: others, watermark: watermark, sequence: id)
@@ -204,7 +204,7 @@ extension KVPool {
     }
     result.cachedTokens = cached
     chains.save(slot)
-    chains.chains[Int(slot)].cachedBlocks = cached / configuration.blockSize
+    chains.chains[Int(slot)].cachedBlocks = cached / blockSize
     if chains.chains[Int(slot)].skipsLookup { return }
     let tokens = UInt64(sequences.slots[Int(slot)].tokens)
     if sequences.slots[Int(slot)].state == .preempted {
@@ -220,7 +220,8 @@ extension KVPool {
   private func takeBlocks(_ count: UInt32, for slot: UInt32, _ outcome: Outcome) {
     run.blocks += count
     let room = sequences.extendTable(of: slot, by: count)
-    blocks.take(count, for: .sequence(slot), generation: generation, into: room)
+    blocks.take(
+      count, for: .sequence(slot), generation: generation, into: room)
     outcome.blocks.extend(by: Int(count)).initialize(from: room, count: Int(count))
   }
 
@@ -252,7 +253,7 @@ extension KVPool {
           throw error
         }
         // The requester runs, so there is always a last one: at worst itself.
-        let victim = sessions.slots[Int(run.slot)].lastRunning
+        let victim = lastRunningOfClass()
         outcome.preempted.append(sequences.slots[Int(victim)].id)
         result.preempted = slice(firstPreempted, outcome.preempted.count)
         _ = preempt(victim)
@@ -291,12 +292,12 @@ extension KVPool {
       now = min(now, run.budget)
     }
     if window > 0 { dropSkipped(slot, inFlight: inFlight) }
-    let size = configuration.blockSize
+    let size = blockSize
     let whole = blocksFor(slots(UInt64(computed) + UInt64(now) + UInt64(lookahead)))
     let most = max(whole, sequence.pointee.nullBlocks) - sequence.pointee.nullBlocks
-    if most > blocks.capacity {
+    if most > capacity {
       throw Refusal(
-        .never, needed: most, available: blocks.available, reserved: promised,
+        .never, needed: most, available: self.available, reserved: promisedHere,
         sequence: sequence.pointee.id)
     }
     let held = sequence.pointee.blockCount
@@ -327,12 +328,12 @@ extension KVPool {
     if new + copied > 0 {
       try checkBlocks(UInt64(new) + UInt64(copied), .none, sequence.pointee.id)
     }
-    let available = blocks.available
-    let kept = UInt64(reserved) + UInt64(promised)
+    let available = self.available
+    let kept = UInt64(reserved) + UInt64(promisedHere)
     // Also where nothing is needed: reserved blocks are to stay, or the answer is no.
     if UInt64(takes) + UInt64(copied) + kept > UInt64(available) {
       run.preemptingHelps =
-        UInt64(held - sequence.pointee.nullBlocks) + UInt64(takes) + kept <= UInt64(blocks.capacity)
+        UInt64(held - sequence.pointee.nullBlocks) + UInt64(takes) + kept <= UInt64(capacity)
       throw Refusal(
         .later, needed: takes + copied, available: available, reserved: UInt32(clamping: kept),
         sequence: sequence.pointee.id)

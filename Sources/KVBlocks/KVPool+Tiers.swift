@@ -50,7 +50,7 @@ extension KVPool {
     let host = try checkSwap(ids, .swapped)
     var set = SwapSet()
     try collect(ids, host, into: &set)
-    try checkFit(UInt32(set.blocks.count) + UInt32(ids.count), ids)
+    try checkFit(of: set, ids)
     take(&set, from: blocks)
     orderSwap(set, .swapIn, inReverse: false, outcome)
     result.copies = slice(outcome.copies.count - set.blocks.count, outcome.copies.count)
@@ -97,20 +97,36 @@ extension KVPool {
   }
 
   /// v0's `can_swap_in`: never where the pool is too small, now where the watermark stays. What was
-  /// promised to others stays too; what was promised to these has paid the watermark.
+  /// promised to others stays too; what was promised to these has paid the watermark. Each size class
+  /// for itself.
+  private func checkFit(
+    of set: borrowing SwapSet, _ ids: UnsafeBufferPointer<SequenceID>
+  ) throws(Refusal) {
+    if !hasClasses { return try checkFit(UInt32(set.blocks.count) + UInt32(ids.count), ids) }
+    var needed = Array(repeating: UInt32(0), count: shapes.count)
+    for i in 0..<set.blocks.count {
+      needed[Int(sequences.slots[Int(set.blocks[i].slot)].sizeClass)] += 1
+    }
+    for id in ids { needed[Int(sequences.slots[Int(try slot(of: id))].sizeClass)] += 1 }
+    for i in needed.indices where needed[i] > 0 {
+      useClass(UInt8(i))
+      try checkFit(needed[i], ids)
+    }
+  }
+
   private func checkFit(
     _ needed: UInt32, _ ids: UnsafeBufferPointer<SequenceID>
   ) throws(Refusal) {
-    let available = blocks.available
     var own: UInt32 = 0
     for id in ids { own += promised(to: id) }
-    let others = promised - own
-    let watermark = needed <= own ? 0 : configuration.watermarkBlocks
-    if needed > blocks.capacity
+    let available = self.available
+    let others = promisedHere - own
+    let watermark = needed <= own ? 0 : watermarkBlocks
+    if needed > capacity
       || UInt64(needed) + UInt64(watermark) + UInt64(others) > UInt64(available)
     {
       throw Refusal(
-        needed > blocks.capacity ? .never : .later, needed: needed, available: available,
+        needed > capacity ? .never : .later, needed: needed, available: available,
         reserved: others, watermark: watermark, sequence: ids[0])
     }
   }
@@ -149,7 +165,7 @@ extension KVPool {
       try spend(sequence.blockCount, id)
       set.entries += sequence.blockCount
       for (i, block) in sequence.blocks.enumerated() where block != 0 {
-        let tokens = filled(sequence.computed, UInt32(i))
+        let tokens = filled(sequence.computed, UInt32(i), size: blockSize(of: slot))
         let place = set.places.value(UInt64(block), 0)
         if place > 0 {
           set.blocks[Int(place) - 1].tokens = max(set.blocks[Int(place) - 1].tokens, tokens)
@@ -168,8 +184,8 @@ extension KVPool {
   }
 
   /// Slots of entry `i` of a table that hold one of the first `tokens` tokens.
-  func filled(_ tokens: UInt32, _ i: UInt32) -> UInt32 {
-    let size = UInt64(configuration.blockSize)
+  func filled(_ tokens: UInt32, _ i: UInt32, size: UInt32) -> UInt32 {
+    let size = UInt64(size)
     let begin = UInt64(i) * size
     return UInt64(tokens) > begin ? UInt32(min(UInt64(tokens) - begin, size)) : 0
   }
@@ -177,6 +193,7 @@ extension KVPool {
   private func take(_ set: inout SwapSet, from pool: BlockPool) {
     for i in 0..<set.blocks.count {
       let holder = Holder.sequence(set.blocks[i].slot)
+      useClass(of: set.blocks[i].slot)
       var target: BlockID = 0
       withUnsafeMutablePointer(to: &target) {
         pool.take(1, for: holder, generation: generation, into: $0)

@@ -44,7 +44,8 @@ extension KVPool {
     _ keys: UnsafeBufferPointer<UInt8>, from start: UInt32, to end: UInt32, _ sequence: SequenceID
   ) throws(Refusal) {
     guard keys.count > 0, start < end, let hasher = chains?.hasher else { return }
-    let bytes = hasher.keyBytes(keys, from: Int(start), to: Int(end))
+    let bytes = hasher.keyBytes(
+      keys, from: Int(start), to: Int(end), sizeClass: run.sizeClass)
     if bytes > Self.maximumKeyBytesPerCommand - run.keyBytes {
       throw Refusal(
         .quota, field: .extraKeys, limit: Self.maximumKeyBytesPerCommand, sequence: sequence)
@@ -55,14 +56,15 @@ extension KVPool {
   /// The same where `tokens` more follow those of a sequence.
   func checkKeys(of slot: UInt32, appending tokens: UInt32) throws(Refusal) {
     guard let chains, chains.hasKeys, tokens > 0 else { return }
+    useClass(of: slot)
     let sequence = sequences.slots[Int(slot)]
     let chain = chains.chains[Int(slot)]
-    let hashed = chain.count * configuration.blockSize
+    let hashed = chain.count * blockSize
     // Tokens behind others that were only counted are counted as well.
     if !chains.knowsTail(slot, tokens: sequence.tokens) && sequence.tokens != hashed { return }
     try checkKeys(
       chain.keyBytes, from: hashed,
-      to: chains.hashable(sequence.tokens + tokens) * configuration.blockSize, sequence.id)
+      to: chains.hashable(sequence.tokens + tokens) * blockSize, sequence.id)
   }
 
   // MARK: Reset

@@ -15,6 +15,9 @@ extension KVPool {
     fileprivate var owed: UInt64
     fileprivate var activity: Activity
     fileprivate var host: BlockCounters?
+    /// Of size classes: what is promised, and what is free.
+    fileprivate var shapes: [ClassShape]
+    fileprivate var parts: [BlockPool.PartCounts]
   }
 
   func beginRecording() -> Mark {
@@ -27,7 +30,7 @@ extension KVPool {
       sequences: sequences.mark,
       copies: copies.mark, pins: pins.mark,
       sessions: sessions.count, promised: promised, owed: owed, activity: activity,
-      host: host?.counters)
+      host: host?.counters, shapes: shapes, parts: blocks.partCounts)
   }
 
   /// What was recorded stands.
@@ -79,9 +82,11 @@ extension KVPool {
       map(saved.map).set(saved.a, saved.b, to: saved.value)
     }
     configuration = mark.configuration
+    shapes = mark.shapes
     if let host, let counters = mark.host { rollBack(host, to: counters) }
     blocks.counters = mark.blocks
     blocks.replaced.removeAll()
+    blocks.partCounts = mark.parts
     sequences.restore(mark.sequences)
     copies.restore(mark.copies)
     pins.restore(mark.pins)

@@ -12,14 +12,17 @@ extension KVPool {
   /// - Parameters:
   ///   - keep: Sequences that stay; unknown ones are passed over.
   ///   - limit: Victims at most, the first of them; 0 = as many as it takes.
+  ///   - sizeClass: The number of the size class whose blocks are needed, from 1; 0 = the first. Only
+  ///     its sequences are victims.
   ///   - victims: Replaced by the victims.
   /// - Throws: `.invalid` where nothing is needed.
   /// - Complexity: O(r log r + entries of their tables) for r running sequences. Allocates.
   package func adviseVictims(
     session: SessionID, needed: UInt32, order: VictimOrder = .cost,
     keep: UnsafeBufferPointer<SequenceID> = .init(start: nil, count: 0), limit: UInt32 = 0,
-    into victims: inout FlatList<Victim>
+    sizeClass: UInt32 = 0, into victims: inout FlatList<Victim>
   ) throws(Refusal) -> VictimAdvice {
+    try useClass(number: sizeClass)
     if needed == 0 { throw Refusal(.invalid, field: .blocksNeeded, limit: 1) }
     let slots = chooseVictims(
       sessions.find(session), for: needed, order, keep, limit: limit == 0 ? .max : Int(limit))
@@ -34,10 +37,10 @@ extension KVPool {
           sequence: sequence.id, freedBlocks: release.freed - before,
           recomputeTokens: recomputeTokens(slot), priority: sequence.priority))
     }
-    let available = blocks.available + release.freed
+    let available = self.available + release.freed
     return VictimAdvice(
       availableBlocks: available,
-      isSufficient: UInt64(needed) + UInt64(promised) <= UInt64(available))
+      isSufficient: UInt64(needed) + UInt64(promisedHere) <= UInt64(available))
   }
 
   /// The slots of the victims, for a session's slot; empty where enough is available already.
@@ -45,9 +48,9 @@ extension KVPool {
     _ session: UInt32, for needed: UInt32, _ order: VictimOrder,
     _ keep: UnsafeBufferPointer<SequenceID>, limit: Int = .max
   ) -> [UInt32] {
-    let wanted = UInt64(needed) + UInt64(promised)
-    if session == SequenceSlot.none || wanted <= UInt64(blocks.available) { return [] }
-    let shortage = wanted - UInt64(blocks.available)
+    let wanted = UInt64(needed) + UInt64(promisedHere)
+    if session == SequenceSlot.none || wanted <= UInt64(available) { return [] }
+    let shortage = wanted - UInt64(available)
     let candidates = ranked(candidates(session, keep), order)
     var release = Release(blocks)
     var chosen: [UInt32] = []
@@ -88,7 +91,9 @@ extension KVPool {
     var slot = sessions.slots[Int(session)].lastRunning
     while slot != SequenceSlot.none {
       let sequence = sequences.slots[Int(slot)]
-      if sequence.stamp != stamp && sequence.heldBlocks > 0 { found.append(slot) }
+      if sequence.stamp != stamp && sequence.heldBlocks > 0 && sequence.sizeClass == run.sizeClass {
+        found.append(slot)
+      }
       slot = sequence.previousRunning
     }
     return found
@@ -133,7 +138,7 @@ extension KVPool {
     guard let chains, !chains.chains[Int(slot)].skipsLookup else { return sequence.computed }
     hits.removeAll()
     let nulls = findHits(chains.bytes(of: slot), tokens: sequence.tokens, into: &hits)
-    let cached = (UInt64(nulls) + UInt64(hits.count)) * UInt64(configuration.blockSize)
+    let cached = (UInt64(nulls) + UInt64(hits.count)) * UInt64(blockSize)
     return sequence.computed - UInt32(min(cached, UInt64(sequence.computed)))
   }
 }

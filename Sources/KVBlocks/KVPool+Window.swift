@@ -9,7 +9,7 @@ extension KVPool {
   @inline(__always)
   func skippedBlocks(_ tokens: UInt32) -> UInt32 {
     if window == 0 || tokens < window { return 0 }
-    return (tokens - window + 1) / configuration.blockSize
+    return (tokens - window + 1) / blockSize
   }
 
   /// Gives back what is behind the window of the next token, in one call and from the end of the
@@ -50,7 +50,7 @@ extension KVPool {
   /// reach into what was given back.
   func leastComputed(_ slot: UInt32) -> UInt32 {
     let nulls = sequences.slots[Int(slot)].nullBlocks
-    return nulls == 0 ? 0 : nulls * configuration.blockSize + window - 1
+    return nulls == 0 ? 0 : nulls * blockSize + window - 1
   }
 
   /// Blocks that the gate for a whole sequence counts at most (vLLM's
@@ -79,7 +79,8 @@ extension KVPool {
     // A window of one token reaches into none, but one has to be met for a prefix to be known.
     let needed = max(Int(reach), 1)
     func block(_ i: Int) -> BlockID {
-      index.first(BlockHash(bytes + i * index.hashBytes, index.hashBytes), group: 0)
+      index.first(
+        BlockHash(bytes + i * index.hashBytes, index.hashBytes), group: self.run.sizeClass)
     }
     var first = min(hashes.count / index.hashBytes, limit)
     var run = 0

@@ -14,9 +14,10 @@ extension KVPool {
     let mayRepeat = result.preempted.count > 0
     var seen: Set<BlockID> = []
     for copy in outcome.copies.elements(result.copies) where copy.kind != .swapOut {
+      useClass(ofBlock: copy.target)
       let isUsed = dirty.insert(copy.target)
       if mayRepeat && !seen.insert(copy.target).inserted { continue }
-      if isUsed && copy.tokens < configuration.blockSize { outcome.mustZero.append(copy.target) }
+      if isUsed && copy.tokens < blockSize { outcome.mustZero.append(copy.target) }
     }
     for id in outcome.blocks.elements(result.newBlocks) where dirty.insert(id) {
       if mayRepeat && !seen.insert(id).inserted { continue }

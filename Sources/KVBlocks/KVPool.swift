@@ -28,12 +28,16 @@ package final class KVPool {
   let chains: HashChains?
   /// nil in a pool that marks no blocks to be zeroed.
   let dirty: DirtyBlocks?
+  /// Of each size class; empty in a pool without.
+  var shapes: [ClassShape]
+  let hasClasses: Bool
   /// Most tokens of a sequence, and most slots it is given.
   let tokenLimit: UInt32
   /// 0 with full attention.
   let window: UInt32
-  /// Blocks that a hit must have at its end; `.max`, all there are, with full attention.
-  let reach: UInt32
+  /// Blocks that a hit must have at its end in a pool without size classes; `.max`, all there are,
+  /// with full attention.
+  let plainReach: UInt32
   let undo = UndoLog()
   var activity = Activity()
   var history = Digest()
@@ -99,6 +103,8 @@ package final class KVPool {
     var work: UInt64 = 0
     /// Bytes of extra keys that were hashed, up to `maximumKeyBytesPerCommand`.
     var keyBytes: UInt64 = 0
+    /// That of the sequence or block that is looked at; 0 in a pool without size classes.
+    var sizeClass: UInt8 = 0
   }
 
   /// Most tokens of one sequence.
@@ -126,8 +132,8 @@ package final class KVPool {
     blocks = BlockPool(
       capacity: configuration.blocks,
       hashBytes: configuration.cachesPrefixes ? configuration.hashBytes : 0,
-      strategy: configuration.strategy, eviction: configuration.eviction, secret: secret, undo: undo
-    )
+      strategy: configuration.strategy, eviction: configuration.eviction,
+      classes: configuration.sizeClasses, secret: secret, undo: undo)
     host =
       configuration.hostBlocks == 0
       ? nil
@@ -150,8 +156,15 @@ package final class KVPool {
     tokenLimit =
       configuration.maxModelTokens == 0
       ? Self.maximumTokens : min(configuration.maxModelTokens, Self.maximumTokens)
-    window = configuration.slidingWindow
-    reach = window == 0 ? .max : configuration.windowReach
+    let window = configuration.slidingWindow
+    self.window = window
+    let reach = { window == 0 ? UInt32.max : configuration.windowReach($0) }
+    plainReach = reach(configuration.blockSize)
+    hasClasses = !configuration.sizeClasses.isEmpty
+    shapes = zip(configuration.sizeClasses, configuration.classStarts).map {
+      ClassShape(
+        blockSize: $0.blockSize, start: $1, blocks: $0.blocks, reach: reach($0.blockSize))
+    }
     refusalCounts = .allocate(capacity: Self.refusalReasons)
     refusalCounts.initialize(repeating: 0, count: Self.refusalReasons)
   }
@@ -170,6 +183,7 @@ package final class KVPool {
       return
     }
     run = Run()
+    useClass(0)
     abandoned.removeAll()
     run.session = command.session
     run.slot = sessions.find(command.session)
@@ -283,12 +297,13 @@ package final class KVPool {
         let allocated = blocks.counters.allocatedBlocks
         let released = blocks.counters.releasedReferences
         let evicted = blocks.counters.evictions
+        useClass(0)
         do throws(Refusal) {
           if operation.pointee.problem.reason != .none { throw operation.pointee.problem }
           try perform(operation.pointee.kind, mode, &result, outcome)
           if let dirty { markHandedOut(dirty, &result, outcome) }
         } catch {
-          result.refusal = error
+          result.refusal = named(error)
         }
         if blocks.counters.allocatedBlocks != allocated { activity.allocateCalls += 1 }
         if blocks.counters.releasedReferences != released { activity.freeCalls += 1 }
@@ -334,7 +349,8 @@ package final class KVPool {
     case .flush: flush(&result)
     case .recover(let request): try recover(request, &result, outcome)
     case .decode(let columns): try decode(columns, mode, &result, outcome)
-    case .acquire(let hashes, let count): try acquire(hashes, count, &result, outcome)
+    case .acquire(let hashes, let count, let sizeClass):
+      try acquire(hashes, count, sizeClass: sizeClass, &result, outcome)
     case .cacheBlocks(let ids, let hashes, let parent):
       try cacheBlocks(ids, hashes, parent, &result)
     case .evictBlocks(let ids): try evictBlocks(ids, &result)

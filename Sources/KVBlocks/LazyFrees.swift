@@ -102,10 +102,9 @@ extension BlockPool {
     into room: UnsafeMutablePointer<BlockID>
   ) {
     if let lazy, lazy.count > 0 {
-      // Nothing is evicted while a free block waits.
-      let free = counters.free - lazy.free
-      let placed = available - lazy.count
-      if count > placed || (count > free && lazy.free > 0) { flushPending() }
+      // Nothing is evicted while a free block waits. (Of size classes, another's may wait as well.)
+      let placed = placed(lazy)
+      if count > placed.available || (count > placed.free && lazy.free > 0) { flushPending() }
     }
     if let split { return take(split, count, for: holder, generation: generation, into: room) }
     takeFromQueue(count, for: holder, generation: generation, into: room)
@@ -132,6 +131,7 @@ extension BlockPool {
       record.pointee.refCount -= 1
       if record.pointee.refCount == 1 {
         counters.shared -= 1
+        countPart(id, shared: -1)
         counters.active += 1
       }
       if record.pointee.refCount > 0 { continue }
@@ -139,10 +139,13 @@ extension BlockPool {
       counters.active -= 1
       if record.pointee.pins > 0 {
         counters.pinned += 1
+        countPart(id, pinned: 1)
         continue
       }
       let hasContent = record.pointee.twin != 0
       if hasContent { counters.cached += 1 } else { counters.free += 1 }
+      countPart(id, free: hasContent ? 0 : 1, cached: hasContent ? 1 : 0)
+      countPending(id, hasContent: hasContent, 1)
       record.pointee.holder = .pending
       record.pointee.previous = lazy.append(id, isFirst: freed == 0, hasContent: hasContent)
       freed += 1
@@ -160,7 +163,9 @@ extension BlockPool {
   /// A pending block leaves before its batch does: it is hit, or pinned. The caller has saved it.
   func leavePending(_ id: BlockID) {
     guard let lazy else { preconditionFailure("a pending block without a batch") }
-    lazy.remove(at: records[Int(id)].previous, hasContent: records[Int(id)].twin != 0)
+    let hasContent = records[Int(id)].twin != 0
+    lazy.remove(at: records[Int(id)].previous, hasContent: hasContent)
+    countPending(id, hasContent: hasContent, -1)
     records[Int(id)].previous = 0
     records[Int(id)].holder = .none
   }
@@ -173,6 +178,7 @@ extension BlockPool {
     let count = lazy.count
     lazy.forEachFree { place($0) }
     lazy.removeAll()
+    countNothingPending()
     return count
   }
 
@@ -188,7 +194,8 @@ extension BlockPool {
       records[Int(id)].previous = 0
       if records[Int(id)].twin != 0 { continue }
       if let split {
-        split.free.insert(id, after: last)
+        part(of: id, split).free.insert(
+          id, after: parts.isEmpty ? last : lastOfClass(before: id, last))
       } else {
         records[Int(id)].previous = last
         records[Int(last)].next = id
@@ -201,7 +208,7 @@ extension BlockPool {
     }
     for id in ids where records[Int(id)].twin != 0 {
       if let split {
-        split.cached.insert(id)
+        part(of: id, split).cached.insert(id)
         continue
       }
       let tail = records[0].previous

@@ -1,6 +1,7 @@
 /// The configuration in a dump. Whatever is added to it is written and read here.
 extension PoolConfiguration {
   func write(to writer: StateWriter) {
+    if !sizeClasses.isEmpty { SizeClass.write(sizeClasses, to: writer) }
     writer.section("CONF")
     writer.u32(blocks)
     writer.u32(blockSize)
@@ -35,9 +36,15 @@ extension PoolConfiguration {
   }
 
   init(from reader: inout StateReader) throws(StateFailure) {
+    let classes = try SizeClass.readAll(from: &reader)
     try reader.section("CONF")
     let blocks = try reader.u32("blocks", 1, through: Self.maximumBlocks)
     let blockSize = try reader.u32("block_size", 1, through: Self.maximumBlockSize)
+    if !classes.isEmpty
+      && (blockSize != classes[0].blockSize || blocks != classes.reduce(0) { $0 + $1.blocks })
+    {
+      throw reader.failure("blocks and block_size are not those of the size classes")
+    }
     guard let copyAck = CopyAck(rawValue: try reader.u8()) else {
       throw reader.failure("copy_ack is unknown")
     }
@@ -83,19 +90,30 @@ extension PoolConfiguration {
       }
       eviction = known
     }
+    if !classes.isEmpty && (strategy != .freeQueue || eviction != .lru) {
+      throw reader.failure("strategy or eviction contradicts size classes")
+    }
     let geometry =
       try reader.flag("a geometry")
-      ? try KVGeometry(from: &reader, blocks: blocks, blockSize: blockSize) : nil
+      ? try KVGeometry(
+        from: &reader, blocks: blocks, blockSize: classes.last?.blockSize ?? blockSize)
+      : nil
     let budget = try reader.flag("a budget") ? try KVBudget(from: &reader) : nil
     let zeroesOnFree = try reader.flag("zero_on_free")
     self.init(
-      blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: cachesPrefixes,
-      hashBytes: Int(hashBytes), hashSeed: Array(seed),
+      blocks: blocks, blockSize: blockSize, sizeClasses: classes, copyAck: copyAck,
+      cachesPrefixes: cachesPrefixes, hashBytes: Int(hashBytes), hashSeed: Array(seed),
       isHashSeedDrawn: isSeedDrawn, hashLookaheadTokens: lookahead, keepsTokens: keepsTokens,
       eagle: eagle, watermark: watermark, maxModelTokens: maxModelTokens, strategy: strategy,
       eviction: eviction, hostBlocks: hostBlocks, zeroesOnFree: zeroesOnFree, slidingWindow: window,
       maxInFlightTokens: inFlight, pinBudgetBlocks: pinBudgetBlocks, geometry: geometry,
       budget: budget)
     admission = try AdmissionOptions(from: &reader, blocks: blocks)
+    if !sizeClasses.isEmpty
+      && (admission.threshold != nil || admission.proactiveFreeBlocks > 0 || budget != nil)
+    {
+      throw reader.failure(
+        "kv_bytes, admission_threshold or proactive_free_blocks contradicts size classes")
+    }
   }
 }

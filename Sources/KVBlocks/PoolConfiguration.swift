@@ -2,8 +2,10 @@
 package struct PoolConfiguration: Equatable {
   /// Usable blocks N, 1 ... `maximumBlocks`; their ids are 1 ... N.
   package var blocks: UInt32
-  /// Tokens per block, 1 ... `maximumBlockSize`.
+  /// Tokens per block, 1 ... `maximumBlockSize`; with size classes those of the first.
   package var blockSize: UInt32
+  /// Blocks of several sizes, as `SizeClass.checked` has them; empty = all are of one.
+  package var sizeClasses: [SizeClass]
   package var copyAck: CopyAck
   /// Blocks keep their content when they are given back, to be hit by later sequences.
   package var cachesPrefixes: Bool
@@ -54,7 +56,8 @@ package struct PoolConfiguration: Equatable {
   package static let maximumHashLookahead: UInt32 = 64
 
   package init(
-    blocks: UInt32, blockSize: UInt32, copyAck: CopyAck = .nextStep, cachesPrefixes: Bool = false,
+    blocks: UInt32, blockSize: UInt32, sizeClasses: [SizeClass] = [],
+    copyAck: CopyAck = .nextStep, cachesPrefixes: Bool = false,
     hashBytes: Int = 32, hashSeed: [UInt8] = [], isHashSeedDrawn: Bool = false,
     hashLookaheadTokens: UInt32 = 0, keepsTokens: Bool = false, eagle: Bool = false,
     watermark: Double = 0, maxModelTokens: UInt32 = 0, strategy: AllocationStrategy = .freeQueue,
@@ -65,6 +68,12 @@ package struct PoolConfiguration: Equatable {
   ) {
     precondition(blocks >= 1 && blocks <= Self.maximumBlocks, "blocks out of range")
     precondition(blockSize >= 1 && blockSize <= Self.maximumBlockSize, "block size out of range")
+    precondition(
+      sizeClasses.isEmpty
+        || (blockSize == sizeClasses[0].blockSize
+          && sizeClasses.reduce(0) { $0 + $1.blocks } == blocks
+          && strategy == .freeQueue && eviction == .lru),
+      "size classes that contradict the rest")
     precondition(hashBytes == 32 || hashBytes == 16, "a hash has 32 or 16 bytes")
     precondition(hostBlocks <= Self.maximumBlocks, "host blocks out of range")
     precondition(hashLookaheadTokens <= Self.maximumHashLookahead, "hash lookahead out of range")
@@ -77,7 +86,8 @@ package struct PoolConfiguration: Equatable {
         slidingWindow: slidingWindow) == nil,
       "a strategy that contradicts the rest")
     if let geometry {
-      guard let bytes = geometry.bytesPerBlock(blockSize),
+      let largest = sizeClasses.last?.blockSize ?? blockSize
+      guard let bytes = geometry.bytesPerBlock(largest),
         bytes <= KVGeometry.maximumBytes / (UInt64(blocks) + 1)
       else { preconditionFailure("more bytes than there can be") }
     }
@@ -85,6 +95,7 @@ package struct PoolConfiguration: Equatable {
     self.budget = budget
     self.blocks = blocks
     self.blockSize = blockSize
+    self.sizeClasses = sizeClasses
     self.copyAck = copyAck
     self.cachesPrefixes = cachesPrefixes
     self.hashBytes = hashBytes
@@ -109,7 +120,7 @@ package struct PoolConfiguration: Equatable {
 
   /// Blocks before a token that its window can reach into, when the token begins a block; with EAGLE
   /// one more, because the last is dropped.
-  var windowReach: UInt32 {
+  func windowReach(_ blockSize: UInt32) -> UInt32 {
     let before = UInt64(max(slidingWindow, 1)) - 1
     return UInt32((before + UInt64(blockSize) - 1) / UInt64(blockSize)) + (eagle ? 1 : 0)
   }

@@ -84,6 +84,8 @@ package struct PoolLayout: Equatable {
   package var availableRuns: UInt32 = 0
   package var largestAvailableRun: UInt32 = 0
   package var largestAvailableRuns: [UInt32] = []
+  /// With the slots: of each size class; empty in a pool without.
+  package var classes: [ClassLayout] = []
 
   package init() {}
 }

@@ -17,6 +17,8 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
   /// The limit or the index that `field` broke, where the numbers above do not say it. Where there is
   /// no run: the longest that could be had.
   package var limit: UInt64
+  /// The number of the size class that is short of blocks, from 1; 0 in a pool without.
+  package var sizeClass: UInt8 = 0
   package var sequence: SequenceID
   /// The block, copy or revision that the refusal is about; 0 where none is.
   package var subject: UInt64
@@ -79,7 +81,7 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     case blocksNeeded, rungs, admissionThreshold, proactiveFreeBlocks, lazyFreeBatch
     /// `dropTokens`, where token ids are needed that are not kept.
     case keptTokens
-    case parentHash, multimodal, promptEmbedsDigest, loraPath
+    case sizeClass, parentHash, multimodal, promptEmbedsDigest, loraPath
     /// No field: what the command looked at, and the extra keys that it hashed.
     case work, extraKeys
   }

@@ -15,7 +15,7 @@ struct RunSearch: ~Copyable {
 
   /// O(blocks + table entries of the session). The run fits the pool.
   init(_ pool: KVPool, for run: RunShape, mostMoves: UInt32) {
-    guard let places = run.places(in: Int(pool.blocks.capacity)) else {
+    guard let places = run.places(in: pool.ids) else {
       preconditionFailure("looked for a run that is longer than the pool")
     }
     self.run = run
@@ -29,10 +29,10 @@ struct RunSearch: ~Copyable {
   /// Blocks that those who go give back.
   var freed: UInt32 { release.freed }
 
-  private var available: UInt32 { pool.blocks.available + release.freed }
+  private var available: UInt32 { pool.available + release.freed }
 
   private func budget(_ isMoving: Bool) -> Int {
-    isMoving ? Int(min(mostMoves, available - min(pool.promised, available))) : 0
+    isMoving ? Int(min(mostMoves, available - min(pool.promisedHere, available))) : 0
   }
 
   mutating func add(_ slots: some Sequence<UInt32>) {
@@ -45,7 +45,7 @@ struct RunSearch: ~Copyable {
 
   /// O(blocks of the places and of a run), and O(1) where there are too few.
   mutating func isMet(moving isMoving: Bool) -> Bool {
-    if run.count + Int(pool.promised) > Int(available) { return false }
+    if run.count + Int(pool.promisedHere) > Int(available) { return false }
     let most = budget(isMoving)
     var found: ClosedRange<Int>?
     survey.forEachWindow(for: run, in: places, available: Int(available)) { window in

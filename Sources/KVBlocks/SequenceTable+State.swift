@@ -3,7 +3,8 @@
 /// Slots are part of the state: pages of a list follow them, and holders name them. So is the order
 /// in which unused ones are used again.
 extension SequenceTable {
-  func write(to writer: StateWriter) {
+  /// `classes` 0: a pool without size classes.
+  func write(to writer: StateWriter, classes: Int) {
     writer.section("SEQS")
     writer.u32(slotCount)
     writer.u32(firstUnused)
@@ -11,6 +12,7 @@ extension SequenceTable {
     for i in 0..<Int(slotCount) {
       let sequence = slots[i]
       writer.u8(sequence.stateBits)
+      if classes > 0 && sequence.isUsed { writer.u8(sequence.sizeClass) }
       writer.u32(sequence.nextRunning)
       if !sequence.isUsed { continue }
       writer.u32(sequence.previousRunning)
@@ -36,7 +38,7 @@ extension SequenceTable {
   /// host 1 ... `hostCapacity`; sessions have `sessions` slots.
   func read(
     from reader: inout StateReader, sessions: UInt32, tokens: UInt32, blocks: UInt32,
-    capacity: UInt32, hostCapacity: UInt32
+    capacity: UInt32, hostCapacity: UInt32, classes: Int
   ) throws(StateFailure) {
     try reader.section("SEQS")
     let count = try reader.count("sequences", bytesEach: Self.leastBytes)
@@ -46,6 +48,8 @@ extension SequenceTable {
     arrivals = try reader.counter("sequences that came")
     for slot in 0..<count {
       let bits = try reader.u8()
+      let sizeClass = classes > 0 && bits != 0 ? try reader.u8() : 0
+      if sizeClass >= max(classes, 1) { throw reader.failure("slot \(slot) is of no size class") }
       let next = try reader.slot("the next sequence", below: count)
       addSlot()
       slots[Int(slot)].nextRunning = next
@@ -53,6 +57,7 @@ extension SequenceTable {
       guard let state = SequenceState(rawValue: bits), state != .swapped || hostCapacity > 0 else {
         throw reader.failure("slot \(slot) is in state \(bits), which does not exist")
       }
+      slots[Int(slot)].sizeClass = sizeClass
       try readSequence(
         slot, state, &reader, sessions, tokens, blocks,
         state == .swapped ? hostCapacity : capacity, count)

@@ -76,7 +76,7 @@ final class SequenceTable {
   /// A new sequence without blocks. Its caller enters it in the index and among the running.
   func create(
     _ id: SequenceID, session: UInt32, state: SequenceState, tokens: UInt32, priority: Int32,
-    expectedTokens: UInt32, label: UnsafeBufferPointer<UInt8>
+    expectedTokens: UInt32, sizeClass: UInt8 = 0, label: UnsafeBufferPointer<UInt8>
   ) -> UInt32 {
     let slot: UInt32
     if firstUnused != SequenceSlot.none {
@@ -96,6 +96,7 @@ final class SequenceTable {
     new.tokens = tokens
     new.priority = priority
     new.expectedTokens = expectedTokens
+    new.sizeClass = sizeClass
     slots[Int(slot)] = new
     setLabel(label, of: slot)
     count(state, by: 1)
@@ -268,6 +269,8 @@ struct SequenceSlot: BitwiseCopyable {
   var computed: UInt32 = 0
   /// Raw value of the state, 0 for a slot that nobody uses.
   var stateBits: UInt8 = 0
+  /// The index of its size class; 0 in a pool without.
+  var sizeClass: UInt8 = 0
   var session: UInt32 = 0
   /// Finds repetitions in one list of sequences; no part of the state.
   var stamp: UInt64 = 0

@@ -21,6 +21,8 @@ package struct SequenceView {
   package var sharedBlocks: UInt32
   /// Maximal runs of ascending adjacent ids in the table.
   package var runs: UInt32
+  /// The number of its size class, from 1; 0 in a pool without.
+  package var sizeClass: UInt32
   /// Blocks promised to it; none while it runs.
   package var reservedBlocks: UInt32
 }

@@ -15,8 +15,10 @@ package protocol TokenHashing: AnyObject {
 
   /// Bytes of the extra keys that `hash` hashes, in all, for the blocks of the tokens
   /// `start..<end` of a sequence; both are multiples of the block size. A key counts for each block
-  /// that it enters. O(items of the keys in that range).
-  func keyBytes(_ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int) -> UInt64
+  /// that it enters. O(items of the keys in that range). `sizeClass` as in `TokenHashJob`.
+  func keyBytes(
+    _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int, sizeClass: UInt8
+  ) -> UInt64
 
   /// Whether the bytes are extra keys that `hash` takes; asked of bytes that come from a dump.
   func accepts(extraKeys: UnsafeBufferPointer<UInt8>) -> Bool
@@ -33,4 +35,6 @@ package struct TokenHashJob {
   package var appended: UnsafeBufferPointer<UInt32>
   /// What else is hashed with the sequence's blocks; the pool never looks inside.
   package var extraKeys: UnsafeBufferPointer<UInt8>
+  /// Index of the sequence's size class, which says how many tokens a block has; 0 in a pool without.
+  package var sizeClass: UInt8
 }

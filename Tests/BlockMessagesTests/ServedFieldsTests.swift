@@ -35,24 +35,9 @@ struct ServedFieldsTests {
     Row("call.acked_op_id", .allocateRequest, nested(1, number(4))),
     Row("call.op_id", .stepRequest, nested(1, number(3))),
     Row("call.op_id", .getStatsRequest, nested(1, number(3))),
-    Row("allocate.size_class", .allocateRequest, nested(2, number(4))),
   ]
 
-  static let sequences: [Row] = [
-    Row("add.options.size_class", .addRequest, nested(2, nested(3, number(8))))
-  ]
-
-  static let steps: [Row] = [
-    Row(
-      "ops[1].add.options.size_class", .stepRequest,
-      nested(2, nested(20, [])) + nested(2, nested(14, nested(3, number(8)))))
-  ]
-
-  static let pools: [Row] = [
-    Row("config.size_classes", .createPoolRequest, nested(3, nested(3, [])))
-  ]
-
-  @Test("is refused with its path", arguments: envelope + sequences + steps + pools)
+  @Test("is refused with its path", arguments: envelope)
   func refused(row: Row) {
     #expect(failure(row.kind, row.bytes) == .unserved(field: row.path))
   }

@@ -80,13 +80,13 @@ class Client:
         return self.BlockPool.AckCopies(request, timeout=PATIENCE)
 
     # The prefix cache by hashes.
-    def lookup_blocks(self, block_hashes):
-        lookup = q.LookupBlocks(block_hashes=block_hashes)
+    def lookup_blocks(self, block_hashes, **more):
+        lookup = q.LookupBlocks(block_hashes=block_hashes, **more)
         request = q.LookupBlocksRequest(call=self.call(), lookup_blocks=lookup)
         return self.BlockPool.LookupBlocks(request, timeout=PATIENCE)
 
-    def acquire(self, block_hashes=b"", allocate_count=0):
-        acquire = q.Acquire(block_hashes=block_hashes, allocate_count=allocate_count)
+    def acquire(self, block_hashes=b"", allocate_count=0, **more):
+        acquire = q.Acquire(block_hashes=block_hashes, allocate_count=allocate_count, **more)
         request = q.AcquireRequest(call=self.call(), acquire=acquire)
         return self.BlockPool.Acquire(request, timeout=PATIENCE)
 
@@ -143,8 +143,8 @@ class Client:
         request = q.PreemptRequest(call=self.call(), preempt=preempt)
         return self.Sequences.Preempt(request, timeout=PATIENCE)
 
-    def reserve(self, sequence_id, blocks=0, release=False):
-        reserve = q.Reserve(sequence_id=sequence_id, blocks=blocks, release=release)
+    def reserve(self, sequence_id, blocks=0, release=False, **more):
+        reserve = q.Reserve(sequence_id=sequence_id, blocks=blocks, release=release, **more)
         request = q.ReserveRequest(call=self.call(), reserve=reserve)
         return self.Sequences.Reserve(request, timeout=PATIENCE)
 

@@ -41,28 +41,14 @@ def test_an_rpc_that_is_not_served_is_unimplemented(any_client, method):
             next(answer)
 
 
-def allocate(pool, **more):
-    return lambda: pool.allocate(1, **more)
-
-
 def call_field(pool, **more):
     return lambda: pool.allocate(1, call=pool.call(**more))
-
-
-def add_option(pool, **more):
-    return lambda: pool.add(9, 1, **more)
-
-
-def step(pool, **op):
-    return lambda: pool.step(q.Op(**op))
 
 
 FIELDS = {
     "call.session": lambda p: call_field(p, session=1),
     "call.op_id": lambda p: call_field(p, op_id=1),
     "call.acked_op_id": lambda p: call_field(p, acked_op_id=1),
-    "allocate.size_class": lambda p: allocate(p, size_class=1),
-    "options.size_class": lambda p: add_option(p, size_class=1),
 }
 
 
@@ -73,21 +59,6 @@ def test_a_field_that_is_not_served_is_refused_and_named(pool, field):
     with untouched(pool), refused(StatusCode.UNIMPLEMENTED) as told:
         FIELDS[field](pool)()
     assert field in told.message
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        dict(size_classes=[q.SizeClass(block_size=8, blocks=8)]),
-    ],
-    ids=lambda config: next(iter(config)),
-)
-def test_a_pool_option_that_is_not_served_is_refused_and_named(client, config):
-    with refused(StatusCode.UNIMPLEMENTED) as told:
-        client.create_pool("modern", 8, 8, **config)
-    assert "config." + next(iter(config)) in told.message
-    with refused(StatusCode.NOT_FOUND):
-        client.on("modern").get_pool()
 
 
 def test_an_enum_value_that_no_one_knows_is_refused(pool):

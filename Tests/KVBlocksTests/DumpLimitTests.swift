@@ -106,7 +106,7 @@ struct DumpLimitTests {
       hasher.hash(job, into: hashes)
     }
     func keyBytes(
-      _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int
+      _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int, sizeClass: UInt8
     ) -> UInt64 { UInt64(end - start) * 10_000_000 }
     func accepts(extraKeys: UnsafeBufferPointer<UInt8>) -> Bool { true }
   }

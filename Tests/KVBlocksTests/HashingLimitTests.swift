@@ -20,9 +20,9 @@ struct HashingLimitTests {
       return hasher.hash(job, into: hashes)
     }
     func keyBytes(
-      _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int
+      _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int, sizeClass: UInt8
     ) -> UInt64 {
-      hasher.keyBytes(extraKeys, from: start, to: end) * bytesOfKey
+      hasher.keyBytes(extraKeys, from: start, to: end, sizeClass: sizeClass) * bytesOfKey
     }
 
     func accepts(extraKeys: UnsafeBufferPointer<UInt8>) -> Bool { true }

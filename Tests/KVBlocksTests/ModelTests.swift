@@ -26,6 +26,8 @@ struct ModelTests {
     var admission = false
     var strategy = AllocationStrategy.freeQueue
     var places = false
+    /// Then `blocks` and `size` are those of the pool and of the first.
+    var classes: [SizeClass] = []
     var window: UInt32 = 0
     var inFlight: UInt32 = 0
     var options = AdmissionOptions()
@@ -57,7 +59,7 @@ struct ModelTests {
 
   static let all =
     setups + caching + pinning + tiers + admission + thresholds + flushes + lazies + policies
-    + fedWithTokens + moving + windows + strategies + zeroing + mixed + recoveries
+    + fedWithTokens + moving + windows + strategies + zeroing + mixed + recoveries + classed
 
   /// Of all walks together; the environment variable raises it for a soak.
   static let commands: Int = {
@@ -239,10 +241,13 @@ struct ModelTests {
     .init(
       seed: 68, blocks: 40, size: 4, ack: .nextStep, caches: true, watermark: 0.1, admission: true,
       window: 14, inFlight: 8),
+    .init(
+      seed: 69, blocks: 48, size: 4, ack: .explicit, caches: true, lookahead: 3, window: 9,
+      inFlight: 8),
   ]
 
   @Test("the same with a sliding window", arguments: windows)
-  func agreesWithWindows(setup: Setup) { walk(setup) }
+  func agreesWithWindows(setup: Setup) { walk(setup, tokens: setup.seed == 69) }
 
   static let strategies: [Setup] = [
     .init(seed: 71, blocks: 40, size: 4, ack: .explicit, strategy: .firstFit, places: true),
@@ -289,7 +294,7 @@ struct ModelTests {
 
   func walk(_ setup: Setup, pins: Bool = false, tokens: Bool = false) {
     var configuration = PoolConfiguration(
-      blocks: setup.blocks, blockSize: setup.size, copyAck: setup.ack,
+      blocks: setup.blocks, blockSize: setup.size, sizeClasses: setup.classes, copyAck: setup.ack,
       cachesPrefixes: setup.caches, hashBytes: setup.hashBytes,
       hashLookaheadTokens: setup.lookahead, keepsTokens: setup.keepsTokens, eagle: setup.eagle,
       watermark: setup.watermark, maxModelTokens: setup.most, strategy: setup.strategy,
@@ -312,6 +317,7 @@ struct ModelTests {
     walk.reserves = setup.strategy.reservesAtAdmission
     walk.hasWindow = setup.window > 0
     walk.switches = setup.switches
+    walk.classes = setup.classes
     // Draws questions, so that the commands stay what they were.
     var asking = Walk(seed: ~setup.seed, blocks: setup.blocks, size: setup.size)
     walk.moves = setup.moves
@@ -434,8 +440,8 @@ struct ModelTests {
   }
 
   private func differences(_ pool: KVPool, _ model: Model) -> String? {
-    if pool.freeQueue() != model.state.queue {
-      return "queue: \(pool.freeQueue()) instead of \(model.state.queue)"
+    if pool.freeQueue() != model.queueByClass {
+      return "queue: \(pool.freeQueue()) instead of \(model.queueByClass)"
     }
     var pins = Array(repeating: UInt16(0), count: model.blocks + 1)
     for id in 1...UInt32(model.blocks) where model.isKept(id) { pins[Int(id)] += 1 }
@@ -461,7 +467,12 @@ struct ModelTests {
             ? .pinned
             : waiting.contains(id) ? .pending : model.content(id) != nil ? .cached : .free
       if pool.content(id)?.words.0 != model.content(id) { return "block \(id) holds otherwise" }
-      if let content = model.content(id), pool.twins(of: id) != model.state.holders[content] {
+      if let content = model.content(id),
+        pool.twins(of: id)
+          != model.state.holders[content]?.filter({
+            model.classOf($0) == model.classOf(id)
+          })
+      {
         return "content \(content): \(pool.twins(of: id))"
       }
       if view.state != state { return "block \(id) is \(view.state) instead of \(state)" }
@@ -469,6 +480,7 @@ struct ModelTests {
     }
     return differentSequences(pool, model) ?? differentStats(pool.stats(), model, parts)
       ?? differentHolds(pool, model) ?? differentHosts(pool, model)
+      ?? (model.classes.isEmpty ? nil : model.different(pool.layout()))
   }
 
   private func differentSequences(_ pool: KVPool, _ model: Model) -> String? {
@@ -531,7 +543,7 @@ struct ModelTests {
     var expected = PoolStats()
     expected.revision = model.revision
     expected.blocks = UInt32(model.blocks)
-    expected.blockSize = UInt32(model.size)
+    expected.blockSize = UInt32(model.onlySize)
     expected.free = UInt32(parts[.free] ?? 0)
     expected.cached = UInt32(parts[.cached] ?? 0)
     expected.lazyPending = UInt32(parts[.pending] ?? 0)
@@ -550,7 +562,7 @@ struct ModelTests {
     expected.active = UInt32(parts[.active] ?? 0)
     expected.shared = UInt32(parts[.shared] ?? 0)
     expected.pinned = UInt32(parts[.pinned] ?? 0)
-    expected.reserved = UInt32(model.promised)
+    expected.reserved = UInt32(model.promisedInAll)
     if model.threshold != nil {
       expected.admissionLimit = UInt32(model.thresholdBlocks)
       expected.owed = UInt64(model.owed)

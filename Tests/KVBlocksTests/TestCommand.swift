@@ -35,6 +35,7 @@ struct TestOperation {
     var skips = false
     var tokenIDs: [UInt32] = []
     var keys: [UInt8] = []
+    var sizeClass: UInt32 = 0
     var retention: [RetentionRange] = []
   }
 
@@ -68,7 +69,7 @@ struct TestOperation {
 
   enum Kind {
     case allocate(UInt32)
-    case place(UInt32, contiguous: Bool = false, preferred: [BlockID] = [])
+    case place(UInt32, contiguous: Bool = false, preferred: [BlockID] = [], sizeClass: UInt32 = 0)
     case freeBlocks([BlockID], generations: [UInt32] = [])
     case forkBlocks([BlockID], generations: [UInt32] = [])
     case copyOnWrite(BlockID, filled: UInt32 = 0)
@@ -78,13 +79,14 @@ struct TestOperation {
     case extend(Extend, hashes: [UInt64] = [], ids: [UInt32] = [])
     case append(SequenceID, UInt32, hashes: [UInt64] = [], ids: [UInt32] = [])
     case commit(SequenceID, UInt32 = 0)
-    case acquire([UInt64], UInt32)
+    case acquire([UInt64], UInt32, sizeClass: UInt32 = 0)
     case cacheBlocks([BlockID], [UInt64])
     case evictBlocks([BlockID])
     case resetPrefixCache
     case updatePool(PoolUpdate)
     case resetAfterPreempting
-    case pin([UInt64], ttl: UInt64 = 0, unpins: Bool = false, ids: [UInt32] = [])
+    case pin(
+      [UInt64], ttl: UInt64 = 0, unpins: Bool = false, ids: [UInt32] = [], sizeClass: UInt32 = 0)
     case fork(SequenceID, [SequenceID])
     case rewind(Rewind)
     case preempt([SequenceID])
@@ -96,7 +98,7 @@ struct TestOperation {
     case flush
     case recover(
       UInt32, rungs: [UInt32] = [], keep: [SequenceID] = [], contiguous: Bool = false,
-      maxMoves: UInt32 = 0)
+      maxMoves: UInt32 = 0, sizeClass: UInt32 = 0)
     case decode(TestDecode)
   }
 }
@@ -130,17 +132,20 @@ private final class Arena {
 
   func lower(_ new: TestOperation.New) -> AddSequence {
     AddSequence(
-      sequence: new.id, tokens: new.tokens, priority: new.priority, expectedTokens: new.expected,
-      label: copy(new.label),
+      sequence: new.id, tokens: new.tokens, priority: new.priority,
+      expectedTokens: new.expected, label: copy(new.label),
       blockHashes: bytes(new.hashes), tokenIDs: copy(new.tokenIDs), extraKeys: copy(new.keys),
-      skipsPrefixLookup: new.skips, retention: copy(new.retention))
+      skipsPrefixLookup: new.skips, retention: copy(new.retention),
+      sizeClass: new.sizeClass)
   }
 
   func lower(_ kind: TestOperation.Kind) -> Operation.Kind {
     switch kind {
     case .allocate(let count): .allocate(count: count)
-    case .place(let count, let isContiguous, let preferred):
-      .place(PlaceBlocks(count, isContiguous: isContiguous, preferred: copy(preferred)))
+    case .place(let count, let isContiguous, let preferred, let sizeClass):
+      .place(
+        PlaceBlocks(
+          count, isContiguous: isContiguous, preferred: copy(preferred), sizeClass: sizeClass))
     case .freeBlocks(let ids, let generations):
       .freeBlocks(copy(ids), generations: copy(generations))
     case .forkBlocks(let ids, let generations):
@@ -166,17 +171,18 @@ private final class Arena {
     case .append(let id, let tokens, let hashes, let ids):
       .append(id, tokens: tokens, blockHashes: bytes(hashes), tokenIDs: copy(ids))
     case .commit(let id, let tokens): .commit(id, tokens: tokens)
-    case .acquire(let hashes, let count): .acquire(blockHashes: bytes(hashes), count: count)
+    case .acquire(let hashes, let count, let sizeClass):
+      .acquire(blockHashes: bytes(hashes), count: count, sizeClass: sizeClass)
     case .cacheBlocks(let ids, let hashes): .cacheBlocks(copy(ids), blockHashes: bytes(hashes))
     case .evictBlocks(let ids): .evictBlocks(copy(ids))
     case .updatePool(let update): .updatePool(update)
     case .resetPrefixCache: .resetPrefixCache(preemptsRunning: false)
     case .resetAfterPreempting: .resetPrefixCache(preemptsRunning: true)
-    case .pin(let hashes, let ttl, let unpins, let ids):
+    case .pin(let hashes, let ttl, let unpins, let ids, let sizeClass):
       .pin(
         PinPrefix(
           blockHashes: bytes(hashes), tokens: UInt32(ids.count), tokenIDs: copy(ids),
-          timeToLive: ttl, unpins: unpins))
+          timeToLive: ttl, unpins: unpins, sizeClass: sizeClass))
     case .fork(let parent, let children): .fork(parent: parent, children: copy(children))
     case .rewind(let rewind): .rewind(rewind)
     case .preempt(let ids): .preempt(copy(ids))
@@ -184,11 +190,12 @@ private final class Arena {
     case .swapIn(let ids): .swapIn(copy(ids))
     case .reserve(let request): .reserve(request)
     case .flush: .flush
-    case .recover(let needed, let rungs, let keep, let isContiguous, let maxMoves):
+    case .recover(
+      let needed, let rungs, let keep, let isContiguous, let maxMoves, let sizeClass):
       .recover(
         Recover(
           blocksNeeded: needed, rungs: copy(rungs), keep: copy(keep), isContiguous: isContiguous,
-          maxMoves: maxMoves))
+          maxMoves: maxMoves, sizeClass: sizeClass))
     case .applyDefragment(let revision, let moves):
       .applyDefragment(revision: revision, copy(moves))
     case .free(let ids, let ignores): .freeSequences(copy(ids), ignoresMissing: ignores)

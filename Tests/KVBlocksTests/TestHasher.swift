@@ -13,17 +13,19 @@ func testHash(parent: UInt64, start: Int, tokens: [UInt32], keys: [UInt8]) -> UI
 }
 
 final class TestHasher: TokenHashing {
-  private let size: Int
+  private let sizes: [Int]
   private let ahead: Int
   private let hashBytes: Int
 
   init(_ configuration: PoolConfiguration) {
-    size = Int(configuration.blockSize)
+    let classes = configuration.sizeClasses.map { Int($0.blockSize) }
+    sizes = classes.isEmpty ? [Int(configuration.blockSize)] : classes
     ahead = Int(configuration.hashLookaheadTokens)
     hashBytes = configuration.hashBytes
   }
 
   func hash(_ job: TokenHashJob, into hashes: UnsafeMutablePointer<UInt8>) -> Int {
+    let size = sizes[Int(job.sizeClass)]
     precondition(job.start % size == 0 && (job.start == 0) == (job.parent == nil))
     let tokens = Array(job.tail) + Array(job.appended)
     let keys = Array(job.extraKeys)
@@ -42,9 +44,9 @@ final class TestHasher: TokenHashing {
   }
 
   func keyBytes(
-    _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int
+    _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int, sizeClass: UInt8
   ) -> UInt64 {
-    UInt64((end - start) / size) * UInt64(extraKeys.count)
+    UInt64((end - start) / sizes[Int(sizeClass)]) * UInt64(extraKeys.count)
   }
 
   func accepts(extraKeys: UnsafeBufferPointer<UInt8>) -> Bool { true }

@@ -20,7 +20,7 @@ private final class BenchmarkHasher: TokenHashing {
   }
 
   func keyBytes(
-    _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int
+    _ extraKeys: UnsafeBufferPointer<UInt8>, from start: Int, to end: Int, sizeClass: UInt8
   ) -> UInt64 {
     0
   }

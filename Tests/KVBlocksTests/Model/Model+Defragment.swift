@@ -9,6 +9,7 @@ extension Model {
     for key in state.running where key.session == session {
       guard let sequence = state.sequences[key] else { continue }
       for (index, other) in sequence.table.enumerated() where other == block {
+        let size = sizeOf(block)
         found.append((key, index, min(size, max(0, sequence.computed - index * size))))
       }
     }
@@ -41,15 +42,21 @@ extension Model {
         throw Refusal(
           .wrongState, field: .planMoves, limit: UInt64(i), subject: UInt64(move.source))
       }
-      if !named.insert(move.target).inserted || !isAvailable(move.target) {
+      if !named.insert(move.target).inserted || !isAvailable(move.target)
+        || classOf(move.target) != classOf(move.source)
+      {
         throw Refusal(
           .wrongState, field: .planMoves, limit: UInt64(i), subject: UInt64(move.target))
       }
     }
-    if moves.count > available - promised {
-      throw Refusal(
-        .later, needed: UInt32(moves.count), available: UInt32(available),
-        reserved: UInt32(promised))
+    for one in 0..<max(classes.count, 1) {
+      at = one
+      let needed = moves.count { isHere($0.target) }
+      if needed > available - promised {
+        throw Refusal(
+          .later, needed: UInt32(needed), available: UInt32(available),
+          reserved: UInt32(promised))
+      }
     }
     order(moves, &result)
     result.affected = UInt32(moves.count)

@@ -136,7 +136,7 @@ extension Model {
     state.known.main.removeAll { $0 == block }
     state.known.wants[block] = nil
     state.known.ends[block] = nil
-    if state.eviction == .lru { return }
+    if state.eviction == .lru && classes.isEmpty { return }
     if let place = state.queue.firstIndex(of: block) {
       state.queue.remove(at: place)
       state.queue.insert(block, at: 0)

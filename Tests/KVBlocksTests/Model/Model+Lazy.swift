@@ -26,11 +26,12 @@ extension Model {
     return frees.reduce(0) { $0 + $1.count }
   }
 
-  /// Before so many are taken: nobody waits in vain, and nothing is evicted while a free one waits.
+  /// Before so many are taken: nobody waits in vain, and nothing is evicted while a free one waits,
+  /// be it of another size class.
   mutating func flush(for count: Int) {
-    let free = state.queue.count { content($0) == nil }
+    let free = line.count { content($0) == nil }
     let waiting = pending.count { content($0) == nil }
-    if count > state.queue.count || (count > free && waiting > 0) { flushPending() }
+    if count > line.count || (count > free && waiting > 0) { flushPending() }
   }
 
   mutating func leavePending(_ block: BlockID) {

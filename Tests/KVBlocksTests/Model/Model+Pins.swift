@@ -88,7 +88,7 @@ extension Model {
           leavePending(block)
           sortQueue()
           state.handedOut += 1
-          state.mostUsed = max(state.mostUsed, blocks - available)
+          state.mostUsed = max(state.mostUsed, blocks - availableInAll)
         }
         new.blocks.append(block)
       }

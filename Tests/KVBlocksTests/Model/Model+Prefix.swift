@@ -19,10 +19,15 @@ extension Model {
     return true
   }
 
+  /// Who answers for the content, of the class looked at.
+  func holder(of content: UInt64) -> BlockID? {
+    state.holders[content]?.first { isHere($0) }
+  }
+
   func prefix(_ hashes: [UInt64], limit: Int) -> [BlockID] {
     var found: [BlockID] = []
     for hash in hashes.prefix(limit) {
-      guard let block = state.holders[hash]?.first else { break }
+      guard let block = holder(of: hash) else { break }
       found.append(block)
     }
     return found
@@ -52,7 +57,7 @@ extension Model {
       if let place = state.queue.firstIndex(of: block) {
         state.queue.remove(at: place)
         state.handedOut += 1
-        state.mostUsed = max(state.mostUsed, blocks - available)
+        state.mostUsed = max(state.mostUsed, blocks - availableInAll)
       }
     }
     state.references[Int(block)] += 1
@@ -64,6 +69,7 @@ extension Model {
   @discardableResult
   mutating func cacheFull(_ key: Key, tokens: Int) -> Int {
     guard caches, var sequence = state.sequences[key] else { return 0 }
+    look(at: key)
     var made = 0
     let full = min(tokens / size, sequence.hashes.count)
     while sequence.cached < full {
@@ -101,6 +107,7 @@ extension Model {
     guard let sequence = state.sequences[key(id)] else {
       throw Refusal(.unknownSequence, sequence: id)
     }
+    at = sequence.sizeClass
     if sequence.state != .running { throw Refusal(.wrongState, sequence: id) }
     if tokens > sequence.computed {
       throw Refusal(.invalid, field: .tokenCount, limit: UInt64(sequence.computed), sequence: id)
@@ -118,10 +125,10 @@ extension Model {
     let found = prefix(hashes, limit: hashes.count)
     let queued = inQueue(found)
     let takes = wholeOrMore(count)
-    if takes + queued > available - promised || takes > blocks {
+    if takes + queued > available - promised || takes > capacity {
       throw Refusal(
-        takes > blocks ? .never : .later,
-        needed: UInt32(takes > blocks ? takes : takes + queued), available: UInt32(available),
+        takes > capacity ? .never : .later,
+        needed: UInt32(takes > capacity ? takes : takes + queued), available: UInt32(available),
         evictable: UInt32(queued), reserved: UInt32(promised))
     }
     if needsRuns && count > 0 { try checkRun(count, promised) }
@@ -170,7 +177,7 @@ extension Model {
   mutating func resetCache(_ result: inout Seen.Result) throws(Refusal) {
     if state.references.contains(where: { $0 > 0 }) || !state.copies.isEmpty {
       throw Refusal(
-        .wrongState, needed: UInt32(blocks), available: UInt32(available))
+        .wrongState, needed: UInt32(blocks), available: UInt32(availableInAll))
     }
     try checkHostIsFree()
     result.affected = UInt32(state.contents.count)

@@ -1,7 +1,7 @@
 import KVBlocks
 
 extension Model {
-  func promisedBlocks(_ key: Key) -> Int { state.promises[key, default: 0] }
+  func promisedBlocks(_ key: Key) -> Int { state.promises[key]?.blocks ?? 0 }
 }
 
 /// What differs in the session's promises, those to sequences and those to names alone; nil when nothing

@@ -14,7 +14,7 @@ extension Model {
       let rungs = named.isEmpty ? [1, 2, 3] : named
       return try recoverRun(need, rungs, keep, most == 0 ? 256 : most, &result)
     }
-    if need > blocks {
+    if need > capacity {
       throw Refusal(
         .never, needed: UInt32(need), available: UInt32(available), reserved: UInt32(promised))
     }
@@ -28,7 +28,7 @@ extension Model {
       var evicted = 0
       var back = 0
       if rung == 1 && inVain {
-        evicted = (state.queue + pending).count { content($0) != nil }
+        evicted = (line + pendingHere).count { content($0) != nil }
       } else if rung == 1 {
         evicted = evictAhead(need)
       } else if rung == 3 && inVain {
@@ -55,11 +55,11 @@ extension Model {
   /// until so many hold nothing. Returns how many there were.
   private mutating func evictAhead(_ count: Int) -> Int {
     var evicted = 0
-    if strategy == .freeQueue && state.eviction == .lru {
+    if strategy == .freeQueue && state.eviction == .lru && classes.isEmpty {
       for block in state.queue.prefix(count) where forget(block) { evicted += 1 }
     } else {
-      while state.queue.count(where: { content($0) == nil }) < count,
-        let victim = state.queue.first(where: { content($0) != nil })
+      while line.count(where: { content($0) == nil }) < count,
+        let victim = line.first(where: { content($0) != nil })
       {
         self.evicted(victim)
         _ = forget(victim)

@@ -17,8 +17,8 @@ extension Model {
 
   private var ground: Ground {
     Ground(
-      free: Set(state.queue + pending),
-      movable: Set((1...BlockID(blocks)).filter { isMovable($0) && !reserves }))
+      free: Set(line + pendingHere),
+      movable: Set(ids.filter { isMovable($0) && !reserves }))
   }
 
   mutating func recoverRun(
@@ -26,7 +26,7 @@ extension Model {
     _ result: inout Seen.Result
   ) throws(Refusal) {
     let width = wholeOrMore(need)
-    if width > blocks {
+    if width > capacity {
       throw Refusal(
         .never, needed: UInt32(width), available: UInt32(available), reserved: UInt32(promised))
     }
@@ -39,7 +39,7 @@ extension Model {
     guard var goers else {
       tellWhatWouldBe(rungs, candidates, most, &result)
       let isShort = width > available - promised
-      let cached = (state.queue + pending).count { content($0) != nil }
+      let cached = (line + pendingHere).count { content($0) != nil }
       throw Refusal(
         isShort ? .later : .noRun, needed: UInt32(width), available: UInt32(available),
         evictable: UInt32(isShort ? 0 : cached), reserved: UInt32(promised),
@@ -147,7 +147,10 @@ extension Model {
     let ground = ground ?? self.ground
     let (free, movable) = (ground.free, ground.movable)
     var list: [Way] = []
-    for first in stride(from: 1, through: blocks - width + 1, by: strategy == .buddy ? width : 1) {
+    let (lowest, highest) = (Int(ids.lowerBound), Int(ids.upperBound))
+    for first in stride(
+      from: lowest, through: highest - width + 1, by: strategy == .buddy ? width : 1)
+    {
       let window = first...first + width - 1
       // What was taken beyond what was asked for comes back with it.
       let rests = state.rounded.filter {
@@ -166,7 +169,7 @@ extension Model {
   /// The longest run with so many moves, and the fewest moves that make it.
   private func longest(_ most: Int) -> (count: Int, moves: Int) {
     let ground = ground
-    for width in (1...blocks).reversed() where strategy != .buddy || width & (width - 1) == 0 {
+    for width in (1...capacity).reversed() where strategy != .buddy || width & (width - 1) == 0 {
       let moves = ways(width, ground).map(\.leaving.count).min()
       if let moves, moves <= min(most, available - promised) { return (width, moves) }
     }
@@ -178,7 +181,7 @@ extension Model {
   /// Until the strategy has a place for the run; nothing where no eviction makes one.
   private mutating func evict(untilRunOf count: Int) -> Int {
     var evicted = 0
-    while runStart(count) == nil, let victim = state.queue.first(where: { content($0) != nil }) {
+    while runStart(count) == nil, let victim = line.first(where: { content($0) != nil }) {
       self.evicted(victim)
       _ = forget(victim)
       evicted += 1
@@ -195,7 +198,7 @@ extension Model {
     let ways = ways(width)
     let fewest = ways.map(\.leaving.count).min()
     guard let way = ways.last(where: { $0.leaving.count == fewest }) else { return 0 }
-    let outside = state.queue.filter { !(way.first..<way.first + width).contains(Int($0)) }
+    let outside = line.filter { !(way.first..<way.first + width).contains(Int($0)) }
     let holes =
       outside.filter { content($0) == nil }.sorted() + outside.filter { content($0) != nil }
     let moves = zip(way.leaving.sorted().reversed(), holes).map {

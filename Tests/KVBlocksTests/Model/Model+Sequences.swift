@@ -3,16 +3,18 @@ import KVBlocks
 extension Model {
   func key(_ id: SequenceID) -> Key { Key(session: session, id: id) }
 
-  private func find(_ id: SequenceID) throws(Refusal) -> Sequence {
+  private mutating func find(_ id: SequenceID) throws(Refusal) -> Sequence {
     guard let found = state.sequences[key(id)] else {
       throw Refusal(.unknownSequence, sequence: id)
     }
+    at = found.sizeClass
     return found
   }
 
   // MARK: Coming and going
 
-  func check(_ new: TestOperation.New) throws(Refusal) {
+  mutating func check(_ new: TestOperation.New) throws(Refusal) {
+    try look(at: new)
     if new.tokens == 0 {
       throw Refusal(.invalid, field: .tokenCount, limit: 1, sequence: new.id)
     }
@@ -37,6 +39,7 @@ extension Model {
     sequence.retention = new.retention
     grow(&sequence, by: Int(new.tokens), new.hashes, new.tokenIDs)
     arrive(&sequence)
+    sequence.sizeClass = at
     state.sequences[key(new.id)] = sequence
     changed = true
   }
@@ -231,7 +234,7 @@ extension Model {
     if preemptedSomething && noAdmissions { throw Refusal(.notAttempted, sequence: id) }
     // What no hit can change is answered before anything is looked up.
     if budget == 0 && request.external == 0 { throw Refusal(.notAttempted, sequence: id) }
-    if !request.partial && window == 0 && blocksFor(sequence.tokens) > blocks {
+    if !request.partial && window == 0 && blocksFor(sequence.tokens) > capacity {
       throw Refusal(
         .never, needed: UInt32(blocksFor(sequence.tokens)), available: UInt32(available),
         reserved: UInt32(promised(exceptTo: id)),
@@ -261,7 +264,7 @@ extension Model {
     let fresh = max(0, min(need, Int(UInt32.max)) - head.count)
     let real = max(
       min(max(need, gate), Int(UInt32.max)) - head.count + hit.count, wholeOrMore(fresh))
-    if real > blocks {
+    if real > capacity {
       throw Refusal(
         .never, needed: UInt32(clamping: real), available: UInt32(available),
         evictable: UInt32(queued), reserved: UInt32(others), watermark: UInt32(kept), sequence: id)
@@ -349,7 +352,11 @@ extension Model {
         if mode != .preempt || ![.later, .noRun].contains(error.reason) || isHopeless {
           throw error
         }
-        guard let victim = state.running.last(where: { $0.session == session }) else { throw error }
+        let sizeClass = at
+        let last = state.running.last {
+          $0.session == session && state.sequences[$0]?.sizeClass == sizeClass
+        }
+        guard let victim = last else { throw error }
         result.preempted.append(victim.id)
         preempt(victim)
         if victim.id == id { throw error }
@@ -375,7 +382,7 @@ extension Model {
     let end = min(sequence.computed + now + lookahead, slotLimit)
     let whole = blocksFor(end)
     let real = max(0, min(whole, Int(UInt32.max)) - sequence.table.count { $0 == 0 })
-    if real > blocks {
+    if real > capacity {
       throw Refusal(
         .never, needed: UInt32(clamping: real), available: UInt32(available),
         reserved: UInt32(promised), sequence: id)
@@ -398,7 +405,7 @@ extension Model {
     let kept = reserved + promised
     if takes + toCopy.count > available - kept {
       // Were all others gone, these would be left.
-      let most = blocks - sequence.table.count { $0 != 0 } - kept
+      let most = capacity - sequence.table.count { $0 != 0 } - kept
       isHopeless = takes > most
       throw Refusal(
         .later, needed: UInt32(takes + toCopy.count), available: UInt32(available),
@@ -494,7 +501,7 @@ extension Model {
           id, schedule, lookahead, Int(inFlight ?? 0), request.delays, mode, victims, &result)
         newCounts[i] = UInt32(result.newBlocks.count - held)
       } catch {
-        if result.refused.isEmpty { result.firstRefusal = error }
+        if result.refused.isEmpty { result.firstRefusal = named(error) }
         result.refused.append(UInt32(i))
         if mode == .stop { isStopped = true }
         if mode == .abort { throw error }
@@ -505,7 +512,7 @@ extension Model {
   }
 
   /// Each sequence's hashes out of the column.
-  private func deal(
+  private mutating func deal(
     _ request: TestOperation.TestDecode, _ running: Set<SequenceID>
   ) throws(Refusal) -> [[UInt64]] {
     var shares = request.ids.map { _ in [UInt64]() }
@@ -518,6 +525,7 @@ extension Model {
     for (i, id) in request.ids.enumerated() {
       var missing = 0
       if running.contains(id), let sequence = state.sequences[key(id)] {
+        at = sequence.sizeClass
         let tokens = sequence.tokens + (request.append.isEmpty ? 1 : Int(request.append[i]))
         missing = hashable(tokens) - sequence.hashes.count
       }
@@ -555,7 +563,9 @@ extension Model {
         if mode != .preempt || ![.later, .noRun].contains(error.reason) || isHopeless {
           throw error
         }
-        let next = victims.first { state.sequences[key($0)]?.state == .running }
+        let next = victims.first {
+          state.sequences[key($0)]?.state == .running && state.sequences[key($0)]?.sizeClass == at
+        }
         guard let victim = next else { throw error }
         result.preempted.append(victim)
         preempt(key(victim))

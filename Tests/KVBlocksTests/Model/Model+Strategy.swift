@@ -18,7 +18,7 @@ extension Model {
     [.buddy, .contiguousMax, .contiguousPowerOfTwo, .contiguousExact].contains(strategy)
   }
 
-  private var fresh: [BlockID] { state.queue.filter { content($0) == nil } }
+  private var fresh: [BlockID] { line.filter { content($0) == nil } }
 
   mutating func arrange() {
     if strategy == .freeQueue { return }
@@ -26,7 +26,7 @@ extension Model {
   }
 
   private func isFresh(_ id: Int) -> Bool {
-    id >= 1 && id <= blocks && state.queue.contains(BlockID(id)) && content(BlockID(id)) == nil
+    id >= 1 && id <= blocks && line.contains(BlockID(id)) && content(BlockID(id)) == nil
   }
 
   /// Maximal runs of adjacent ids, lowest first.
@@ -92,7 +92,7 @@ extension Model {
 
   /// The blocks that an allocation gets, in order.
   func chosen(_ count: Int) -> [BlockID] {
-    if strategy == .freeQueue { return Array(state.queue.prefix(count)) }
+    if strategy == .freeQueue { return Array(line.prefix(count)) }
     if needsRuns {
       guard count > 0, let start = runStart(count) else { return [] }
       return (0..<count).map { BlockID(start + $0) }
@@ -144,21 +144,21 @@ extension Model {
 
   private func hasRun(_ count: Int) -> Bool {
     if runStart(count) != nil { return true }
-    return !needsRuns && runs(of: state.queue).contains { $0.count >= count }
+    return !needsRuns && runs(of: line).contains { $0.count >= count }
   }
 
   func checkRun(
     _ count: Int, _ reserved: Int, _ watermark: Int = 0, _ id: SequenceID = 0
   ) throws(Refusal) {
     if hasRun(count) { return }
-    var longest = runs(of: state.queue).map(\.count).max() ?? 0
+    var longest = runs(of: line).map(\.count).max() ?? 0
     if strategy == .buddy {
       longest = 0
       for size in [1, 2, 4, 8, 16, 32, 64, 128, 256] where runStart(size) != nil { longest = size }
     }
     throw Refusal(
       .noRun, needed: UInt32(whole(count)), available: UInt32(available),
-      evictable: UInt32(state.queue.count { content($0) != nil }), reserved: UInt32(reserved),
+      evictable: UInt32(line.count { content($0) != nil }), reserved: UInt32(reserved),
       watermark: UInt32(watermark), limit: UInt64(longest), sequence: id)
   }
 
@@ -181,7 +181,7 @@ extension Model {
       state.generation[Int(block)] = UInt32(truncatingIfNeeded: revision + 1)
     }
     state.handedOut += taken.count + rest.count
-    state.mostUsed = max(state.mostUsed, blocks - available)
+    state.mostUsed = max(state.mostUsed, blocks - availableInAll)
     if !taken.isEmpty { changed = true }
   }
 
@@ -205,18 +205,18 @@ extension Model {
       throw Refusal(
         .invalid, field: .preferredBlockIDs, limit: UInt64(blocks), subject: UInt64(id))
     }
-    let takes = count > blocks ? 1 << 40 : whole(count)
+    let takes = count > capacity ? 1 << 40 : whole(count)
     if takes > available - promised {
       let needed = count > 1 << 31 && strategy == .buddy ? Int(UInt32.max) : whole(count)
       throw Refusal(
-        takes > blocks ? .never : .later, needed: UInt32(needed), available: UInt32(available),
+        takes > capacity ? .never : .later, needed: UInt32(needed), available: UInt32(available),
         reserved: UInt32(promised))
     }
     if flushPending() > 0 { changed = true }
     if isContiguous || needsRuns {
       try checkRun(count, promised)
       var start = preferred.first { mayBegin(Int($0), count) }.map { Int($0) } ?? runStart(count)
-      while start == nil, let victim = state.queue.first(where: { content($0) != nil }) {
+      while start == nil, let victim = line.first(where: { content($0) != nil }) {
         evicted(victim)
         _ = forget(victim)
         state.evictions += 1

@@ -69,12 +69,13 @@ extension Model {
   }
 
   /// Each distinct block of the sequences, where it was met first, and its slots in use.
-  private func distinct(
+  private mutating func distinct(
     _ ids: [SequenceID]
   ) -> [(block: BlockID, id: SequenceID, index: Int, tokens: Int)] {
     var list: [(block: BlockID, id: SequenceID, index: Int, tokens: Int)] = []
     for id in ids {
       guard let sequence = state.sequences[key(id)] else { continue }
+      at = sequence.sizeClass
       for (index, block) in sequence.table.enumerated() where block != 0 {
         let tokens = min(size, max(0, sequence.computed - index * size))
         if let known = list.firstIndex(where: { $0.block == block }) {
@@ -146,16 +147,26 @@ extension Model {
   mutating func swapIn(_ ids: [SequenceID], _ result: inout Seen.Result) throws(Refusal) {
     try check(ids, are: .swapped)
     let moving = distinct(ids)
-    // vLLM: one spare block for each sequence, and the watermark.
-    let needed = moving.count + ids.count
-    let own = ids.reduce(0) { $0 + state.promises[key($1), default: 0] }
-    let kept = needed <= own ? 0 : watermark
-    if needed > blocks || available - needed - (promised - own) < kept {
-      throw Refusal(
-        needed > blocks ? .never : .later, needed: UInt32(needed), available: UInt32(available),
-        reserved: UInt32(promised - own), watermark: UInt32(kept), sequence: ids[0])
+    // vLLM: one spare block for each sequence, and the watermark. Each size class for itself.
+    for i in 0..<max(1, classes.count) {
+      at = i
+      let own = ids.reduce(0) { $0 + promised(to: $1) }
+      let mine = moving.filter { state.sequences[key($0.id)]?.sizeClass == i }
+      let needed = mine.count + ids.count { state.sequences[key($0)]?.sizeClass == i }
+      if needed == 0 { continue }
+      let kept = needed <= own ? 0 : watermark
+      if needed > capacity || available - needed - (promised - own) < kept {
+        throw Refusal(
+          needed > capacity ? .never : .later, needed: UInt32(needed),
+          available: UInt32(available), reserved: UInt32(promised - own),
+          watermark: UInt32(kept), sequence: ids[0])
+      }
     }
-    let taken = moving.map { _ in take(1)[0] }
+    var taken: [BlockID] = []
+    for block in moving {
+      look(at: key(block.id))
+      taken += take(1)
+    }
     var target: [BlockID: BlockID] = [:]
     for (block, new) in zip(moving, taken) {
       target[block.block] = new

@@ -111,7 +111,7 @@ extension Model {
   mutating func resetAfterPreempting(_ result: inout Seen.Result) throws(Refusal) {
     if state.raw.values.contains(where: { !$0.isEmpty }) || !state.copies.isEmpty {
       throw Refusal(
-        .wrongState, needed: UInt32(blocks), available: UInt32(available))
+        .wrongState, needed: UInt32(blocks), available: UInt32(availableInAll))
     }
     try checkHostIsFree()
     for key in state.running.reversed() {

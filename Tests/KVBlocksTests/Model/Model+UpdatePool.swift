@@ -2,7 +2,7 @@ import KVBlocks
 
 extension Model {
   /// Of N + 1 blocks, with the null block, and rounded down.
-  var watermark: Int { Int(state.watermark * Double(blocks + 1)) }
+  var watermark: Int { Int(state.watermark * Double(capacity + 1)) }
 
   mutating func update(_ update: PoolUpdate) throws(Refusal) {
     if let new = update.watermark, !(0..<1).contains(new) {
@@ -11,9 +11,12 @@ extension Model {
     if let new = update.eviction, new != .lru, !caches {
       throw Refusal(.invalid, field: .eviction)
     }
-    if let new = update.proactiveFreeBlocks, new > (caches ? blocks : 0) {
-      throw Refusal(
-        .invalid, field: .proactiveFreeBlocks, limit: UInt64(caches ? blocks : 0))
+    if let new = update.eviction, new != .lru, !classes.isEmpty {
+      throw Refusal(.invalid, field: .eviction, limit: UInt64(classes.count))
+    }
+    let mostKept = caches && classes.isEmpty ? blocks : 0
+    if let new = update.proactiveFreeBlocks, new > mostKept {
+      throw Refusal(.invalid, field: .proactiveFreeBlocks, limit: UInt64(mostKept))
     }
     if let new = update.lazyFreeBatch, new > (needsRuns ? 0 : 65_536) {
       throw Refusal(.invalid, field: .lazyFreeBatch, limit: needsRuns ? 0 : 65_536)

@@ -56,6 +56,7 @@ extension Model {
     let running = state.running.reversed().filter {
       $0.session == session && !keep.contains($0.id)
         && state.sequences[$0]?.table.contains { $0 != 0 } == true
+        && state.sequences[$0]?.sizeClass == at
     }
     var list = running
     switch order {
@@ -83,6 +84,15 @@ extension Model {
   }
 
   func advice(
+    _ session: SessionID, _ need: Int, _ order: VictimOrder, keep: [SequenceID], limit: Int,
+    sizeClass: UInt32
+  ) -> (victims: [Victim], advice: VictimAdvice) {
+    var model = self
+    model.at = max(0, Int(sizeClass) - 1)
+    return model.adviceHere(session, need, order, keep: keep, limit: limit)
+  }
+
+  private func adviceHere(
     _ session: SessionID, _ need: Int, _ order: VictimOrder, keep: [SequenceID], limit: Int
   ) -> (victims: [Victim], advice: VictimAdvice) {
     var keys = victims(of: session, need, order, keep: keep)
@@ -109,10 +119,12 @@ func differentAdvice(_ pool: KVPool, _ model: Model, _ walk: inout Walk) -> Stri
   let order = walk.pick([VictimOrder.cost, .latest, .priority])
   let keep = (0..<walk.below(4)).map { _ in walk.sequence() }
   let limit = UInt32(walk.one(in: 4) ? 1 + walk.below(3) : 0)
+  let sizeClass = model.classes.isEmpty ? 0 : UInt32(walk.below(model.classes.count + 1))
   var victims = FlatList<Victim>()
   do throws(Refusal) {
-    let advice = try pool.advise(session, need, order, keep, limit, &victims)
-    let expected = model.advice(session, Int(need), order, keep: keep, limit: Int(limit))
+    let advice = try pool.advise(session, need, order, keep, limit, &victims, sizeClass: sizeClass)
+    let expected = model.advice(
+      session, Int(need), order, keep: keep, limit: Int(limit), sizeClass: sizeClass)
     let seen = Array(victims.elements)
     if advice != expected.advice || seen != expected.victims {
       return "advice for \(need) by \(order) without \(keep): \(seen), \(advice) instead of "
@@ -128,13 +140,13 @@ extension KVPool {
   /// `adviseVictims` with a list of names.
   func advise(
     _ session: SessionID, _ need: UInt32, _ order: VictimOrder, _ keep: [SequenceID],
-    _ limit: UInt32, _ victims: inout FlatList<Victim>
+    _ limit: UInt32, _ victims: inout FlatList<Victim>, sizeClass: UInt32 = 0
   ) throws(Refusal) -> VictimAdvice {
     let names = UnsafeMutableBufferPointer<SequenceID>.allocate(capacity: keep.count)
     defer { names.deallocate() }
     _ = names.initialize(from: keep)
     return try adviseVictims(
       session: session, needed: need, order: order, keep: UnsafeBufferPointer(names), limit: limit,
-      into: &victims)
+      sizeClass: sizeClass, into: &victims)
   }
 }

@@ -14,6 +14,7 @@ extension Model {
   /// Drops what is behind the window, the last of it first.
   mutating func slide(_ key: Key, _ inFlight: Int) {
     guard var sequence = state.sequences[key] else { return }
+    look(at: key)
     var dropped: [BlockID] = []
     for i in sequence.table.indices.prefix(passed(sequence.computed - inFlight)).reversed()
     where sequence.table[i] != 0 {
@@ -39,7 +40,7 @@ extension Model {
     if eagle { reach += 1 }
     reach = max(reach, 1)
     for length in (0...min(sequence.hashes.count, (sequence.tokens - 1) / size)).reversed() {
-      var blocks = sequence.hashes.prefix(length).map { state.holders[$0]?.first ?? 0 }
+      var blocks = sequence.hashes.prefix(length).map { holder(of: $0) ?? 0 }
       if blocks.suffix(reach).contains(0) { continue }
       for i in blocks.indices.dropLast(reach) { blocks[i] = 0 }
       return eagle ? blocks.dropLast() : blocks

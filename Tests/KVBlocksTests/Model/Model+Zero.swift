@@ -11,7 +11,8 @@ extension Model {
   func listDirty(_ result: inout Seen.Result) {
     if !zeroes { return }
     let targets = result.copies.filter { $0.kind != .swapOut }
-    for copy in targets where second.contains(copy.target) && Int(copy.tokens) < size {
+    for copy in targets
+    where second.contains(copy.target) && Int(copy.tokens) < sizeOf(copy.target) {
       result.mustZero.append(copy.target)
     }
     // Twice where a preemption within the operation gave it back.

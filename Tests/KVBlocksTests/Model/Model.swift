@@ -31,6 +31,7 @@ struct Model {
     /// Hashes of it came from outside.
     var isHashFed = false
     var retention: [RetentionRange] = []
+    var sizeClass = 0
   }
 
   struct Copy: Equatable {
@@ -52,7 +53,7 @@ struct Model {
     /// In the order of their admission, of all sessions.
     var running: [Key] = []
     var copies: [Copy] = []
-    var promises: [Key: Int] = [:]
+    var promises: [Key: Promise] = [:]
     var lastCopy: [SessionID: UInt64] = [:]
     var arrivals = 0
     var mostUsed = 0
@@ -89,7 +90,11 @@ struct Model {
   }
 
   let blocks: Int
-  let size: Int
+  let onlySize: Int
+  /// Empty in a pool without size classes.
+  let classes: [Class]
+  /// The class that is looked at.
+  var at = 0
   let strategy: AllocationStrategy
   let ack: CopyAck
   let caches: Bool
@@ -142,7 +147,8 @@ struct Model {
 
   init(_ configuration: PoolConfiguration) {
     blocks = Int(configuration.blocks)
-    size = Int(configuration.blockSize)
+    onlySize = Int(configuration.blockSize)
+    classes = Self.classes(of: configuration)
     ack = configuration.copyAck
     strategy = configuration.strategy
     caches = configuration.cachesPrefixes
@@ -181,12 +187,13 @@ struct Model {
         .invalid, field: .acknowledgedCopyID, limit: state.lastCopy[command.session, default: 0])
     }
     if seen.refusal.reason != .none {
-      seen.available = UInt32(available)
+      seen.available = UInt32(availableInAll)
       if !command.isDryRun { refusals[Int(seen.refusal.reason.rawValue)] += 1 }
       return seen
     }
 
     let before = state
+    at = 0
     session = command.session
     changed = false
     abandoned = []
@@ -211,12 +218,13 @@ struct Model {
         let handedOut = state.handedOut
         let evictions = state.evictions
         gaveBack = false
+        at = 0
         do throws(Refusal) {
           second = []
           try perform(operation.kind, mode, &result)
           listDirty(&result)
         } catch {
-          result.refusal = error
+          result.refusal = named(error)
         }
         if state.handedOut > handedOut { state.allocateCalls += 1 }
         if gaveBack { state.freeCalls += 1 }
@@ -228,7 +236,7 @@ struct Model {
             var aborted = Seen()
             aborted.revision = revision
             aborted.refusal = refusal
-            aborted.available = UInt32(available)
+            aborted.available = UInt32(availableInAll)
             if !command.isDryRun { refusals[Int(refusal.reason.rawValue)] += 1 }
             return aborted
           }
@@ -236,11 +244,11 @@ struct Model {
           if mode == .preempt, case .admit = operation.kind { isStopped = true }
         }
       }
-      result.available = UInt32(available)
+      result.available = UInt32(availableInAll)
       seen.results.append(result)
     }
     seen.abandoned = abandoned
-    seen.available = UInt32(available)
+    seen.available = UInt32(availableInAll)
     if command.isDryRun {
       state = before
       return seen
@@ -263,8 +271,10 @@ struct Model {
     _ kind: TestOperation.Kind, _ mode: OnRefusal, _ result: inout Seen.Result
   ) throws(Refusal) {
     switch kind {
-    case .allocate(let count): try allocate(Int(count), &result)
-    case .place(let count, let isContiguous, let preferred):
+    case .allocate(let count):
+      try allocate(Int(count), &result)
+    case .place(let count, let isContiguous, let preferred, let sizeClass):
+      try look(atNumber: sizeClass)
       try place(Int(count), isContiguous, preferred, &result)
     case .freeBlocks(let ids, let generations): try freeBlocks(ids, generations, &result)
     case .forkBlocks(let ids, let generations): try forkBlocks(ids, generations, &result)
@@ -281,13 +291,16 @@ struct Model {
     case .append(let id, let tokens, let hashes, let ids):
       try append(id, Int(tokens), hashes, ids, &result)
     case .commit(let id, let tokens): try commit(id, Int(tokens), &result)
-    case .acquire(let hashes, let count): try acquire(hashes, Int(count), &result)
+    case .acquire(let hashes, let count, let sizeClass):
+      try look(atNumber: sizeClass)
+      try acquire(hashes, Int(count), &result)
     case .cacheBlocks(let ids, let hashes): try cacheBlocks(ids, hashes, &result)
     case .evictBlocks(let ids): try evictBlocks(ids, &result)
     case .resetPrefixCache: try resetCache(&result)
     case .updatePool(let update): try self.update(update)
     case .resetAfterPreempting: try resetAfterPreempting(&result)
-    case .pin(let hashes, let ttl, let unpins, let ids):
+    case .pin(let hashes, let ttl, let unpins, let ids, let sizeClass):
+      try look(atNumber: sizeClass)
       try pin(hashesToPin(hashes, ids), ttl, unpins, &result)
     case .fork(let parent, let children): try fork(parent, children, &result)
     case .rewind(let rewind): try self.rewind(rewind, &result)
@@ -298,7 +311,8 @@ struct Model {
     case .free(let ids, let ignores): try free(ids, ignores, &result)
     case .reserve(let request): try reserve(request, &result)
     case .flush: flush(&result)
-    case .recover(let needed, let rungs, let keep, let isContiguous, let most):
+    case .recover(let needed, let rungs, let keep, let isContiguous, let most, let sizeClass):
+      try look(atNumber: sizeClass)
       try recover(Int(needed), rungs, keep, run: isContiguous, Int(most), &result)
     case .decode(let decode): try self.decode(decode, mode, &result)
     }
@@ -400,7 +414,7 @@ struct Model {
     if count == 0 { throw Refusal(.invalid, field: .count, limit: 1) }
     if count > available - promised {
       throw Refusal(
-        count > blocks ? .never : .later, needed: UInt32(count), available: UInt32(available),
+        count > capacity ? .never : .later, needed: UInt32(count), available: UInt32(available),
         reserved: UInt32(promised))
     }
     result.newBlocks = take(count)
@@ -474,6 +488,7 @@ struct Model {
     _ id: BlockID, _ filled: Int, _ result: inout Seen.Result
   ) throws(Refusal) {
     try checkRange(id, .blockID)
+    at = classOf(id)
     if filled > size { throw Refusal(.invalid, field: .filledTokens, limit: UInt64(size)) }
     guard let held = state.raw[session]?[id] else {
       throw Refusal(.notHeld, subject: UInt64(id))

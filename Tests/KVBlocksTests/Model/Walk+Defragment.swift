@@ -9,6 +9,13 @@ extension Walk {
     var targets = (1...blocks).filter { asked.isAvailable($0) }
     sources.shuffle(using: &random)
     targets.shuffle(using: &random)
+    if !model.classes.isEmpty && !one(in: 8) {
+      // The same target for the same draw, but of the source's class.
+      targets = sources.compactMap { source in
+        let place = targets.firstIndex { model.classOf($0) == model.classOf(source) }
+        return place.map { targets.remove(at: $0) }
+      }
+    }
     var moves = zip(sources, targets).prefix(1 + below(4)).map {
       BlockMove(source: $0, target: $1)
     }

@@ -40,9 +40,11 @@ extension Walk {
     case .rewind(var rewind):
       if one(in: 2) { rewind.dropTokens = UInt32(below(120)) }
       return .rewind(rewind)
-    case .pin(let hashes, let ttl, let unpins, _):
+    case .pin(let hashes, let ttl, let unpins, _, let sizeClass):
       let ids = tokens(behind: [], hashes.count * Int(size) + below(Int(size)))
-      return .pin(ids.isEmpty || one(in: 40) ? hashes : [], ttl: ttl, unpins: unpins, ids: ids)
+      return .pin(
+        ids.isEmpty || one(in: 40) ? hashes : [], ttl: ttl, unpins: unpins, ids: ids,
+        sizeClass: sizeClass)
     case .evictBlocks where one(in: 4): return .resetAfterPreempting
     default: return kind
     }

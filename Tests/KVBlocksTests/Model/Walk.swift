@@ -23,6 +23,8 @@ struct Walk {
   var keepsFree = false
   /// The same for allocations that say where.
   var places = false
+  /// Nor for size classes.
+  var classes: [SizeClass] = []
   /// Nor is anything drawn for windows in a pool that has none.
   var hasWindow = false
   /// Whether eviction policies are switched.
@@ -62,6 +64,7 @@ struct Walk {
       if one(in: 3) { operation.onRefusal = mode() }
       command.operations.append(operation)
     }
+    if !classes.isEmpty { chooseClasses(&command, model) }
     if feedsTokens { feedTokens(&command, model) }
     return command
   }
@@ -127,8 +130,9 @@ struct Walk {
       id: id, tokens: tokens(), priority: Int32(below(7)) - 3,
       label: (0..<(one(in: 3) ? below(20) : 0)).map { _ in UInt8(97 + below(26)) })
     if reserves { new.expected = one(in: 3) ? 0 : UInt32(below(Int(size * blocks) / 3)) }
+    if !classes.isEmpty { chooseClass(of: &new) }
     if caches {
-      new.hashes = hashes(behind: [], tokens: Int(new.tokens))
+      new.hashes = hashes(behind: [], tokens: Int(new.tokens), sizeOf(new))
       new.skips = one(in: 10)
       if pins { new.retention = retention() }
     }
@@ -137,7 +141,9 @@ struct Walk {
 
   /// Hashes that go on as one of a few documents does, with a turn of their own now and then;
   /// sometimes none, or a wrong number.
-  private mutating func hashes(behind known: [UInt64], tokens: Int) -> [UInt64] {
+  private mutating func hashes(
+    behind known: [UInt64], tokens: Int, _ size: UInt32
+  ) -> [UInt64] {
     var missing = tokens / Int(size) - known.count
     if missing > 200 || one(in: 12) { return [] }
     if one(in: 30) { missing += 1 - below(3) }
@@ -268,7 +274,9 @@ struct Walk {
     _ model: Model, _ session: SessionID, _ id: SequenceID, _ tokens: Int
   ) -> [UInt64] {
     guard let sequence = model.state.sequences[.init(session: session, id: id)] else { return [] }
-    return hashes(behind: sequence.hashes, tokens: sequence.tokens + tokens)
+    return hashes(
+      behind: sequence.hashes, tokens: sequence.tokens + tokens,
+      classes.isEmpty ? size : classes[sequence.sizeClass].blockSize)
   }
 
   private mutating func addHashes(

@@ -142,6 +142,51 @@ void   quire__v1__eviction_count__free_unpacked
   assert(message->base.descriptor == &quire__v1__eviction_count__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   quire__v1__size_class_stats__init
+                     (Quire__V1__SizeClassStats         *message)
+{
+  static const Quire__V1__SizeClassStats init_value = QUIRE__V1__SIZE_CLASS_STATS__INIT;
+  *message = init_value;
+}
+size_t quire__v1__size_class_stats__get_packed_size
+                     (const Quire__V1__SizeClassStats *message)
+{
+  assert(message->base.descriptor == &quire__v1__size_class_stats__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__size_class_stats__pack
+                     (const Quire__V1__SizeClassStats *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__size_class_stats__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__size_class_stats__pack_to_buffer
+                     (const Quire__V1__SizeClassStats *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__size_class_stats__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__SizeClassStats *
+       quire__v1__size_class_stats__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__SizeClassStats *)
+     protobuf_c_message_unpack (&quire__v1__size_class_stats__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__size_class_stats__free_unpacked
+                     (Quire__V1__SizeClassStats *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__size_class_stats__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   quire__v1__refusal_count__init
                      (Quire__V1__RefusalCount         *message)
 {
@@ -1318,7 +1363,7 @@ const ProtobufCMessageDescriptor quire__v1__get_stats_request__descriptor =
   (ProtobufCMessageInit) quire__v1__get_stats_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[62] =
+static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[63] =
 {
   {
     "pool",
@@ -1909,6 +1954,18 @@ static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[62] =
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "size_classes",
+    75,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Quire__V1__Stats, n_size_classes),
+    offsetof(Quire__V1__Stats, size_classes),
+    &quire__v1__size_class_stats__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "host_capacity_blocks",
     80,
     PROTOBUF_C_LABEL_NONE,
@@ -2066,10 +2123,10 @@ static const ProtobufCFieldDescriptor quire__v1__stats__field_descriptors[62] =
   },
 };
 static const unsigned quire__v1__stats__field_indices_by_name[] = {
-  61,   /* field[61] = abandoned_moves */
+  62,   /* field[62] = abandoned_moves */
   5,   /* field[5] = active_blocks */
   44,   /* field[44] = active_bytes */
-  56,   /* field[56] = admission_limit_blocks */
+  57,   /* field[57] = admission_limit_blocks */
   21,   /* field[21] = allocate_calls */
   22,   /* field[22] = allocated_blocks */
   8,   /* field[8] = available_blocks */
@@ -2084,8 +2141,8 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   27,   /* field[27] = copies */
   39,   /* field[39] = defragment_advised */
   29,   /* field[29] = evictions */
-  58,   /* field[58] = evictions_ahead */
-  59,   /* field[59] = evictions_by_policy */
+  59,   /* field[59] = evictions_ahead */
+  60,   /* field[60] = evictions_by_policy */
   36,   /* field[36] = external_fragmentation */
   26,   /* field[26] = forks */
   3,   /* field[3] = free_blocks */
@@ -2094,16 +2151,16 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   34,   /* field[34] = free_runs */
   24,   /* field[24] = freed_blocks */
   33,   /* field[33] = high_watermark_blocks */
-  51,   /* field[51] = host_active_blocks */
-  49,   /* field[49] = host_capacity_blocks */
-  50,   /* field[50] = host_free_blocks */
-  53,   /* field[53] = host_pinned_blocks */
-  52,   /* field[52] = host_shared_blocks */
+  52,   /* field[52] = host_active_blocks */
+  50,   /* field[50] = host_capacity_blocks */
+  51,   /* field[51] = host_free_blocks */
+  54,   /* field[54] = host_pinned_blocks */
+  53,   /* field[53] = host_shared_blocks */
   37,   /* field[37] = internal_fragmentation */
   10,   /* field[10] = lazy_pending_blocks */
   48,   /* field[48] = manager_bytes_per_block */
-  60,   /* field[60] = moved_blocks */
-  57,   /* field[57] = owed_blocks */
+  61,   /* field[61] = moved_blocks */
+  58,   /* field[58] = owed_blocks */
   28,   /* field[28] = pending_copies */
   7,   /* field[7] = pinned_blocks */
   46,   /* field[46] = pinned_bytes */
@@ -2123,21 +2180,23 @@ static const unsigned quire__v1__stats__field_indices_by_name[] = {
   15,   /* field[15] = sequence_slots_used */
   6,   /* field[6] = shared_blocks */
   45,   /* field[45] = shared_bytes */
-  55,   /* field[55] = swapped_in_blocks */
-  54,   /* field[54] = swapped_out_blocks */
+  49,   /* field[49] = size_classes */
+  56,   /* field[56] = swapped_in_blocks */
+  55,   /* field[55] = swapped_out_blocks */
   20,   /* field[20] = swapped_sequences */
   13,   /* field[13] = used_bytes */
   17,   /* field[17] = waiting_sequences */
 };
-static const ProtobufCIntRange quire__v1__stats__number_ranges[6 + 1] =
+static const ProtobufCIntRange quire__v1__stats__number_ranges[7 + 1] =
 {
   { 1, 0 },
   { 60, 41 },
-  { 80, 49 },
-  { 90, 56 },
-  { 95, 59 },
-  { 120, 60 },
-  { 0, 62 }
+  { 75, 49 },
+  { 80, 50 },
+  { 90, 57 },
+  { 95, 60 },
+  { 120, 61 },
+  { 0, 63 }
 };
 const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
 {
@@ -2147,10 +2206,10 @@ const ProtobufCMessageDescriptor quire__v1__stats__descriptor =
   "Quire__V1__Stats",
   "quire.v1",
   sizeof(Quire__V1__Stats),
-  62,
+  63,
   quire__v1__stats__field_descriptors,
   quire__v1__stats__field_indices_by_name,
-  6,  quire__v1__stats__number_ranges,
+  7,  quire__v1__stats__number_ranges,
   (ProtobufCMessageInit) quire__v1__stats__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -2203,6 +2262,278 @@ const ProtobufCMessageDescriptor quire__v1__eviction_count__descriptor =
   quire__v1__eviction_count__field_indices_by_name,
   1,  quire__v1__eviction_count__number_ranges,
   (ProtobufCMessageInit) quire__v1__eviction_count__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__size_class_stats__field_descriptors[19] =
+{
+  {
+    "block_size",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, block_size),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "max_expected_tokens",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, max_expected_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_block_id",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, first_block_id),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "capacity_blocks",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, capacity_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "free_blocks",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, free_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cached_blocks",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, cached_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "active_blocks",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, active_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "shared_blocks",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, shared_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pinned_blocks",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, pinned_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "available_blocks",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, available_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reserved_blocks",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, reserved_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "bytes_per_block",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, bytes_per_block),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "first_block_offset",
+    13,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, first_block_offset),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sequence_slots_held",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, sequence_slots_held),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "sequence_slots_used",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, sequence_slots_used),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "raw_blocks",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, raw_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "largest_free_run",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, largest_free_run),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "largest_available_run",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, largest_available_run),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "lazy_pending_blocks",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SizeClassStats, lazy_pending_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__size_class_stats__field_indices_by_name[] = {
+  6,   /* field[6] = active_blocks */
+  9,   /* field[9] = available_blocks */
+  0,   /* field[0] = block_size */
+  11,   /* field[11] = bytes_per_block */
+  5,   /* field[5] = cached_blocks */
+  3,   /* field[3] = capacity_blocks */
+  2,   /* field[2] = first_block_id */
+  12,   /* field[12] = first_block_offset */
+  4,   /* field[4] = free_blocks */
+  17,   /* field[17] = largest_available_run */
+  16,   /* field[16] = largest_free_run */
+  18,   /* field[18] = lazy_pending_blocks */
+  1,   /* field[1] = max_expected_tokens */
+  8,   /* field[8] = pinned_blocks */
+  15,   /* field[15] = raw_blocks */
+  10,   /* field[10] = reserved_blocks */
+  13,   /* field[13] = sequence_slots_held */
+  14,   /* field[14] = sequence_slots_used */
+  7,   /* field[7] = shared_blocks */
+};
+static const ProtobufCIntRange quire__v1__size_class_stats__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 19 }
+};
+const ProtobufCMessageDescriptor quire__v1__size_class_stats__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.SizeClassStats",
+  "SizeClassStats",
+  "Quire__V1__SizeClassStats",
+  "quire.v1",
+  sizeof(Quire__V1__SizeClassStats),
+  19,
+  quire__v1__size_class_stats__field_descriptors,
+  quire__v1__size_class_stats__field_indices_by_name,
+  1,  quire__v1__size_class_stats__number_ranges,
+  (ProtobufCMessageInit) quire__v1__size_class_stats__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor quire__v1__refusal_count__field_descriptors[2] =

@@ -2197,7 +2197,7 @@ const ProtobufCMessageDescriptor quire__v1__lookup_blocks_request__descriptor =
   (ProtobufCMessageInit) quire__v1__lookup_blocks_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__lookup_blocks__field_descriptors[1] =
+static const ProtobufCFieldDescriptor quire__v1__lookup_blocks__field_descriptors[2] =
 {
   {
     "block_hashes",
@@ -2211,14 +2211,27 @@ static const ProtobufCFieldDescriptor quire__v1__lookup_blocks__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "size_class",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__LookupBlocks, size_class),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__lookup_blocks__field_indices_by_name[] = {
   0,   /* field[0] = block_hashes */
+  1,   /* field[1] = size_class */
 };
 static const ProtobufCIntRange quire__v1__lookup_blocks__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 0, 2 }
 };
 const ProtobufCMessageDescriptor quire__v1__lookup_blocks__descriptor =
 {
@@ -2228,7 +2241,7 @@ const ProtobufCMessageDescriptor quire__v1__lookup_blocks__descriptor =
   "Quire__V1__LookupBlocks",
   "quire.v1",
   sizeof(Quire__V1__LookupBlocks),
-  1,
+  2,
   quire__v1__lookup_blocks__field_descriptors,
   quire__v1__lookup_blocks__field_indices_by_name,
   1,  quire__v1__lookup_blocks__number_ranges,
@@ -2350,7 +2363,7 @@ const ProtobufCMessageDescriptor quire__v1__acquire_request__descriptor =
   (ProtobufCMessageInit) quire__v1__acquire_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__acquire__field_descriptors[2] =
+static const ProtobufCFieldDescriptor quire__v1__acquire__field_descriptors[3] =
 {
   {
     "block_hashes",
@@ -2376,15 +2389,28 @@ static const ProtobufCFieldDescriptor quire__v1__acquire__field_descriptors[2] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "size_class",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Acquire, size_class),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__acquire__field_indices_by_name[] = {
   1,   /* field[1] = allocate_count */
   0,   /* field[0] = block_hashes */
+  2,   /* field[2] = size_class */
 };
 static const ProtobufCIntRange quire__v1__acquire__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor quire__v1__acquire__descriptor =
 {
@@ -2394,7 +2420,7 @@ const ProtobufCMessageDescriptor quire__v1__acquire__descriptor =
   "Quire__V1__Acquire",
   "quire.v1",
   sizeof(Quire__V1__Acquire),
-  2,
+  3,
   quire__v1__acquire__field_descriptors,
   quire__v1__acquire__field_indices_by_name,
   1,  quire__v1__acquire__number_ranges,

@@ -2577,7 +2577,7 @@ const ProtobufCMessageDescriptor quire__v1__flush_reply__descriptor =
   (ProtobufCMessageInit) quire__v1__flush_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__plan_defragment_request__field_descriptors[4] =
+static const ProtobufCFieldDescriptor quire__v1__plan_defragment_request__field_descriptors[5] =
 {
   {
     "call",
@@ -2627,17 +2627,30 @@ static const ProtobufCFieldDescriptor quire__v1__plan_defragment_request__field_
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "size_class",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__PlanDefragmentRequest, size_class),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__plan_defragment_request__field_indices_by_name[] = {
   0,   /* field[0] = call */
   1,   /* field[1] = contiguous_blocks */
   3,   /* field[3] = max_moves */
   2,   /* field[2] = sequence_id */
+  4,   /* field[4] = size_class */
 };
 static const ProtobufCIntRange quire__v1__plan_defragment_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor quire__v1__plan_defragment_request__descriptor =
 {
@@ -2647,7 +2660,7 @@ const ProtobufCMessageDescriptor quire__v1__plan_defragment_request__descriptor 
   "Quire__V1__PlanDefragmentRequest",
   "quire.v1",
   sizeof(Quire__V1__PlanDefragmentRequest),
-  4,
+  5,
   quire__v1__plan_defragment_request__field_descriptors,
   quire__v1__plan_defragment_request__field_indices_by_name,
   1,  quire__v1__plan_defragment_request__number_ranges,

@@ -1275,7 +1275,7 @@ const ProtobufCMessageDescriptor quire__v1__recover_request__descriptor =
   (ProtobufCMessageInit) quire__v1__recover_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__recover__field_descriptors[5] =
+static const ProtobufCFieldDescriptor quire__v1__recover__field_descriptors[6] =
 {
   {
     "blocks_needed",
@@ -1337,6 +1337,18 @@ static const ProtobufCFieldDescriptor quire__v1__recover__field_descriptors[5] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "size_class",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Recover, size_class),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__recover__field_indices_by_name[] = {
   0,   /* field[0] = blocks_needed */
@@ -1344,11 +1356,12 @@ static const unsigned quire__v1__recover__field_indices_by_name[] = {
   3,   /* field[3] = keep_sequence_ids */
   4,   /* field[4] = max_moves */
   2,   /* field[2] = rungs */
+  5,   /* field[5] = size_class */
 };
 static const ProtobufCIntRange quire__v1__recover__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor quire__v1__recover__descriptor =
 {
@@ -1358,7 +1371,7 @@ const ProtobufCMessageDescriptor quire__v1__recover__descriptor =
   "Quire__V1__Recover",
   "quire.v1",
   sizeof(Quire__V1__Recover),
-  5,
+  6,
   quire__v1__recover__field_descriptors,
   quire__v1__recover__field_indices_by_name,
   1,  quire__v1__recover__number_ranges,

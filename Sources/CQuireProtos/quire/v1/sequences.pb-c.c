@@ -4973,7 +4973,7 @@ const ProtobufCMessageDescriptor quire__v1__reserve_request__descriptor =
   (ProtobufCMessageInit) quire__v1__reserve_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__reserve__field_descriptors[3] =
+static const ProtobufCFieldDescriptor quire__v1__reserve__field_descriptors[4] =
 {
   {
     "sequence_id",
@@ -5011,16 +5011,29 @@ static const ProtobufCFieldDescriptor quire__v1__reserve__field_descriptors[3] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "size_class",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Reserve, size_class),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__reserve__field_indices_by_name[] = {
   1,   /* field[1] = blocks */
   2,   /* field[2] = release */
   0,   /* field[0] = sequence_id */
+  3,   /* field[3] = size_class */
 };
 static const ProtobufCIntRange quire__v1__reserve__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor quire__v1__reserve__descriptor =
 {
@@ -5030,7 +5043,7 @@ const ProtobufCMessageDescriptor quire__v1__reserve__descriptor =
   "Quire__V1__Reserve",
   "quire.v1",
   sizeof(Quire__V1__Reserve),
-  3,
+  4,
   quire__v1__reserve__field_descriptors,
   quire__v1__reserve__field_indices_by_name,
   1,  quire__v1__reserve__number_ranges,
@@ -5536,7 +5549,7 @@ const ProtobufCMessageDescriptor quire__v1__get_sequence_request__descriptor =
   (ProtobufCMessageInit) quire__v1__get_sequence_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__sequence__field_descriptors[14] =
+static const ProtobufCFieldDescriptor quire__v1__sequence__field_descriptors[15] =
 {
   {
     "sequence_id",
@@ -5695,6 +5708,18 @@ static const ProtobufCFieldDescriptor quire__v1__sequence__field_descriptors[14]
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
   {
+    "size_class",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Sequence, size_class),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
     "reserved_blocks",
     15,
     PROTOBUF_C_LABEL_NONE,
@@ -5715,19 +5740,19 @@ static const unsigned quire__v1__sequence__field_indices_by_name[] = {
   2,   /* field[2] = label */
   10,   /* field[10] = preemptions */
   11,   /* field[11] = priority */
-  13,   /* field[13] = reserved_blocks */
+  14,   /* field[14] = reserved_blocks */
   9,   /* field[9] = runs */
   0,   /* field[0] = sequence_id */
   1,   /* field[1] = session */
   8,   /* field[8] = shared_blocks */
+  13,   /* field[13] = size_class */
   3,   /* field[3] = state */
   4,   /* field[4] = tokens */
 };
-static const ProtobufCIntRange quire__v1__sequence__number_ranges[2 + 1] =
+static const ProtobufCIntRange quire__v1__sequence__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 15, 13 },
-  { 0, 14 }
+  { 0, 15 }
 };
 const ProtobufCMessageDescriptor quire__v1__sequence__descriptor =
 {
@@ -5737,10 +5762,10 @@ const ProtobufCMessageDescriptor quire__v1__sequence__descriptor =
   "Quire__V1__Sequence",
   "quire.v1",
   sizeof(Quire__V1__Sequence),
-  14,
+  15,
   quire__v1__sequence__field_descriptors,
   quire__v1__sequence__field_indices_by_name,
-  2,  quire__v1__sequence__number_ranges,
+  1,  quire__v1__sequence__number_ranges,
   (ProtobufCMessageInit) quire__v1__sequence__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
@@ -5898,7 +5923,7 @@ const ProtobufCMessageDescriptor quire__v1__list_sequences_reply__descriptor =
   (ProtobufCMessageInit) quire__v1__list_sequences_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__advise_victims_request__field_descriptors[5] =
+static const ProtobufCFieldDescriptor quire__v1__advise_victims_request__field_descriptors[6] =
 {
   {
     "call",
@@ -5960,6 +5985,18 @@ static const ProtobufCFieldDescriptor quire__v1__advise_victims_request__field_d
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "size_class",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__AdviseVictimsRequest, size_class),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__advise_victims_request__field_indices_by_name[] = {
   1,   /* field[1] = blocks_needed */
@@ -5967,11 +6004,12 @@ static const unsigned quire__v1__advise_victims_request__field_indices_by_name[]
   2,   /* field[2] = keep_sequence_ids */
   3,   /* field[3] = max_victims */
   4,   /* field[4] = order */
+  5,   /* field[5] = size_class */
 };
 static const ProtobufCIntRange quire__v1__advise_victims_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor quire__v1__advise_victims_request__descriptor =
 {
@@ -5981,7 +6019,7 @@ const ProtobufCMessageDescriptor quire__v1__advise_victims_request__descriptor =
   "Quire__V1__AdviseVictimsRequest",
   "quire.v1",
   sizeof(Quire__V1__AdviseVictimsRequest),
-  5,
+  6,
   quire__v1__advise_victims_request__field_descriptors,
   quire__v1__advise_victims_request__field_indices_by_name,
   1,  quire__v1__advise_victims_request__number_ranges,

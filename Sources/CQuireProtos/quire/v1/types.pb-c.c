@@ -400,7 +400,7 @@ const ProtobufCMessageDescriptor quire__v1__copy_order__descriptor =
   (ProtobufCMessageInit) quire__v1__copy_order__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__refusal__field_descriptors[10] =
+static const ProtobufCFieldDescriptor quire__v1__refusal__field_descriptors[11] =
 {
   {
     "reason",
@@ -522,6 +522,18 @@ static const ProtobufCFieldDescriptor quire__v1__refusal__field_descriptors[10] 
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "size_class",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Refusal, size_class),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__refusal__field_indices_by_name[] = {
   4,   /* field[4] = available */
@@ -533,12 +545,13 @@ static const unsigned quire__v1__refusal__field_indices_by_name[] = {
   0,   /* field[0] = reason */
   6,   /* field[6] = reserved */
   8,   /* field[8] = sequence_id */
+  10,   /* field[10] = size_class */
   7,   /* field[7] = watermark */
 };
 static const ProtobufCIntRange quire__v1__refusal__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor quire__v1__refusal__descriptor =
 {
@@ -548,7 +561,7 @@ const ProtobufCMessageDescriptor quire__v1__refusal__descriptor =
   "Quire__V1__Refusal",
   "quire.v1",
   sizeof(Quire__V1__Refusal),
-  10,
+  11,
   quire__v1__refusal__field_descriptors,
   quire__v1__refusal__field_indices_by_name,
   1,  quire__v1__refusal__number_ranges,

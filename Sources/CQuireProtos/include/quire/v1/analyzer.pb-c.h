@@ -21,6 +21,7 @@ PROTOBUF_C__BEGIN_DECLS
 typedef struct Quire__V1__GetStatsRequest Quire__V1__GetStatsRequest;
 typedef struct Quire__V1__Stats Quire__V1__Stats;
 typedef struct Quire__V1__EvictionCount Quire__V1__EvictionCount;
+typedef struct Quire__V1__SizeClassStats Quire__V1__SizeClassStats;
 typedef struct Quire__V1__RefusalCount Quire__V1__RefusalCount;
 typedef struct Quire__V1__FreeRuns Quire__V1__FreeRuns;
 typedef struct Quire__V1__WatchStatsRequest Quire__V1__WatchStatsRequest;
@@ -333,6 +334,12 @@ struct  Quire__V1__Stats
   size_t n_evictions_by_policy;
   Quire__V1__EvictionCount **evictions_by_policy;
   /*
+   * Of each size class, in order; empty in a pool without. There block_size and bytes_per_block are 0,
+   * and the bytes of the pool are sums over its classes.
+   */
+  size_t n_size_classes;
+  Quire__V1__SizeClassStats **size_classes;
+  /*
    * Since the pool was made or reset: blocks that ApplyDefragment moved, acknowledged.
    */
   uint64_t moved_blocks;
@@ -343,7 +350,7 @@ struct  Quire__V1__Stats
 };
 #define QUIRE__V1__STATS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__stats__descriptor) \
-    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0 }
+    , {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,NULL, 0,NULL, 0, 0 }
 
 
 struct  Quire__V1__EvictionCount
@@ -355,6 +362,65 @@ struct  Quire__V1__EvictionCount
 #define QUIRE__V1__EVICTION_COUNT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__eviction_count__descriptor) \
     , QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_UNSPECIFIED, 0 }
+
+
+/*
+ * One size class of a pool. Its parts add up to its capacity, as those of the whole pool.
+ */
+struct  Quire__V1__SizeClassStats
+{
+  ProtobufCMessage base;
+  /*
+   * Tokens per block.
+   */
+  uint32_t block_size;
+  /*
+   * As in the configuration; 0 = the rest.
+   */
+  uint32_t max_expected_tokens;
+  /*
+   * Its blocks have the ids from here on.
+   */
+  uint32_t first_block_id;
+  uint32_t capacity_blocks;
+  uint32_t free_blocks;
+  uint32_t cached_blocks;
+  uint32_t active_blocks;
+  uint32_t shared_blocks;
+  uint32_t pinned_blocks;
+  /*
+   * free + cached + lazy pending.
+   */
+  uint32_t available_blocks;
+  /*
+   * Blocks promised, over the available ones.
+   */
+  uint32_t reserved_blocks;
+  /*
+   * Bytes of one block, and where its first block lies behind the beginning of the KV memory; 0
+   * without a geometry. Block `id` lies at first_block_offset + (id - first_block_id) x bytes_per_block.
+   */
+  uint64_t bytes_per_block;
+  uint64_t first_block_offset;
+  /*
+   * As of the whole pool. STATS_INCLUDE_SLOTS.
+   */
+  uint64_t sequence_slots_held;
+  uint64_t sequence_slots_used;
+  uint32_t raw_blocks;
+  /*
+   * Its longest run of adjacent free blocks, and of free and cached ones. STATS_INCLUDE_RUNS.
+   */
+  uint32_t largest_free_run;
+  uint32_t largest_available_run;
+  /*
+   * Frees that wait for their batch.
+   */
+  uint32_t lazy_pending_blocks;
+};
+#define QUIRE__V1__SIZE_CLASS_STATS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__size_class_stats__descriptor) \
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__RefusalCount
@@ -960,6 +1026,25 @@ Quire__V1__EvictionCount *
 void   quire__v1__eviction_count__free_unpacked
                      (Quire__V1__EvictionCount *message,
                       ProtobufCAllocator *allocator);
+/* Quire__V1__SizeClassStats methods */
+void   quire__v1__size_class_stats__init
+                     (Quire__V1__SizeClassStats         *message);
+size_t quire__v1__size_class_stats__get_packed_size
+                     (const Quire__V1__SizeClassStats   *message);
+size_t quire__v1__size_class_stats__pack
+                     (const Quire__V1__SizeClassStats   *message,
+                      uint8_t             *out);
+size_t quire__v1__size_class_stats__pack_to_buffer
+                     (const Quire__V1__SizeClassStats   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__SizeClassStats *
+       quire__v1__size_class_stats__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__size_class_stats__free_unpacked
+                     (Quire__V1__SizeClassStats *message,
+                      ProtobufCAllocator *allocator);
 /* Quire__V1__RefusalCount methods */
 void   quire__v1__refusal_count__init
                      (Quire__V1__RefusalCount         *message);
@@ -1446,6 +1531,9 @@ typedef void (*Quire__V1__Stats_Closure)
 typedef void (*Quire__V1__EvictionCount_Closure)
                  (const Quire__V1__EvictionCount *message,
                   void *closure_data);
+typedef void (*Quire__V1__SizeClassStats_Closure)
+                 (const Quire__V1__SizeClassStats *message,
+                  void *closure_data);
 typedef void (*Quire__V1__RefusalCount_Closure)
                  (const Quire__V1__RefusalCount *message,
                   void *closure_data);
@@ -1534,6 +1622,7 @@ extern const ProtobufCEnumDescriptor    quire__v1__block_incident_kind__descript
 extern const ProtobufCMessageDescriptor quire__v1__get_stats_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__stats__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__eviction_count__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__size_class_stats__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__refusal_count__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__free_runs__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__watch_stats_request__descriptor;

@@ -80,7 +80,7 @@ struct  Quire__V1__Allocate
   size_t n_preferred_block_ids;
   uint32_t *preferred_block_ids;
   /*
-   * Index of the pool's size class.
+   * Number of the pool's size class, from 1; 0 = the first.
    */
   uint32_t size_class;
 };
@@ -337,10 +337,15 @@ struct  Quire__V1__LookupBlocks
    * n x 32 bytes (16 for xxh3), in prefix order.
    */
   ProtobufCBinaryData block_hashes;
+  /*
+   * Number of the pool's size class, from 1; 0 = the first. A hash does not tell the size of its
+   * block: blocks of other classes never match.
+   */
+  uint32_t size_class;
 };
 #define QUIRE__V1__LOOKUP_BLOCKS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__lookup_blocks__descriptor) \
-    , {0,NULL} }
+    , {0,NULL}, 0 }
 
 
 struct  Quire__V1__LookupBlocksReply
@@ -385,10 +390,14 @@ struct  Quire__V1__Acquire
    * Blocks to allocate behind the cached ones.
    */
   uint32_t allocate_count;
+  /*
+   * Number of the pool's size class, from 1; 0 = the first. Blocks of other classes never match.
+   */
+  uint32_t size_class;
 };
 #define QUIRE__V1__ACQUIRE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__acquire__descriptor) \
-    , {0,NULL}, 0 }
+    , {0,NULL}, 0, 0 }
 
 
 struct  Quire__V1__AcquireReply

@@ -198,6 +198,7 @@ struct  Quire__V1__PoolInfo
   Quire__V1__PoolConfig *config;
   uint64_t revision;
   /*
+   * 0 with size classes, which have bytes of their own in Stats. Else
    * 2 x layers x block_size x kv_heads x head_size x dtype_bytes; 0 without a geometry. Block `id`
    * lies id x bytes_per_block behind the beginning of the KV memory; the null block is at 0.
    */
@@ -219,11 +220,12 @@ struct  Quire__V1__PoolInfo
    */
   uint64_t epoch;
   /*
-   * Bytes of the usable blocks: blocks x bytes_per_block; 0 without a geometry.
+   * Bytes of the usable blocks: blocks x bytes_per_block, over all size classes; 0 without a geometry.
    */
   uint64_t capacity_bytes;
   /*
-   * Bytes of the KV memory that block ids lead into: one block more, the null block.
+   * Bytes of the KV memory that block ids lead into: one block more, the null block, which is as large
+   * as the largest.
    */
   uint64_t buffer_bytes;
 };
@@ -250,7 +252,9 @@ struct  Quire__V1__PoolConfig
    */
   uint32_t block_size;
   /*
-   * Instead of blocks and block_size.
+   * Instead of blocks and block_size: blocks of several sizes, at most 16 classes, with ascending
+   * block sizes and limits. Not with kv_bytes, an admission threshold, proactive eviction, another
+   * strategy than FREE_QUEUE or another eviction than LRU.
    */
   size_t n_size_classes;
   Quire__V1__SizeClass **size_classes;
@@ -355,7 +359,8 @@ struct  Quire__V1__PoolConfig
 
 
 /*
- * Blocks of one size; ids run on from class to class.
+ * Blocks of one size; ids run on from class to class. A class has a number, from 1, its place in the
+ * list.
  */
 struct  Quire__V1__SizeClass
 {
@@ -369,7 +374,8 @@ struct  Quire__V1__SizeClass
    */
   uint32_t blocks;
   /*
-   * Sequences expected to stay at or under this many tokens go here; 0 = the rest.
+   * Sequences expected to stay at or under this many tokens go here, if no class before takes them; 0 =
+   * the rest, as the last class must say. The first of two classes may leave it 0, which means 199.
    */
   uint32_t max_expected_tokens;
 };
@@ -638,6 +644,11 @@ struct  Quire__V1__PlanDefragmentRequest
    * may be fewer.
    */
   uint32_t max_moves;
+  /*
+   * Of which size class, from 1; 0 = that of the sequence, or else the first. Runs, moves and what
+   * contiguous_blocks may be are those of one class.
+   */
+  uint32_t size_class;
   Quire__V1__PlanDefragmentRequest__GoalCase goal_case;
   union {
     /*
@@ -654,7 +665,7 @@ struct  Quire__V1__PlanDefragmentRequest
 };
 #define QUIRE__V1__PLAN_DEFRAGMENT_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__plan_defragment_request__descriptor) \
-    , NULL, 0, QUIRE__V1__PLAN_DEFRAGMENT_REQUEST__GOAL__NOT_SET, {0} }
+    , NULL, 0, 0, QUIRE__V1__PLAN_DEFRAGMENT_REQUEST__GOAL__NOT_SET, {0} }
 
 
 struct  Quire__V1__DefragmentPlan

@@ -354,10 +354,15 @@ struct  Quire__V1__Recover
    * to, so there may be fewer. Nothing is moved where no run is asked for.
    */
   uint32_t max_moves;
+  /*
+   * Number of the size class whose blocks are needed, from 1; 0 = the first. Only its sequences are
+   * preempted.
+   */
+  uint32_t size_class;
 };
 #define QUIRE__V1__RECOVER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__recover__descriptor) \
-    , 0, 0, 0,NULL, 0,NULL, 0 }
+    , 0, 0, 0,NULL, 0,NULL, 0, 0 }
 
 
 struct  Quire__V1__RecoverReply

@@ -217,7 +217,8 @@ struct  Quire__V1__SequenceOptions
    */
   ProtobufCBinaryData label;
   /*
-   * Index of the pool's size class.
+   * Number of the pool's size class, from 1; 0 = the first whose limit is at least expected_tokens or
+   * the tokens it has, whichever is more. Hashes that come with it are those of blocks of that size.
    */
   uint32_t size_class;
   /*
@@ -948,10 +949,15 @@ struct  Quire__V1__Reserve
    * Gives the promise up, if there is one; without blocks.
    */
   protobuf_c_boolean release;
+  /*
+   * Number of the size class whose blocks are promised, from 1; 0 = that of the sequence, or the
+   * first where there is no sequence yet.
+   */
+  uint32_t size_class;
 };
 #define QUIRE__V1__RESERVE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__reserve__descriptor) \
-    , 0, 0, 0 }
+    , 0, 0, 0, 0 }
 
 
 struct  Quire__V1__ReserveReply
@@ -996,6 +1002,7 @@ struct  Quire__V1__Pin
   Quire__V1__Content *content;
   /*
    * The salt and LoRA keys it is hashed with; the rest is of no meaning here.
+   * In a pool with size classes size_class says whose blocks, by its number; 0 = the first.
    */
   Quire__V1__SequenceOptions *options;
   /*
@@ -1139,6 +1146,10 @@ struct  Quire__V1__Sequence
    */
   uint64_t admitted_revision;
   /*
+   * Number of its size class, from 1; 0 in a pool without.
+   */
+  uint32_t size_class;
+  /*
    * Blocks promised to it by Reserve; 0 while it runs, because the promise ends with the admission.
    * Those in the lists of all sessions together are Stats.reserved_blocks.
    */
@@ -1146,7 +1157,7 @@ struct  Quire__V1__Sequence
 };
 #define QUIRE__V1__SEQUENCE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__sequence__descriptor) \
-    , 0, 0, {0,NULL}, QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_UNSPECIFIED, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0 }
+    , 0, 0, {0,NULL}, QUIRE__V1__SEQUENCE_STATE__SEQUENCE_STATE_UNSPECIFIED, 0, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__ListSequencesRequest
@@ -1213,10 +1224,15 @@ struct  Quire__V1__AdviseVictimsRequest
    * Whom to take first.
    */
   Quire__V1__VictimOrder order;
+  /*
+   * Number of the size class whose blocks are needed, from 1; 0 = the first. Only its sequences are
+   * victims.
+   */
+  uint32_t size_class;
 };
 #define QUIRE__V1__ADVISE_VICTIMS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__advise_victims_request__descriptor) \
-    , NULL, 0, 0,NULL, 0, QUIRE__V1__VICTIM_ORDER__VICTIM_ORDER_UNSPECIFIED }
+    , NULL, 0, 0,NULL, 0, QUIRE__V1__VICTIM_ORDER__VICTIM_ORDER_UNSPECIFIED, 0 }
 
 
 struct  Quire__V1__AdviseVictimsReply

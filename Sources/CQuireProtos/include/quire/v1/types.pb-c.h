@@ -242,10 +242,14 @@ struct  Quire__V1__Refusal
    * had, free and cached blocks together.
    */
   uint32_t largest_run;
+  /*
+   * Where a size class is short of blocks: its number, from 1; the blocks above are of that class.
+   */
+  uint32_t size_class;
 };
 #define QUIRE__V1__REFUSAL__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__refusal__descriptor) \
-    , QUIRE__V1__REFUSAL_REASON__REFUSAL_REASON_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, 0, 0 }
+    , QUIRE__V1__REFUSAL_REASON__REFUSAL_REASON_UNSPECIFIED, {0,NULL}, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 /* Quire__V1__Call methods */
