@@ -120,11 +120,12 @@ extension BlockPool {
 
   /// Every maximal run of free blocks, or of free and cached ones; of the size class at hand.
   func countRuns(withCached: Bool, _ counter: inout RunCounter) {
-    if !withCached || counters.cached == 0, let split, split.free.countRuns(&counter) { return }
+    if !withCached || counters.cached == 0 && pendingCount == 0, let split, split.free.countRuns(&counter) { return }
     for id in parts.isEmpty ? 1...capacity : idsInClass {
       let record = records[Int(id)]
-      let isFree = record.refCount == 0 && record.pins == 0 && record.holder == .none
-      counter.step(isFree && (withCached || record.twin == 0))
+      let isAvailable = record.refCount == 0 && record.pins == 0
+      counter.step(
+        isAvailable && (withCached || record.twin == 0 && record.holder != .pending))
     }
     counter.end()
   }

@@ -203,7 +203,7 @@ struct BlockSurvey: ~Copyable {
   }
 
   /// So many available blocks outside a window: free ones from the lowest, then cached ones in the
-  /// order in which they would be evicted. O(blocks).
+  /// order in which they would be evicted, those whose free is pending last. O(blocks).
   func holes(_ count: Int, outside window: Range<Int>) -> [BlockID] {
     var holes: [BlockID] = []
     for id in ids {
@@ -211,10 +211,7 @@ struct BlockSurvey: ~Copyable {
       if kinds[id] == Kind.free.rawValue && !window.contains(id) { holes.append(BlockID(id)) }
     }
     if holes.count == count { return holes }
-    var queue = blocks.freeQueue()
-    // Behind them those whose free waits for its batch.
-    blocks.lazy?.forEachFree { queue += $0 }
-    for id in queue
+    for id in blocks.freeQueue() + blocks.pendingFrees()
     where ids.contains(Int(id)) && kinds[Int(id)] == Kind.cached.rawValue
       && !window.contains(Int(id))
     {

@@ -117,6 +117,13 @@ extension BlockPool {
     return dropReferences(split, first, count, stride)
   }
 
+  /// The blocks that wait, in the order in which they came. O(pending).
+  func pendingFrees() -> [BlockID] {
+    var ids: [BlockID] = []
+    lazy?.forEachFree { ids += $0 }
+    return ids
+  }
+
   /// Drops one reference to each of `count` blocks, as one free that is pending. Returns how many blocks
   /// became available.
   private func dropLazily(

@@ -140,6 +140,45 @@ struct LazyFreeTests {
     }
   }
 
+  @Test("a plan counts on what waits, free or cached, as on what is lined up")
+  func planned() {
+    func full(_ blocks: UInt32) -> Bench {
+      let bench = bench(blocks, batch: 100, caches: true)
+      for id in 1...SequenceID(blocks) {
+        bench.run(.admit(.init(id: id, add: .init(id: id, tokens: 4, hashes: [10 + id]))))
+      }
+      return bench
+    }
+    // . 2 . 4: two moves are none of the fewest; 2 goes to 1, or 4 to 3.
+    let four = full(4)
+    four.run(.free([1]))
+    four.run(.free([3]))
+    let plan = four.plan(.contiguous(2))
+    #expect(plan.moves.map { [$0.source, $0.target] } == [[4, 1]])
+    #expect(four.order(plan).copies.count == 1)
+    #expect(four.pool.checkInvariants() == nil)
+    // Five blocks, 2 and 4 of which come to sequence 9; 5 waits.
+    let five = full(5)
+    five.run(.free([2, 4]))
+    five.run(.flush)
+    five.run(.admit(.init(id: 9, add: .init(id: 9, tokens: 8, hashes: [91, 92]))))
+    five.run(.free([5]))
+    let gathered = five.plan(.sequence(9)).moves.map { [$0.source, $0.target] }
+    five.run(.flush)
+    #expect(gathered == five.plan(.sequence(9)).moves.map { [$0.source, $0.target] })
+    #expect(gathered.count == 1)
+  }
+
+  @Test("runs of what is available have what waits, so no defragmentation is advised for it")
+  func runs() {
+    let bench = bench(16, batch: 100)
+    bench.run(.allocate(16))
+    bench.run(.freeBlocks(Array(1...10)))
+    let layout = bench.pool.layout()
+    #expect((layout.largestAvailableRun, layout.largestFreeRun) == (10, 0))
+    #expect(!layout.advisesDefragment(available: 10, of: 16))
+  }
+
   @Test("adjacent blocks may be among those that wait")
   func adjacent() {
     let bench = bench(4, batch: 8)
