@@ -13,9 +13,6 @@ extension AdmissionOptions {
       threshold = share == 0 ? Self.defaultThreshold : share
     }
     if config.proactiveFreeBlocks > 0 {
-      if config.disablesPrefixCaching {
-        throw .invalid("config.proactive_free_blocks", "contradicts disable_prefix_caching")
-      }
       guard config.proactiveFreeBlocks <= blocks else {
         throw .invalid("config.proactive_free_blocks", "must be at most config.blocks, \(blocks)")
       }
@@ -24,12 +21,15 @@ extension AdmissionOptions {
     guard config.lazyFreeBatch <= Self.maximumLazyFreeBatch else {
       throw .invalid("config.lazy_free_batch", "must be at most \(Self.maximumLazyFreeBatch)")
     }
-    if config.lazyFreeBatch > 0, let strategy = AllocationStrategy(wire: config.strategy),
-      strategy.needsRuns
-    {
-      throw .invalid("config.lazy_free_batch", "contradicts the strategy, which needs runs")
-    }
     lazyFreeBatch = config.lazyFreeBatch
+    let strategy = AllocationStrategy(wire: config.strategy) ?? .freeQueue
+    switch conflict(strategy, cachesPrefixes: !config.disablesPrefixCaching) {
+    case .proactiveFreeBlocks:
+      throw .invalid("config.proactive_free_blocks", "contradicts disable_prefix_caching")
+    case .lazyFreeBatch:
+      throw .invalid("config.lazy_free_batch", "contradicts the strategy, which needs runs")
+    default: break
+    }
   }
 }
 

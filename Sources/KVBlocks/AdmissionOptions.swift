@@ -20,6 +20,15 @@ package struct AdmissionOptions: Equatable, BitwiseCopyable, Sendable {
     self.proactiveFreeBlocks = proactiveFreeBlocks
   }
 
+  /// The field that contradicts the rest of a configuration; nil where none does.
+  package func conflict(
+    _ strategy: AllocationStrategy, cachesPrefixes: Bool
+  ) -> Refusal.StaticName? {
+    if proactiveFreeBlocks > 0 && !cachesPrefixes { return .proactiveFreeBlocks }
+    if lazyFreeBatch > 0 && strategy.needsRuns { return .lazyFreeBatch }
+    return nil
+  }
+
   /// The share where none is named.
   package static let defaultThreshold = 0.9
 

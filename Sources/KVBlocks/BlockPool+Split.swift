@@ -265,7 +265,12 @@ extension BlockPool {
     for id in 1...capacity {
       let record = records[Int(id)]
       if record.refCount == 0 && record.pins == 0 { continue }
-      if record.holder == .rounding { rest += 1 }
+      if record.holder == .rounding {
+        if record.refCount != 1 || record.pins != 0 {
+          return "block \(id) is the rest of a run, and somebody has it"
+        }
+        rest += 1
+      }
       if record.next == 0 {
         if record.holder == .rounding || record.previous != 0 {
           return "block \(id) is in no run and says otherwise"

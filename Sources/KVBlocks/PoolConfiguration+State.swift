@@ -115,5 +115,8 @@ extension PoolConfiguration {
       throw reader.failure(
         "kv_bytes, admission_threshold or proactive_free_blocks contradicts size classes")
     }
+    if let conflict = admission.conflict(strategy, cachesPrefixes: cachesPrefixes) {
+      throw reader.failure("\(conflict) contradicts the rest")
+    }
   }
 }

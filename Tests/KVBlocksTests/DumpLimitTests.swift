@@ -98,6 +98,38 @@ struct DumpLimitTests {
     #expect(crafted.refused?.hasSuffix("the strategy rounds nothing up") == true)
   }
 
+  @Test("the rest of a rounded run is nobody's, and no end of a copy")
+  func roundingCopied() {
+    let bench = Bench(
+      PoolConfiguration(blocks: 8, blockSize: 4, copyAck: .explicit, strategy: .buddy))
+    bench.run(.allocate(3))
+    bench.run(.allocate(1))
+    bench.run(.forkBlocks([5]))
+    #expect(bench.run(.copyOnWrite(5)).block == 6)
+    var crafted = Crafted(bench.pool)
+    #expect(crafted.refused == nil)
+    // Behind the count of copies, the id and the kind: the source becomes 4, the rest of 1 to 4.
+    crafted.put([4], at: crafted.begin("COPY") + 4 + 9)
+    // Records of 24 bytes, alike ones together: 1 to 3, 4, 5. The pin goes with the copy.
+    crafted.bytes[crafted.begin("BLKS") + 24 + 20] = 1
+    crafted.bytes[crafted.begin("BLKS") + 48 + 20] = 0
+    #expect(
+      crafted.refused?.hasSuffix("block 4 is the rest of a run, and somebody has it") == true)
+  }
+
+  @Test("options that a new pool could not have")
+  func contradictions() {
+    var lazy = PoolConfiguration(blocks: 8, blockSize: 4, strategy: .buddy)
+    lazy.admission.lazyFreeBatch = 4
+    #expect(
+      Crafted(KVPool(lazy)).refused?.hasSuffix("lazyFreeBatch contradicts the rest") == true)
+    var proactive = PoolConfiguration(blocks: 8, blockSize: 4)
+    proactive.admission.proactiveFreeBlocks = 4
+    #expect(
+      Crafted(KVPool(proactive)).refused?.hasSuffix("proactiveFreeBlocks contradicts the rest")
+        == true)
+  }
+
   /// Says that a key is so long that 100 blocks of it are a gigabyte.
   private final class Costly: TokenHashing {
     let hasher: TestHasher
