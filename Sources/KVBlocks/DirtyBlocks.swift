@@ -31,10 +31,10 @@ final class DirtyBlocks {
     return false
   }
 
-  /// The blocks of the pool whose place this one takes: the same memory. Of a pool that did not note
-  /// them, all are taken for dirty.
-  func inherit(_ other: DirtyBlocks?, capacity: UInt32) {
-    for id in 1...min(capacity, self.capacity) where other?.contains(id) ?? true { _ = insert(id) }
+  /// The blocks of a pool whose place this one takes: the same memory. Where that pool did not note
+  /// them, or had other blocks (`areSame` is false), all are taken for dirty.
+  func inherit(_ other: DirtyBlocks?, areSame: Bool) {
+    for id in 1...capacity where !areSame || (other?.contains(id) ?? true) { _ = insert(id) }
   }
 
   // MARK: In a dump

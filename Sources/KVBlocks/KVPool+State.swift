@@ -38,6 +38,7 @@ extension KVPool {
   /// other must not mistake a new block or copy for an old one.
   package func goOn(after other: KVPool) {
     sessions.spendCopyIDs(through: other.sessions.lastCopyID)
+    inheritDirty(from: other)
     if other.revision == 0 || other.revision < revision { return }
     revision = other.revision + 1
     history.add(0, revision)

@@ -26,6 +26,15 @@ extension KVPool {
     result.mustZero = slice(first, outcome.mustZero.count)
   }
 
+  /// This pool takes the place of another, in the same memory.
+  func inheritDirty(from other: KVPool) {
+    let areSame =
+      other.configuration.blocks == configuration.blocks
+      && other.configuration.blockSize == configuration.blockSize
+      && other.configuration.geometry == configuration.geometry
+    dirty?.inherit(other.dirty, areSame: areSame)
+  }
+
   /// What is held, or holds content, was handed out.
   func checkDirty() -> String? {
     guard let dirty else { return nil }

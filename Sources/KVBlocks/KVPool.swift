@@ -152,7 +152,6 @@ package final class KVPool {
       ? HashChains(configuration, hasher: hasher, undo: undo) : nil
     dirty =
       configuration.zeroesOnFree ? DirtyBlocks(capacity: configuration.blocks, undo: undo) : nil
-    if let other { dirty?.inherit(other.dirty, capacity: other.configuration.blocks) }
     tokenLimit =
       configuration.maxModelTokens == 0
       ? Self.maximumTokens : min(configuration.maxModelTokens, Self.maximumTokens)
@@ -167,6 +166,7 @@ package final class KVPool {
     }
     refusalCounts = .allocate(capacity: Self.refusalReasons)
     refusalCounts.initialize(repeating: 0, count: Self.refusalReasons)
+    if let other { inheritDirty(from: other) }
   }
 
   deinit { refusalCounts.deallocate() }

@@ -116,12 +116,32 @@ struct ZeroTests {
     #expect(loaded.stateDigest() == bench.pool.stateDigest())
     let configuration = PoolConfiguration(
       blocks: 4, blockSize: 4, copyAck: .explicit, zeroesOnFree: true)
-    let noted = Bench(KVPool(configuration, replacing: bench.pool))
-    #expect(noted.run(.allocate(4)).mustZero == [1, 2, 3])
-    // Who did not note them may have handed out any of its two.
-    let unnoted = KVPool(PoolConfiguration(blocks: 2, blockSize: 4))
-    let strict = Bench(KVPool(configuration, replacing: unnoted))
-    #expect(strict.run(.allocate(4)).mustZero == [1, 2])
+    let other = Bench(configuration)
+    other.run(.allocate(1))
+    let noted = Bench(KVPool(configuration, replacing: other.pool))
+    #expect(noted.run(.allocate(4)).mustZero == [1])
+    // A dump of a new pool, in the place of one that is not new.
+    let fresh = try load(dump(KVPool(configuration)))
+    fresh.goOn(after: other.pool)
+    #expect(Bench(fresh).run(.allocate(4)).mustZero == [1])
+  }
+
+  @Test("are all, in the place of a pool that did not note them or had other blocks")
+  func replaced() {
+    func marked(_ blocks: UInt32, _ size: UInt32, replacing other: KVPool) -> [BlockID] {
+      let configuration = PoolConfiguration(
+        blocks: blocks, blockSize: size, copyAck: .explicit, zeroesOnFree: true)
+      return Bench(KVPool(configuration, replacing: other)).run(.allocate(blocks)).mustZero
+    }
+    let unnoted = KVPool(PoolConfiguration(blocks: 4, blockSize: 4))
+    #expect(marked(4, 4, replacing: unnoted) == [1, 2, 3, 4])
+    let old = bench(blocks: 4)
+    old.run(.allocate(1))
+    #expect(marked(4, 4, replacing: old.pool) == [1])
+    // Twice as many blocks of half the size: what was block 1 is 1 and 2, or where the null block
+    // took its place 2 and 3.
+    #expect(marked(8, 2, replacing: old.pool) == Array(1...8))
+    #expect(marked(2, 4, replacing: old.pool) == [1, 2])
   }
 
   @Test("are the same after a dry run and an aborted command as before")
