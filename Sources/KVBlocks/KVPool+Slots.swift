@@ -137,9 +137,10 @@ extension KVPool {
     try check(blocks.rounded(new), beside: reserved)
     if tracksOwed {
       let table = max(min(blocksFor(UInt64(tokens)), admissionCap()), wanted, head)
+      let rounding = blocks.rounded(new) - new
       try checkThreshold(
-        table - head + evictable, whole: table - nulls, evictable: evictable, own: own,
-        others: others, id)
+        table - head + rounding + evictable, whole: table - nulls + rounding, evictable: evictable,
+        own: own, others: others, id)
     }
     if blocks.needsRuns && new > 0 {
       let kept = blocks.rounded(new) <= own ? 0 : watermark

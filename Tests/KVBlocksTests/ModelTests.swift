@@ -110,6 +110,9 @@ struct ModelTests {
     .init(
       seed: 47, blocks: 40, size: 4, ack: .nextStep, caches: true, admission: true, window: 14,
       inFlight: 8, options: .init(threshold: 0.8)),
+    .init(
+      seed: 145, blocks: 64, size: 4, ack: .explicit, admission: true, strategy: .buddy,
+      options: .init(threshold: 0.8)),
   ]
 
   @Test("the same with memory-aware admission", arguments: thresholds)

@@ -52,6 +52,27 @@ struct ThresholdTests {
     #expect(AdmissionOptions().limit(of: 7) == 7)
   }
 
+  @Test("what a strategy rounds up is charged: it is taken as well")
+  func rounded() {
+    func bench(_ threshold: Double) -> Bench {
+      var configuration = PoolConfiguration(
+        blocks: 32, blockSize: 16, copyAck: .explicit, strategy: .buddy)
+      configuration.admission.threshold = threshold
+      return Bench(configuration)
+    }
+    // 17 blocks would take a run of 32, all of the pool; 0.6 of it are 19.
+    #expect(
+      bench(0.6).admit(1, 17 * 16).refusal
+        == Refusal(
+          .never, field: .admissionThreshold, needed: 32, available: 32, watermark: 13, sequence: 1)
+    )
+    // 8 and then 5, for which 8 are taken; 14 are the most.
+    let two = bench(14.0 / 32)
+    #expect(two.admit(1, 8 * 16).refusal == .none)
+    #expect(two.admit(2, 5 * 16).refusal == later(8, 24, kept: 18, 2))
+    #expect(two.admit(2, 4 * 16).refusal == .none)
+  }
+
   @Test("what is appended is owed until it has slots; what runs may grow past the share")
   func growth() {
     let bench = bench(10, 0.5)

@@ -283,9 +283,11 @@ extension Model {
       }
     }
     let all = max(min(blocksFor(sequence.tokens), gateLimit), need, head.count)
+    // What a strategy rounds up is taken as well.
+    let extra = whole(fresh) - fresh
     try checkThreshold(
-      all - head.count + queued, whole: all - head.count + hit.count, evictable: queued,
-      own: promised - others, id)
+      all - head.count + extra + queued, whole: all - head.count + hit.count + extra,
+      evictable: queued, own: promised - others, id)
     if needsRuns && fresh > 0 {
       let kept = whole(fresh) <= promised - others ? 0 : kept
       try checkRun(fresh, later.1, kept, id)
