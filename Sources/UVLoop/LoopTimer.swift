@@ -40,6 +40,9 @@ package final class LoopTimer {
 
   package func stop() { uv_timer_stop(raw) }
 
+  /// Whether it is going to fire.
+  package var isRunning: Bool { uv_is_active(handlePointer(raw)) != 0 }
+
   /// Whether the timer keeps `run()` from returning; it does until told otherwise.
   package func keepsLoopRunning(_ keeps: Bool) {
     if keeps { uv_ref(handlePointer(raw)) } else { uv_unref(handlePointer(raw)) }

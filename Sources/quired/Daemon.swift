@@ -37,11 +37,13 @@ final class Daemon {
       offset &+ loop.now / 1_000_000
     }
     service.register(in: table)
-    // Not within a call, and once for what comes together.
+    // Not within a call, and once for what comes together; a call more does not put it off.
     let timer = LoopTimer(on: loop) { [unowned service] in service.evictAhead() }
     timer.keepsLoopRunning(false)
     evictionTimer = timer
-    service.onDeficit = { timer.start(afterNanoseconds: Self.evictionDelayNanoseconds) }
+    service.onDeficit = {
+      if !timer.isRunning { timer.start(afterNanoseconds: Self.evictionDelayNanoseconds) }
+    }
     health = HealthService(table)
     _ = ReflectionService(table, descriptorSet: QuireService.descriptorSet)
     server = GRPCServer(loop: loop, services: table)

@@ -15,10 +15,13 @@ struct LoopTests {
       fired += 1
       if fired == 3 { timer?.stop() }
     }
+    #expect(timer?.isRunning == false)
     timer?.start(afterNanoseconds: 2_000_000, repeating: 1_000_000)
+    #expect(timer?.isRunning == true)
     loop.run()
     #expect(fired == 3)
     #expect(EventLoop.clock - start >= 4_000_000)
+    #expect(timer?.isRunning == false)
     timer = nil
   }
 
