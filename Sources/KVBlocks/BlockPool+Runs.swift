@@ -120,7 +120,8 @@ extension BlockPool {
 
   /// Every maximal run of free blocks, or of free and cached ones; of the size class at hand.
   func countRuns(withCached: Bool, _ counter: inout RunCounter) {
-    if !withCached || counters.cached == 0 && pendingCount == 0, let split, split.free.countRuns(&counter) { return }
+    let isFreeAll = counters.cached == 0 && pendingCount == 0
+    if !withCached || isFreeAll, let split, split.free.countRuns(&counter) { return }
     for id in parts.isEmpty ? 1...capacity : idsInClass {
       let record = records[Int(id)]
       let isAvailable = record.refCount == 0 && record.pins == 0

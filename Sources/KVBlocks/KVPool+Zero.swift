@@ -31,6 +31,7 @@ extension KVPool {
     let areSame =
       other.configuration.blocks == configuration.blocks
       && other.configuration.blockSize == configuration.blockSize
+      && other.configuration.sizeClasses == configuration.sizeClasses
       && other.configuration.geometry == configuration.geometry
     dirty?.inherit(other.dirty, areSame: areSame)
   }

@@ -105,7 +105,7 @@ extension Model {
       let free = state.queue.filter { one.ids.contains($0) }
       let waiting = pending.count { one.ids.contains($0) }
       let promised = state.promises.filter { $0.value.sizeClass == i }.values.map(\.blocks)
-      let longest = longestRun(in: one.ids) { state.queue.contains($0) }
+      let longest = longestRun(in: one.ids) { state.queue.contains($0) || pending.contains($0) }
       let longestFree = longestRun(in: one.ids) {
         state.queue.contains($0) && content($0) == nil
       }
