@@ -2,7 +2,7 @@
 ///
 /// As in TensorRT-LLM: priorities 0 ... 100, 35 where nobody said any; the time-to-live runs from the
 /// last use, and when it is over the block falls to the default. Among blocks of one priority the
-/// order is that of their last use, also for those that fell to it. Each step O(log n); 64 bytes a
+/// order is that of their last use, also for those that fell to it. Each step O(log n); 60 bytes a
 /// block.
 final class RetentionOrder {
   static let defaultPriority: UInt8 = 35

@@ -117,7 +117,12 @@ def test_defragmentation_is_advised_by_the_seeds_rule(evens):
     # 1 - 51/75 = 0.32: no.
     assert not evens.stats(q.STATS_INCLUDE_RUNS).defragment_advised
     evens.allocate(40)
-    # 35 are left, the longest run is far under half of them, 65 of 100 are used.
+    # 1 - 11/35 = 0.69, and 65 of 100 are used.
     stats = evens.stats(q.STATS_INCLUDE_RUNS)
-    ratio = 1 - stats.available_runs.largest / stats.available_blocks
-    assert stats.defragment_advised == (ratio > 0.5)
+    assert (stats.available_runs.largest, stats.available_blocks) == (11, 35)
+    assert stats.defragment_advised
+    # As scattered, but with 70 of 100 in use there is no room to move.
+    evens.allocate(5)
+    stats = evens.stats(q.STATS_INCLUDE_RUNS)
+    assert 2 * stats.available_runs.largest < stats.available_blocks == 30
+    assert not stats.defragment_advised

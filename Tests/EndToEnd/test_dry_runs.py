@@ -11,6 +11,7 @@ HELD, KEPT = b"h" * 32, b"k" * 32
 # step the field has the same name.
 COMMANDS = [
     ("BlockPool", "Allocate", "allocate", q.Allocate(count=2)),
+    ("BlockPool", "Allocate", "allocate", q.Allocate(count=3, contiguous=True)),
     ("BlockPool", "Free", "free_blocks", q.FreeBlocks(block_ids=[4])),
     ("BlockPool", "Fork", "fork_blocks", q.ForkBlocks(block_ids=[4])),
     ("BlockPool", "CopyOnWrite", "copy_on_write", q.CopyOnWrite(block_id=2)),
@@ -109,6 +110,8 @@ def test_each_command(busy, service, rpc, field, what):
 
 
 POOL_COMMANDS = {
+    "Flush": lambda call: q.FlushRequest(call=call),
+    "ResetPool": lambda call: q.ResetPoolRequest(call=call, force=True),
     "UpdatePool": lambda call: q.UpdatePoolRequest(call=call, watermark=0.25),
     "ResetPrefixCache": lambda call: q.ResetPrefixCacheRequest(call=call, preempt_running=True),
 }
@@ -116,7 +119,8 @@ POOL_COMMANDS = {
 
 @pytest.mark.parametrize("rpc", POOL_COMMANDS)
 def test_each_command_of_a_pool(new_pool, rpc):
-    pool = new_pool(8, 4)
+    # A lazy batch, so that there is something to flush.
+    pool = new_pool(8, 4, lazy_free_batch=4)
     pool.cache_blocks(list(pool.allocate(1).block_ids), HELD)
     pool.free([1])
     pool.add_and_admit(1, 9)

@@ -177,7 +177,7 @@ def test_bytes_that_are_no_dump_are_refused_by_what_is_wrong(client, busy, loade
         client.on(name).get_pool()
 
 
-def test_flipped_bits_never_load(client, busy, loaded):
+def test_the_checksum_finds_flipped_bits(client, busy, loaded):
     data = busy.dump()
     name = loaded("flipped")
     random.seed(7)

@@ -195,8 +195,9 @@ struct  Quire__V1__CopyOrder
 
 
 /*
- * Why a command, or one of its operations, was refused. A refused operation changed nothing, except
- * that appended tokens stay recorded.
+ * Why a command, or one of its operations, was refused. A refused operation changed nothing but what
+ * is a fact without it: appended tokens stay recorded, blocks that a sliding window is past stay
+ * given back, and frees that waited for their batch have been made.
  */
 struct  Quire__V1__Refusal
 {
