@@ -9,7 +9,7 @@
 final class PinTable {
   private(set) var pins: UnsafeMutablePointer<PrefixPin>
   private var capacity = 8
-  private var scalars = Scalars()
+  private(set) var scalars = Scalars()
   private(set) var links: UnsafeMutablePointer<PinLink>
   private var linkCapacity = 16
   /// (fingerprint of the name, session slot) -> first pin of that fingerprint + 1.
@@ -20,9 +20,9 @@ final class PinTable {
   let holds: WideMap
   /// Pins with a time-to-live by (expiry, serial), each as its index + 1. Derived from the pins, so
   /// that a rollback rebuilds it if it must.
-  private let expiring = RankedHeap(capacity: 8, undo: nil)
+  let expiring = RankedHeap(capacity: 8, undo: nil)
   private var mustRebuild = false
-  private let sessions: SessionTable
+  let sessions: SessionTable
   private let undo: UndoLog
   private let secret: MapSecret
 
@@ -314,113 +314,4 @@ final class PinTable {
 
   /// What was recorded stands.
   func commit() { mustRebuild = false }
-
-  // MARK: Checking
-
-  /// Most pins with one fingerprint.
-  var longestChain: Int {
-    var longest = 0
-    names.forEach { entry in
-      var length = 0
-      var pin = entry.value &- 1
-      while pin != PrefixPin.none {
-        length += 1
-        pin = pins[Int(pin)].nextAlike
-      }
-      longest = max(longest, length)
-    }
-    return longest
-  }
-
-  /// What is wrong with the pins; nil when nothing is. O(pins + links).
-  func check(_ sessionCount: UInt32) -> String? {
-    var met: UInt32 = 0
-    var timed: UInt32 = 0
-    var linksMet = 0
-    for session in 0..<sessionCount {
-      var before = PrefixPin.none
-      var pin = sessions.slots[Int(session)].firstPin
-      var serial: UInt64 = 0
-      var links: UInt32 = 0
-      while pin != PrefixPin.none {
-        let one = pins[Int(pin)]
-        if one.session != session || one.previousInSession != before || one.serial <= serial {
-          return "the pins of a session are linked wrongly"
-        }
-        if find(one.content, asked: one.asked, session: session) != pin {
-          return "a pin is not found by its name"
-        }
-        if one.blocks == 0 { return "a pin holds no block" }
-        if one.expires != 0 {
-          timed += 1
-          if !expiring.contains(pin + 1) { return "a pin with a time-to-live never ends" }
-        }
-        if let wrong = checkLinks(of: pin, &links) { return wrong }
-        met += 1
-        serial = one.serial
-        before = pin
-        pin = one.nextInSession
-      }
-      if sessions.slots[Int(session)].lastPin != before { return "a session lost its last pin" }
-      if sessions.slots[Int(session)].pinLinks != links { return "a session's pins hold \(links)" }
-      linksMet += Int(links)
-    }
-    if met != scalars.count || timed != scalars.timed || Int(timed) != expiring.count {
-      return "the pins are counted wrongly"
-    }
-    var held = 0
-    holds.forEach { held += Int($0.value) }
-    if held != linksMet { return "the holds of the pins are counted wrongly" }
-    return expiring.count == 0 ? nil : expiring.check()
-  }
-
-  private func checkLinks(of pin: UInt32, _ count: inout UInt32) -> String? {
-    var link = pins[Int(pin)].lastLink
-    var blocks: UInt32 = 0
-    while link != PrefixPin.none {
-      let one = links[Int(link)]
-      if one.pin != pin { return "a pin has another's block" }
-      if one.block != 0 {
-        blocks += 1
-        let first = firstLink(of: one.block)
-        if (one.previousOfBlock == PrefixPin.none) != (first == link) {
-          return "the pins of block \(one.block) are linked wrongly"
-        }
-      }
-      link = one.nextInPin
-    }
-    count += blocks
-    return blocks == pins[Int(pin)].blocks ? nil : "a pin counts \(blocks) blocks wrongly"
-  }
-}
-
-/// One session's pin of one prefix.
-struct PrefixPin: BitwiseCopyable {
-  /// In the order pins are made, from 1; 0 for a place that nobody uses.
-  var serial: UInt64 = 0
-  /// The content asked for: so many blocks, and the hash of the last.
-  var content = BlockHash(0, 0)
-  var asked: UInt32 = 0
-  var session: UInt32 = 0
-  /// The clock at which it ends; 0 = never by itself.
-  var expires: UInt64 = 0
-  /// Blocks that it holds, and the link of the one furthest in the prefix.
-  var blocks: UInt32 = 0
-  var lastLink = PrefixPin.none
-  var previousInSession = PrefixPin.none
-  var nextInSession = PrefixPin.none
-  /// The next pin of the session with the same fingerprint; of an unused place, the next unused.
-  var nextAlike = PrefixPin.none
-
-  static let none = UInt32.max
-}
-
-/// That a pin holds a block.
-struct PinLink: BitwiseCopyable {
-  /// 0 when the block lost its content and with it the pin.
-  var block: BlockID = 0
-  var pin = PrefixPin.none
-  var nextInPin = PrefixPin.none
-  var previousOfBlock = PrefixPin.none
-  var nextOfBlock = PrefixPin.none
 }
