@@ -36,6 +36,8 @@ package struct StepRequest: WireMessage {
   /// 0 = none.
   package var ackedCopyID: UInt64 { m.pointee.acked_copy_id }
   package var wantsStats: Bool { m.pointee.with_stats != 0 }
+  /// Raw value of `VictimPolicy`; 0 = the default.
+  package var victimPolicy: UInt32 { m.pointee.victim_policy.rawValue }
 }
 
 /// `Op`.

@@ -81,7 +81,7 @@ enum ServedFields {
     // Scheduler.
     "quire.v1.StepRequest": [
       "call", "ops", "on_refusal", "token_budget", "no_admit_after_preemption", "acked_copy_id",
-      "with_stats",
+      "with_stats", "victim_policy",
     ],
     "quire.v1.Op": [
       "on_refusal", "decode", "admit", "extend", "append", "commit", "fork", "rewind", "preempt",

@@ -65,7 +65,8 @@ extension QuireService {
       acknowledgedCopyID: request.ackedCopyID,
       tokenBudget: request.tokenBudget,
       refusesAdmissionAfterPreemption: request.refusesAdmissionAfterPreemption,
-      onRefusal: OperationReader.onRefusal(request.onRefusal) ?? .continue)
+      onRefusal: OperationReader.onRefusal(request.onRefusal) ?? .continue,
+      victimPolicy: VictimPolicy(rawValue: UInt8(truncatingIfNeeded: request.victimPolicy)) ?? .fcfs)
     hosted.pool.apply(command, into: outcome)
     noteDeficit(hosted)
   }

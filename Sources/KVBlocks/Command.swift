@@ -30,14 +30,17 @@ package struct Command {
   package var refusesAdmissionAfterPreemption: Bool
   /// What a refusal does where an operation does not say.
   package var onRefusal: OnRefusal
+  /// Whom `OnRefusal.preempt` preempts, where a decode has no list of its own.
+  package var victimPolicy: VictimPolicy
   package var operations: UnsafeBufferPointer<Operation>
 
   package init(
     session: SessionID, operations: UnsafeBufferPointer<Operation>, ifRevision: Revision = 0,
     now: UInt64 = 0, isDryRun: Bool = false, isStep: Bool = false, acknowledgedCopyID: UInt64 = 0,
     tokenBudget: UInt32 = 0, refusesAdmissionAfterPreemption: Bool = false,
-    onRefusal: OnRefusal = .continue
+    onRefusal: OnRefusal = .continue, victimPolicy: VictimPolicy = .fcfs
   ) {
+    self.victimPolicy = victimPolicy
     self.session = session
     self.operations = operations
     self.ifRevision = ifRevision

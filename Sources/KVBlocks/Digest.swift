@@ -80,6 +80,7 @@ extension Digest {
     if command.isStep { flags |= 2 }
     if command.refusesAdmissionAfterPreemption { flags |= 4 }
     flags |= UInt64(command.onRefusal.rawValue) << 8
+    if command.victimPolicy != .fcfs { flags |= UInt64(command.victimPolicy.rawValue) << 16 }
     flags |= UInt64(command.tokenBudget) << 32
     add(command.session, flags)
     add(command.ifRevision, command.acknowledgedCopyID)

@@ -240,6 +240,9 @@ extension KVPool {
     let inFlight =
       columns.inFlightTokens.count == 0
       ? 0 : columns.inFlightTokens[columns.inFlightTokens.count == 1 ? 0 : i]
+    // Tokens that victims give back are for those who come after this one.
+    var returned: UInt32 = 0
+    defer { if returned > 0 { run.budget += returned } }
     while true {
       do throws(Refusal) {
         _ = try schedule(
@@ -250,7 +253,10 @@ extension KVPool {
         guard mode == .preempt && error.isOfBlocks && run.preemptingHelps else {
           throw error
         }
-        let victim = nextVictim(&victims, columns)
+        let victim =
+          columns.victimOrder.count == 0 && run.victimPolicy != .fcfs
+          ? try policyVictim(for: columns.sequences[i], &returned)
+          : nextVictim(&victims, columns)
         if victim == SequenceSlot.none { throw error }
         outcome.preempted.append(sequences.slots[Int(victim)].id)
         _ = preempt(victim)

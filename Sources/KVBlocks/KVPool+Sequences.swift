@@ -229,6 +229,7 @@ extension KVPool {
   /// Takes a running sequence's blocks, tail first. Its tokens stay, to be computed again.
   /// Returns how many blocks became available.
   func preempt(_ slot: UInt32) -> UInt32 {
+    if run.notesScheduled { scheduledNow[slot] = nil }
     let freed = cutTable(of: slot, to: 0)
     sessions.removeRunning(slot, in: sequences)
     sequences.releaseTable(of: slot)
@@ -267,6 +268,7 @@ extension KVPool {
       }
       if sequences.slots[Int(slot)].isRunning { sessions.removeRunning(slot, in: sequences) }
       if tracksOwed { owed -= UInt64(sequences.slots[Int(slot)].owed) }
+      if run.notesScheduled { scheduledNow[slot] = nil }
       sequences.remove(slot)
       chains?.end(slot)
       sessions.save(run.slot)

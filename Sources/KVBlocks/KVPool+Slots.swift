@@ -160,7 +160,7 @@ extension KVPool {
     _ outcome: Outcome
   ) {
     sequences.save(slot)
-    if run.isBudgeted { run.budget -= plan.now }
+    if run.isBudgeted { charge(plan.now, to: slot) }
     if plan.nulls > 0 { startWithNulls(slot, plan.nulls) }
     result.nullBlocks = plan.nulls
     if let chains { useHits(slot, plan.cached, chains, &result, outcome) }
@@ -237,8 +237,12 @@ extension KVPool {
     let firstBlock = outcome.blocks.count
     let firstCopy = outcome.copies.count
     let firstPreempted = outcome.preempted.count
+    var returned: UInt32 = 0
     // A window moves even where the slots are refused.
-    defer { settle(slot) }
+    defer {
+      settle(slot)
+      if returned > 0 { run.budget += returned }
+    }
     while true {
       do throws(Refusal) {
         result.scheduledTokens = try schedule(
@@ -254,7 +258,9 @@ extension KVPool {
           throw error
         }
         // The requester runs, so there is always a last one: at worst itself.
-        let victim = lastRunningOfClass()
+        let victim =
+          run.victimPolicy == .fcfs
+          ? lastRunningOfClass() : try policyVictim(for: request.sequence, &returned)
         outcome.preempted.append(sequences.slots[Int(victim)].id)
         result.preempted = slice(firstPreempted, outcome.preempted.count)
         _ = preempt(victim)
@@ -357,7 +363,7 @@ extension KVPool {
     if now > 0 {
       sequences.save(slot)
       sequence.pointee.computed = computed + now
-      if run.isBudgeted { run.budget -= now }
+      if run.isBudgeted { charge(now, to: slot) }
       run.changed = true
     }
     if !delaysCommit { cacheFull(slot, tokens: computed + now) }

@@ -102,27 +102,20 @@ extension KVPool {
   func ranked(_ latestFirst: [UInt32], _ order: VictimOrder) -> [UInt32] {
     switch order {
     case .latest: return latestFirst
-    case .priority:
-      return latestFirst.sorted { a, b in
-        let (a, b) = (sequences.slots[Int(a)], sequences.slots[Int(b)])
-        return a.priority == b.priority ? a.arrival > b.arrival : a.priority > b.priority
-      }
+    case .priority: return latestFirst.sorted { isLessImportant($0, than: $1) }
     case .cost:
-      let costs = latestFirst.map { (freed: exclusiveBlocks($0), tokens: recomputeTokens($0)) }
-      // a/b < c/d as a x d < c x b; what frees nothing alone comes last, equals as they were.
+      let costs = latestFirst.map { cost(of: $0) }
+      // Equals as they were.
       return latestFirst.indices.sorted { i, j in
-        let (a, b) = (costs[i], costs[j])
-        if a.freed == 0 || b.freed == 0 { return a.freed == b.freed ? i < j : b.freed == 0 }
-        let left = UInt64(a.tokens) * UInt64(b.freed)
-        let right = UInt64(b.tokens) * UInt64(a.freed)
-        return left == right ? i < j : left < right
+        if costs[i].isLess(than: costs[j]) { return true }
+        return !costs[j].isLess(than: costs[i]) && i < j
       }
       .map { latestFirst[$0] }
     }
   }
 
   /// Blocks that the sequence alone keeps from being available.
-  private func exclusiveBlocks(_ slot: UInt32) -> UInt32 {
+  func exclusiveBlocks(_ slot: UInt32) -> UInt32 {
     var count: UInt32 = 0
     for id in sequences.slots[Int(slot)].blocks where id != 0 {
       let record = blocks.records + Int(id)
@@ -133,7 +126,7 @@ extension KVPool {
 
   /// Computed tokens that are lost with the sequence's blocks: all but those that it would hit in the
   /// prefix cache when it is admitted again, if nothing is evicted until then.
-  private func recomputeTokens(_ slot: UInt32) -> UInt32 {
+  func recomputeTokens(_ slot: UInt32) -> UInt32 {
     let sequence = sequences.slots[Int(slot)]
     guard let chains, !chains.chains[Int(slot)].skipsLookup else { return sequence.computed }
     hits.removeAll()

@@ -56,6 +56,8 @@ package final class KVPool {
   var abandoned = FlatList<UInt64>(minimumCapacity: 1)
   /// Of the acknowledgement at hand; nil where no shared block moves.
   var sharedMoves: SharedMoves?
+  /// By slot: tokens that the command at hand scheduled, where it may have to give them back.
+  var scheduledNow: [UInt32: UInt32] = [:]
   /// What holds for the command at hand only.
   var run = Run()
 
@@ -91,6 +93,9 @@ package final class KVPool {
     var preempted = false
     var isBudgeted = false
     var budget: UInt32 = 0
+    var victimPolicy = VictimPolicy.fcfs
+    /// Whether `scheduledNow` is kept.
+    var notesScheduled = false
     var refusesAdmissionAfterPreemption = false
     /// Whether what was refused for now would fit if nobody else held anything. Reserved blocks may
     /// be more than that leaves; they become fewer without anyone's preemption.
@@ -192,6 +197,9 @@ package final class KVPool {
     run.isBudgeted = command.tokenBudget > 0
     run.budget = command.tokenBudget
     run.refusesAdmissionAfterPreemption = command.refusesAdmissionAfterPreemption
+    run.victimPolicy = command.victimPolicy
+    run.notesScheduled = run.isBudgeted && command.victimPolicy != .fcfs
+    if !scheduledNow.isEmpty { scheduledNow.removeAll(keepingCapacity: true) }
 
     let records = command.isDryRun || mayAbort(command)
     let mark = records ? beginRecording() : nil

@@ -3,7 +3,7 @@
 from grpc import StatusCode
 import pytest
 
-from quire_client import add, q, refused_for, untouched
+from quire_client import add, decode, q, refused_for, untouched
 
 
 def admit(pool, sequence_id, tokens, priority=0):
@@ -75,3 +75,36 @@ def test_what_was_advised_suffices(full):
     victims = who(full.advise_victims(7))
     full.preempt(*victims)
     assert len(full.allocate(7).block_ids) == 7
+
+
+# Whom a step preempts.
+
+def preempting_step(pool, op, **more):
+    return pool.step(op, on_refusal=q.ON_REFUSAL_PREEMPT, **more).results[0]
+
+
+def test_a_step_says_how_its_victims_are_chosen(new_pool):
+    def crowded():
+        pool = new_pool(6, 4)
+        # Priorities 0, 5, 0; the third has fewer tokens in its 2 blocks.
+        for sequence_id, tokens, priority in (1, 8, 0), (2, 8, 5), (3, 5, 0), (4, 1, 0):
+            pool.add(sequence_id, tokens, priority=priority)
+        for sequence_id in (1, 2, 3):
+            pool.admit(sequence_id)
+        return pool
+
+    for policy, victim in (
+            (0, 1), (q.VICTIM_POLICY_FCFS, 1), (q.VICTIM_POLICY_PRIORITY, 2),
+            (q.VICTIM_POLICY_COST, 3)):
+        pool = crowded()
+        result = preempting_step(pool, decode(1), victim_policy=policy)
+        assert list(result.decode.preempted_sequence_ids) == [victim], policy
+        assert list(result.decode.refused) == ([0] if victim == 1 else [])
+    for policy, victim in (0, 3), (q.VICTIM_POLICY_PRIORITY, 2), (q.VICTIM_POLICY_COST, 3):
+        result = preempting_step(
+            crowded(), q.Op(extend=q.Extend(sequence_id=1, append=q.Content(token_count=1))),
+            victim_policy=policy)
+        assert list(result.extend.preempted_sequence_ids) == [victim]
+    own = preempting_step(
+        crowded(), decode(1, victim_order=[3]), victim_policy=q.VICTIM_POLICY_PRIORITY)
+    assert list(own.decode.preempted_sequence_ids) == [3]

@@ -1,7 +1,7 @@
 import KVBlocks
 import Testing
 
-/// Walks that ask for runs of adjacent blocks.
+/// Walks that ask for runs of adjacent blocks, and that choose whom to preempt.
 extension ModelTests {
   static let recoveries: [Setup] = [
     .init(
@@ -27,6 +27,22 @@ extension ModelTests {
       seed: 167, blocks: 48, size: 4, ack: .explicit, strategy: .contiguousExact, places: true,
       recovers: true),
   ]
+
+  static let victims: [Setup] = [
+    .init(seed: 171, blocks: 24, size: 4, ack: .explicit, choosesVictims: true),
+    .init(
+      seed: 172, blocks: 32, size: 4, ack: .nextStep, caches: true, admission: true, recovers: true,
+      choosesVictims: true),
+    .init(
+      seed: 173, blocks: 32, size: 4, ack: .explicit, caches: true, host: 20, window: 10,
+      inFlight: 8, choosesVictims: true),
+    .init(
+      seed: 174, blocks: 32, size: 2, ack: .explicit, strategy: .buddy, places: true,
+      choosesVictims: true),
+  ]
+
+  @Test("the same with steps that say how victims are chosen", arguments: victims)
+  func agreesWithVictimPolicies(setup: Setup) { walk(setup) }
 
   @Test("the same with runs that are recovered", arguments: recoveries)
   func agreesWithRecoveries(setup: Setup) { walk(setup, pins: setup.pinBudget > 0) }

@@ -36,6 +36,7 @@ struct ModelTests {
     var moves = false
     /// Draws what `Walk+Recover` has.
     var recovers = false
+    var choosesVictims = false
     var testDescription: String {
       "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching, \(eviction)" : "")
         + (host > 0 ? ", \(host) on the host" : "")
@@ -59,7 +60,8 @@ struct ModelTests {
 
   static let all =
     setups + caching + pinning + tiers + admission + thresholds + flushes + lazies + policies
-    + fedWithTokens + moving + windows + strategies + zeroing + mixed + recoveries + classed
+    + fedWithTokens + moving + windows + strategies + zeroing + mixed + recoveries + victims
+    + classed
 
   /// Of all walks together; the environment variable raises it for a soak.
   static let commands: Int = {
@@ -325,6 +327,7 @@ struct ModelTests {
     var asking = Walk(seed: ~setup.seed, blocks: setup.blocks, size: setup.size)
     walk.moves = setup.moves
     walk.recovers = setup.recovers
+    walk.choosesVictims = setup.choosesVictims
     let outcome = Outcome()
     var history: [TestCommand] = []
     let count = Self.commands / Self.all.count
@@ -424,6 +427,12 @@ struct ModelTests {
       #expect(setup.options.lazyFreeBatch == 0 || model.flushedFrees > some)
       #expect(setup.options.proactiveFreeBlocks == 0 || model.flushed > some)
       #expect(setup.options.threshold == nil || model.overThreshold > some)
+    }
+    if setup.choosesVictims {
+      for policy in [VictimPolicy.priority, .cost] {
+        #expect(model.chosenVictims[policy, default: 0] > some, "seed \(setup.seed)")
+      }
+      #expect(!isLong || model.returns > 3, "seed \(setup.seed)")
     }
     if setup.recovers && isLong {
       // Where runs are reserved nothing moves, and those who may go leave a run or none.

@@ -11,6 +11,7 @@ struct TestCommand {
   var tokenBudget: UInt32 = 0
   var refusesAdmissionAfterPreemption = false
   var onRefusal = OnRefusal.continue
+  var victimPolicy = VictimPolicy.fcfs
   var operations: [TestOperation] = []
 }
 
@@ -225,7 +226,7 @@ extension KVPool {
           now: command.now, isDryRun: command.isDryRun, isStep: command.isStep,
           acknowledgedCopyID: command.acknowledgedCopyID, tokenBudget: command.tokenBudget,
           refusesAdmissionAfterPreemption: command.refusesAdmissionAfterPreemption,
-          onRefusal: command.onRefusal),
+          onRefusal: command.onRefusal, victimPolicy: command.victimPolicy),
         into: outcome)
     }
     withExtendedLifetime(arena) {}

@@ -166,6 +166,7 @@ extension Model {
     sequence.preemptions += 1
     state.sequences[key] = sequence
     state.running.removeAll { $0 == key }
+    scheduledNow[key] = nil
     state.preemptions += 1
     preemptedSomething = true
     changed = true
@@ -184,6 +185,7 @@ extension Model {
       guard let sequence = state.sequences.removeValue(forKey: key(id)) else { continue }
       let gone = key(id)
       state.running.removeAll { $0 == gone }
+      scheduledNow[gone] = nil
       if sequence.state == .swapped {
         giveBackHost(sequence.table.reversed())
       } else {
@@ -312,6 +314,7 @@ extension Model {
     state.sequences[key(id)] = sequence
     state.running.append(key(id))
     if let budget { self.budget = budget - now }
+    scheduledNow[key(id), default: 0] += now
     if !request.delays { cacheFull(key(id), tokens: here + now) }
     result.newBlocks = taken
     result.cached = hit
@@ -341,6 +344,8 @@ extension Model {
       state.sequences[key(id)] = sequence
       changed = true
     }
+    var returned = 0
+    defer { giveBackTokens(returned) }
     while true {
       do throws(Refusal) {
         result.scheduled = UInt32(
@@ -355,10 +360,10 @@ extension Model {
           throw error
         }
         let sizeClass = at
-        let last = state.running.last {
+        let latest = state.running.last {
           $0.session == session && state.sequences[$0]?.sizeClass == sizeClass
         }
-        guard let victim = last else { throw error }
+        guard let victim = chosenVictim(&returned) ?? latest else { throw error }
         result.preempted.append(victim.id)
         preempt(victim)
         if victim.id == id { throw error }
@@ -432,6 +437,7 @@ extension Model {
     sequence.computed += now
     if now > 0 { changed = true }
     if let budget { self.budget = budget - now }
+    scheduledNow[key(id), default: 0] += now
     state.sequences[key(id)] = sequence
     if !delays { cacheFull(key(id), tokens: sequence.computed) }
     return now
@@ -500,7 +506,8 @@ extension Model {
         if request.lookahead.count > 1 { lookahead = Int(request.lookahead[i]) }
         let inFlight = request.inFlight.count > 1 ? request.inFlight[i] : request.inFlight.first
         try scheduleWithVictims(
-          id, schedule, lookahead, Int(inFlight ?? 0), request.delays, mode, victims, &result)
+          id, schedule, lookahead, Int(inFlight ?? 0), request.delays, mode, victims,
+          isListed: !request.victims.isEmpty, &result)
         newCounts[i] = UInt32(result.newBlocks.count - held)
       } catch {
         if result.refused.isEmpty { result.firstRefusal = named(error) }
@@ -555,8 +562,10 @@ extension Model {
 
   private mutating func scheduleWithVictims(
     _ id: SequenceID, _ chunk: Int, _ lookahead: Int, _ inFlight: Int, _ delays: Bool,
-    _ mode: OnRefusal, _ victims: [SequenceID], _ result: inout Seen.Result
+    _ mode: OnRefusal, _ victims: [SequenceID], isListed: Bool, _ result: inout Seen.Result
   ) throws(Refusal) {
+    var returned = 0
+    defer { giveBackTokens(returned) }
     while true {
       do throws(Refusal) {
         _ = try schedule(id, chunk, lookahead, inFlight, 0, delays, &result)
@@ -565,9 +574,10 @@ extension Model {
         if mode != .preempt || ![.later, .noRun].contains(error.reason) || isHopeless {
           throw error
         }
-        let next = victims.first {
+        var next = victims.first {
           state.sequences[key($0)]?.state == .running && state.sequences[key($0)]?.sizeClass == at
         }
+        if !isListed, let chosen = chosenVictim(&returned) { next = chosen.id }
         guard let victim = next else { throw error }
         result.preempted.append(victim)
         preempt(key(victim))

@@ -51,11 +51,32 @@ extension Model {
     return list
   }
 
+  /// The step's choice; nil where it has none of its own. What the step scheduled of the victim is to
+  /// go back.
+  mutating func chosenVictim(_ returned: inout Int) -> Key? {
+    if policy == .fcfs { return nil }
+    let order = policy == .cost ? VictimOrder.cost : .priority
+    guard let victim = ranking(of: session, order, keep: [], holdingNone: true).first else {
+      return nil
+    }
+    chosenVictims[policy, default: 0] += 1
+    returned += scheduledNow[victim] ?? 0
+    return victim
+  }
+
+  mutating func giveBackTokens(_ tokens: Int) {
+    guard tokens > 0, let left = budget else { return }
+    budget = left + tokens
+    returns += 1
+  }
+
   /// The session's running sequences that hold something, whom to preempt first.
-  func ranking(of session: SessionID, _ order: VictimOrder, keep: [SequenceID]) -> [Key] {
+  func ranking(
+    of session: SessionID, _ order: VictimOrder, keep: [SequenceID], holdingNone: Bool = false
+  ) -> [Key] {
     let running = state.running.reversed().filter {
       $0.session == session && !keep.contains($0.id)
-        && state.sequences[$0]?.table.contains { $0 != 0 } == true
+        && (holdingNone || state.sequences[$0]?.table.contains { $0 != 0 } == true)
         && state.sequences[$0]?.sizeClass == at
     }
     var list = running

@@ -127,6 +127,9 @@ struct Model {
   var pinsEnded = 0
   var preemptedSomething = false
   var budget: Int?
+  var policy = VictimPolicy.fcfs
+  /// Tokens that each sequence was given slots for.
+  var scheduledNow: [Key: Int] = [:]
   var noAdmissions = false
   var gaveBack = false
   var isHopeless = false
@@ -140,6 +143,9 @@ struct Model {
   var flushed = 0
   /// Refusals by the threshold.
   var overThreshold = 0
+  /// Victims of policies, and how often they gave tokens back.
+  var chosenVictims: [VictimPolicy: Int] = [:]
+  var returns = 0
   /// Recoveries that preempted somebody.
   var recovered = 0
   /// Recoveries of runs that did so, that moved blocks, and that did both.
@@ -199,6 +205,8 @@ struct Model {
     abandoned = []
     preemptedSomething = false
     budget = command.tokenBudget == 0 ? nil : Int(command.tokenBudget)
+    policy = command.victimPolicy
+    scheduledNow = [:]
     noAdmissions = command.refusesAdmissionAfterPreemption
     startClock(command.now)
     if command.isStep && ack == .nextStep {

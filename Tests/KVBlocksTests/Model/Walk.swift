@@ -30,6 +30,8 @@ struct Walk {
   /// Whether eviction policies are switched.
   var switches = true
   var moves = false
+  /// Whether steps say how victims are chosen.
+  var choosesVictims = false
   /// Whether runs are recovered.
   var recovers = false
   static let sessions: [SessionID] = [0, 7, 1 << 40]
@@ -58,6 +60,7 @@ struct Walk {
     if one(in: 5) { command.tokenBudget = UInt32(1 + below(Int(size) * 8)) }
     command.refusesAdmissionAfterPreemption = one(in: 4)
     command.onRefusal = mode()
+    if choosesVictims { command.victimPolicy = pick([.fcfs, .priority, .priority, .cost]) }
     if pins { addClock(to: &command, model) }
     for _ in 0..<(one(in: 3) ? 1 + below(6) : 1) {
       var operation = TestOperation(kind(model, command.session))

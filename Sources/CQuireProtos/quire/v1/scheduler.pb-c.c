@@ -2114,17 +2114,19 @@ const ProtobufCEnumDescriptor quire__v1__on_refusal__descriptor =
   quire__v1__on_refusal__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue quire__v1__victim_policy__enum_values_by_number[3] =
+static const ProtobufCEnumValue quire__v1__victim_policy__enum_values_by_number[4] =
 {
   { "VICTIM_POLICY_UNSPECIFIED", "QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_UNSPECIFIED", 0 },
   { "VICTIM_POLICY_FCFS", "QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_FCFS", 1 },
   { "VICTIM_POLICY_PRIORITY", "QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_PRIORITY", 2 },
+  { "VICTIM_POLICY_COST", "QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_COST", 3 },
 };
 static const ProtobufCIntRange quire__v1__victim_policy__value_ranges[] = {
-{0, 0},{0, 3}
+{0, 0},{0, 4}
 };
-static const ProtobufCEnumValueIndex quire__v1__victim_policy__enum_values_by_name[3] =
+static const ProtobufCEnumValueIndex quire__v1__victim_policy__enum_values_by_name[4] =
 {
+  { "VICTIM_POLICY_COST", 3 },
   { "VICTIM_POLICY_FCFS", 1 },
   { "VICTIM_POLICY_PRIORITY", 2 },
   { "VICTIM_POLICY_UNSPECIFIED", 0 },
@@ -2136,9 +2138,9 @@ const ProtobufCEnumDescriptor quire__v1__victim_policy__descriptor =
   "VictimPolicy",
   "Quire__V1__VictimPolicy",
   "quire.v1",
-  3,
+  4,
   quire__v1__victim_policy__enum_values_by_number,
-  3,
+  4,
   quire__v1__victim_policy__enum_values_by_name,
   1,
   quire__v1__victim_policy__value_ranges,

@@ -58,7 +58,7 @@ typedef enum _Quire__V1__OnRefusal {
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__ON_REFUSAL)
 } Quire__V1__OnRefusal;
 /*
- * vLLM's scheduling policies, as far as they choose victims. Only the session's own sequences are
+ * vLLM's scheduling policies, as far as they choose victims, and one more. Only the session's own sequences are
  * preempted. When the requester is the victim, it is preempted and refused, and the next one has its
  * turn.
  */
@@ -74,9 +74,14 @@ typedef enum _Quire__V1__VictimPolicy {
   /*
    * The running sequence with the highest priority value, of those the one that came last (by Add,
    * Admit with add, or Fork), in the list or not. What this step scheduled of it goes back into the
-   * token budget.
+   * token budget, for those behind the requester.
    */
-  QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_PRIORITY = 2
+  QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_PRIORITY = 2,
+  /*
+   * The running sequence with the fewest tokens to compute again for each block that it alone holds, as
+   * VICTIM_ORDER_COST; otherwise as VICTIM_POLICY_PRIORITY.
+   */
+  QUIRE__V1__VICTIM_POLICY__VICTIM_POLICY_COST = 3
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__VICTIM_POLICY)
 } Quire__V1__VictimPolicy;
 typedef enum _Quire__V1__RecoverRung {
@@ -131,7 +136,8 @@ struct  Quire__V1__StepRequest
    */
   protobuf_c_boolean with_stats;
   /*
-   * Whom ON_REFUSAL_PREEMPT preempts.
+   * Whom ON_REFUSAL_PREEMPT preempts, one after the other. A decode with a victim_order of its own has
+   * that instead.
    */
   Quire__V1__VictimPolicy victim_policy;
 };
