@@ -41,6 +41,13 @@ package struct ApplyDefragmentRequest: WireMessage {
   package var plan: PlanMessage? { m.pointee.plan.map { .init($0) } }
 }
 
+/// `ApplyDefragment`, the operation of a step.
+package struct ApplyDefragmentMessage {
+  private let m: UnsafePointer<Quire__V1__ApplyDefragment>
+  init(_ m: UnsafePointer<Quire__V1__ApplyDefragment>) { self.m = m }
+  package var plan: PlanMessage? { m.pointee.plan.map { .init($0) } }
+}
+
 /// `DefragmentPlan`, as far as it is read: what a server said of its plan it does not need to hear.
 package struct PlanMessage {
   private let m: UnsafePointer<Quire__V1__DefragmentPlan>

@@ -62,6 +62,7 @@ package struct OperationMessage {
     case reserve(ReserveMessage)
     case recover(RecoverMessage)
     case flush
+    case applyDefragment(ApplyDefragmentMessage)
     case pin(PinMessage)
     case ackCopies(AckCopiesMessage)
     case add(AddMessage)
@@ -91,6 +92,7 @@ package struct OperationMessage {
     case QUIRE__V1__OP__OP_RESERVE: .reserve(.init(m.pointee.reserve))
     case QUIRE__V1__OP__OP_RECOVER: .recover(.init(m.pointee.recover))
     case QUIRE__V1__OP__OP_FLUSH: .flush
+    case QUIRE__V1__OP__OP_APPLY_DEFRAGMENT: .applyDefragment(.init(m.pointee.apply_defragment))
     case QUIRE__V1__OP__OP_PIN: .pin(.init(m.pointee.pin))
     case QUIRE__V1__OP__OP_ACK_COPIES: .ackCopies(.init(m.pointee.ack_copies))
     case QUIRE__V1__OP__OP_ADD: .add(.init(m.pointee.add))
@@ -163,6 +165,7 @@ package enum OperationReplyField: UInt32, Sendable {
   case evictBlocks = 26
   case recover = 27
   case flush = 40
+  case applyDefragment = 41
 }
 
 /// A `StepReply` is packed last field first: `stepReplyTail`, then the results from the last to the

@@ -85,7 +85,8 @@ enum ServedFields {
     ],
     "quire.v1.Op": [
       "on_refusal", "decode", "admit", "extend", "append", "commit", "fork", "rewind", "preempt",
-      "swap_out", "swap_in", "free_sequences", "reserve", "pin", "recover", "flush", "ack_copies",
+      "swap_out", "swap_in", "free_sequences", "reserve", "pin", "recover", "flush",
+      "apply_defragment", "ack_copies",
       "add",
       "allocate",
       "free_blocks",
@@ -127,6 +128,7 @@ enum ServedFields {
       "call", "contiguous_blocks", "sequence_id", "max_moves", "size_class",
     ],
     "quire.v1.ApplyDefragmentRequest": ["call", "plan"],
+    "quire.v1.ApplyDefragment": ["plan"],
     "quire.v1.DefragmentPlan": [
       "revision", "moves", "largest_run_before", "largest_run_after", "tokens_to_copy",
       "sufficient", "largest_free_run_before", "largest_free_run_after",

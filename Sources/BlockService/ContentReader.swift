@@ -2,14 +2,15 @@ internal import BlockHashing
 internal import BlockMessages
 internal import KVBlocks
 
-/// Makes the extra keys of contents and the retention ranges of sequences, and keeps them as long as
-/// the command at hand borrows them.
+/// Makes the extra keys of contents, the retention ranges of sequences and the moves of plans, and keeps
+/// them as long as the command at hand borrows them.
 ///
 /// What is wrong with them is not the whole request's failure but the operation's: it is kept until
 /// the operation is put together, and the pool refuses the operation with it.
 final class ContentReader {
   private var keys: [ExtraKeys] = []
   private var ranges: [UnsafeMutableBufferPointer<RetentionRange>] = []
+  private var moves: [UnsafeMutableBufferPointer<BlockMove>] = []
   private var problem = Refusal.none
 
   /// A new command.
@@ -17,6 +18,8 @@ final class ContentReader {
     keys.removeAll(keepingCapacity: true)
     for list in ranges { list.deallocate() }
     ranges.removeAll(keepingCapacity: true)
+    for list in moves { list.deallocate() }
+    moves.removeAll(keepingCapacity: true)
     problem = .none
   }
 
@@ -42,6 +45,21 @@ final class ContentReader {
           timeToLive: range.timeToLive))
     }
     ranges.append(list)
+    return UnsafeBufferPointer(list)
+  }
+
+  /// The moves of a plan, borrowed until `begin`; there must be one.
+  func moves(_ plan: PlanMessage?) -> UnsafeBufferPointer<BlockMove> {
+    guard let plan else {
+      problem = Refusal(.invalid, field: .plan)
+      return .init(start: nil, count: 0)
+    }
+    let list = UnsafeMutableBufferPointer<BlockMove>.allocate(capacity: plan.moveCount)
+    for i in 0..<plan.moveCount {
+      let move = plan.move(i)
+      list.initializeElement(at: i, to: BlockMove(source: move.source, target: move.target))
+    }
+    moves.append(list)
     return UnsafeBufferPointer(list)
   }
 

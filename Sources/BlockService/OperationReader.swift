@@ -142,6 +142,7 @@ enum OperationReader {
       case .reserve(let m): reserve(m)
       case .recover(let m): recover(m)
       case .flush: .flush
+      case .applyDefragment(let m): applyDefragment(m.plan, contents)
       case .pin(let m): pin(m, contents)
       case .ackCopies(let m): ackCopies(m)
       case .add(let m): add(m, contents)

@@ -40,18 +40,26 @@ extension QuireService {
   ) throws(CallFailure) {
     let request = try decode(ApplyDefragmentRequest.self, bytes)
     guard let plan = request.plan else { throw .missing("plan") }
-    var moves = FlatList<BlockMove>()
-    for index in 0..<plan.moveCount {
-      let move = plan.move(index)
-      moves.append(BlockMove(source: move.source, target: move.target))
-    }
+    contents.begin()
     let result = try apply(
-      .applyDefragment(revision: plan.revision, moves.elements), request.call)
+      OperationReader.applyDefragment(plan, contents), request.call, named: "")
     packer.reset()
+    packApplyDefragmentReply(result)
+    send(reply)
+  }
+
+  func packApplyDefragmentReply(_ result: OperationResult) {
     packer.mustZero(outcome.mustZero.elements(result.mustZero))
     packer.applyDefragmentReplyAfterCopies(availableBlocks: result.availableBlocks)
     packCopies(MessagePacker.applyDefragmentCopiesField, result)
     packer.applyDefragmentReplyBeforeCopies(revision: outcome.revision)
-    send(reply)
+  }
+}
+
+extension OperationReader {
+  static func applyDefragment(
+    _ plan: PlanMessage?, _ contents: ContentReader
+  ) -> Operation.Kind {
+    .applyDefragment(revision: plan?.revision ?? 0, contents.moves(plan))
   }
 }

@@ -66,7 +66,8 @@ extension QuireService {
       tokenBudget: request.tokenBudget,
       refusesAdmissionAfterPreemption: request.refusesAdmissionAfterPreemption,
       onRefusal: OperationReader.onRefusal(request.onRefusal) ?? .continue,
-      victimPolicy: VictimPolicy(rawValue: UInt8(truncatingIfNeeded: request.victimPolicy)) ?? .fcfs)
+      victimPolicy: VictimPolicy(rawValue: UInt8(truncatingIfNeeded: request.victimPolicy)) ?? .fcfs
+    )
     hosted.pool.apply(command, into: outcome)
     noteDeficit(hosted)
   }
@@ -224,6 +225,9 @@ extension QuireService {
       if case .recover(let request) = operation.kind { isOfRun = request.isContiguous }
       packRecoverReply(result, isOfRun: isOfRun)
       return .recover
+    case .applyDefragment:
+      packApplyDefragmentReply(result)
+      return .applyDefragment
     case .add:
       packer.addReply(
         revision: revision, tokens: result.tokens, blocksNeeded: result.blocksNeeded)
@@ -234,7 +238,7 @@ extension QuireService {
     case .pin:
       packPinReply(result)
       return .pin
-    case .resetPrefixCache, .updatePool, .applyDefragment:
+    case .resetPrefixCache, .updatePool:
       preconditionFailure("no operation of a step is read as one of these")
     }
   }

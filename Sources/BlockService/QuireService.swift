@@ -152,7 +152,11 @@ package final class QuireService {
   }
 
   /// Applies one operation as a command of its own; its result is then in `outcome`.
-  func apply(_ kind: Operation.Kind, _ call: CallMessage) throws(CallFailure) -> OperationResult {
+  /// `named`: what the request calls the operation, where it is not its own name; empty where the
+  /// request has the operation's fields itself.
+  func apply(
+    _ kind: Operation.Kind, _ call: CallMessage, named: String? = nil
+  ) throws(CallFailure) -> OperationResult {
     // Before anything can throw: it is about this call's content and nobody else's.
     let problem = contents.takeProblem()
     let hosted = try pool(call)
@@ -164,11 +168,13 @@ package final class QuireService {
     hosted.pool.apply(command, into: outcome)
     noteDeficit(hosted)
     if outcome.refusal.reason != .none {
-      throw CallFailure(RefusalStatus.make(outcome.refusal, of: operations[0], in: hosted.pool))
+      throw CallFailure(
+        RefusalStatus.make(outcome.refusal, of: operations[0], named: named, in: hosted.pool))
     }
     let result = outcome.results[0]
     if result.refusal.reason != .none {
-      throw CallFailure(RefusalStatus.make(result.refusal, of: operations[0], in: hosted.pool))
+      throw CallFailure(
+        RefusalStatus.make(result.refusal, of: operations[0], named: named, in: hosted.pool))
     }
     return result
   }

@@ -246,6 +246,7 @@ enum RefusalText {
     case .sizeClass: return sizeClassRule(limit)
     case .contiguousBlocks:
       return "must be 1...\(limit), the blocks of the pool or of its size class"
+    case .plan: return "must be set"
     case .planMoves:
       return "names block \(refusal.subject), which does not exist, at index \(limit)"
     case .admissionThreshold, .ifRevision, .maxTokensNow, .hostBlocks, .none, .reservation,
@@ -314,8 +315,6 @@ enum RefusalText {
     case .acknowledgedCopyID: return "acked_copy_id"
     case .hostBlocks: return "config.host_blocks"
     case .admissionThreshold: return "config.admission_threshold"
-    case .planRevision: return "plan.revision"
-    case .planMoves: return "plan.moves"
     default: break
     }
     guard let operation else {
@@ -323,7 +322,8 @@ enum RefusalText {
     }
     // The request itself holds these; it is no operation of a step.
     if case .updatePool = operation.kind { return leaf(field, operation) }
-    return "\(named ?? name(of: operation)).\(leaf(field, operation))"
+    let name = named ?? name(of: operation)
+    return (name.isEmpty ? "" : name + ".") + leaf(field, operation)
   }
 
   /// The operation as `Op` and the unary requests name it.
@@ -404,6 +404,7 @@ enum RefusalText {
     case .rungs: "rungs"
     case .sizeClass: optionsPath(operation) + "size_class"
     case .contiguousBlocks: "contiguous_blocks"
+    case .plan: "plan"
     case .planRevision: "plan.revision"
     case .planMoves: "plan.moves"
     }

@@ -3,7 +3,8 @@
 from grpc import StatusCode
 import pytest
 
-from quire_client import PATIENCE, q, refused, refused_for, untouched
+from quire_client import (
+    PATIENCE, decode, free_sequences, op_reason, q, refused, refused_for, untouched)
 
 
 def plan(pool, **goal):
@@ -126,3 +127,44 @@ def test_defragmentation_is_advised_by_the_seeds_rule(evens):
     stats = evens.stats(q.STATS_INCLUDE_RUNS)
     assert 2 * stats.available_runs.largest < stats.available_blocks == 30
     assert not stats.defragment_advised
+
+
+# As an operation of a step.
+
+def move_in_a_step(revision, *pairs):
+    plan = q.DefragmentPlan(revision=revision, moves=[
+        q.BlockMove(source_block=s, target_block=t) for s, t in pairs])
+    return q.Op(apply_defragment=q.ApplyDefragment(plan=plan))
+
+
+def test_a_step_orders_moves_and_the_next_one_has_made_them(new_pool):
+    pool = new_pool(8, 4)
+    for sequence_id in (1, 2, 3):
+        pool.add_and_admit(sequence_id, 4)
+    pool.free_sequences(1)
+    revision = pool.get_pool().revision
+    step = pool.step(decode(2), move_in_a_step(revision, (3, 8)))
+    moved = step.results[1].apply_defragment
+    assert (pairs(moved.copies), moved.revision) == ([(3, 8)], revision + 1)
+    assert list(pool.get(3).block_ids) == [3]
+    assert list(pool.step().abandoned_copy_ids) == []
+    assert list(pool.get(3).block_ids) == [8]
+
+
+def test_in_a_step_a_plan_counts_from_the_revision_before_it(new_pool):
+    pool = new_pool(8, 4)
+    for sequence_id in (1, 2):
+        pool.add_and_admit(sequence_id, 4)
+    revision = pool.get_pool().revision
+    for wrong, reason, field in (
+            (move_in_a_step(revision + 1, (2, 8)), "REVISION_MOVED", "plan.revision"),
+            (move_in_a_step(revision, (7, 8)), "WRONG_STATE", "plan.moves"),
+            (q.Op(apply_defragment=q.ApplyDefragment()), "INVALID", "plan")):
+        with untouched(pool):
+            refusal = pool.step(wrong).results[0].refusal
+        assert q.RefusalReason.Name(refusal.reason) == "REFUSAL_REASON_" + reason
+        assert refusal.field == "apply_defragment." + field
+    # What the step did before makes the move impossible: 2 is nobody's then.
+    step = pool.step(free_sequences(2), move_in_a_step(revision, (2, 8)))
+    assert op_reason(step.results[1]) == "WRONG_STATE"
+    assert not step.results[1].HasField("apply_defragment")

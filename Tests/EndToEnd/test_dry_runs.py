@@ -8,7 +8,7 @@ from quire_client import PATIENCE, add, q, refused
 HELD, KEPT = b"h" * 32, b"k" * 32
 
 # Of each command: service and RPC, the request's field for what to do, and that; as an operation of a
-# step the field has the same name.
+# step the field has the same name. A function asks the pool first.
 COMMANDS = [
     ("BlockPool", "Allocate", "allocate", q.Allocate(count=2)),
     ("BlockPool", "Allocate", "allocate", q.Allocate(count=3, contiguous=True)),
@@ -34,6 +34,10 @@ COMMANDS = [
     ("Sequences", "Pin", "pin", q.Pin(content=q.Content(block_hashes=KEPT))),
     ("Sequences", "Free", "free_sequences", q.FreeSequences(sequence_ids=[1, 2])),
     ("Scheduler", "Recover", "recover", q.Recover(blocks_needed=24)),
+    ("Scheduler", "Recover", "recover", q.Recover(blocks_needed=24, contiguous=True)),
+    ("Pools", "ApplyDefragment", "apply_defragment", lambda pool: q.ApplyDefragment(
+        plan=q.DefragmentPlan(revision=pool.get_pool().revision, moves=[
+            q.BlockMove(source_block=pool.get(1).block_ids[1], target_block=32)]))),
 ]
 REQUESTS = {
     "Fork": {"BlockPool": "ForkBlocksRequest", "Sequences": "ForkRequest"},
@@ -45,6 +49,8 @@ SWAPS = ("SwapOut", "SwapIn")
 def request(service, rpc, field, what, call):
     if rpc in SWAPS:
         return q.SwapRequest(call=call, swap=what)
+    if rpc == "ApplyDefragment":
+        return q.ApplyDefragmentRequest(call=call, plan=what.plan)
     name = REQUESTS.get(rpc, {}).get(service, rpc + "Request")
     return getattr(q, name)(call=call, **{field: what})
 
@@ -75,6 +81,7 @@ def busy(new_pool):
 @pytest.mark.parametrize(
     "service, rpc, field, what", COMMANDS, ids=[f"{c[0]}.{c[1]}" for c in COMMANDS])
 def test_each_command(busy, service, rpc, field, what):
+    what = what(busy) if callable(what) else what
     before = busy.digest()
     method = getattr(getattr(busy, service), rpc)
 

@@ -952,6 +952,51 @@ void   quire__v1__apply_defragment_request__free_unpacked
   assert(message->base.descriptor == &quire__v1__apply_defragment_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   quire__v1__apply_defragment__init
+                     (Quire__V1__ApplyDefragment         *message)
+{
+  static const Quire__V1__ApplyDefragment init_value = QUIRE__V1__APPLY_DEFRAGMENT__INIT;
+  *message = init_value;
+}
+size_t quire__v1__apply_defragment__get_packed_size
+                     (const Quire__V1__ApplyDefragment *message)
+{
+  assert(message->base.descriptor == &quire__v1__apply_defragment__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__apply_defragment__pack
+                     (const Quire__V1__ApplyDefragment *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__apply_defragment__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__apply_defragment__pack_to_buffer
+                     (const Quire__V1__ApplyDefragment *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__apply_defragment__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__ApplyDefragment *
+       quire__v1__apply_defragment__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__ApplyDefragment *)
+     protobuf_c_message_unpack (&quire__v1__apply_defragment__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__apply_defragment__free_unpacked
+                     (Quire__V1__ApplyDefragment *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__apply_defragment__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   quire__v1__apply_defragment_reply__init
                      (Quire__V1__ApplyDefragmentReply         *message)
 {
@@ -2922,6 +2967,44 @@ const ProtobufCMessageDescriptor quire__v1__apply_defragment_request__descriptor
   quire__v1__apply_defragment_request__field_indices_by_name,
   1,  quire__v1__apply_defragment_request__number_ranges,
   (ProtobufCMessageInit) quire__v1__apply_defragment_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__apply_defragment__field_descriptors[1] =
+{
+  {
+    "plan",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__ApplyDefragment, plan),
+    &quire__v1__defragment_plan__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__apply_defragment__field_indices_by_name[] = {
+  0,   /* field[0] = plan */
+};
+static const ProtobufCIntRange quire__v1__apply_defragment__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor quire__v1__apply_defragment__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.ApplyDefragment",
+  "ApplyDefragment",
+  "Quire__V1__ApplyDefragment",
+  "quire.v1",
+  sizeof(Quire__V1__ApplyDefragment),
+  1,
+  quire__v1__apply_defragment__field_descriptors,
+  quire__v1__apply_defragment__field_indices_by_name,
+  1,  quire__v1__apply_defragment__number_ranges,
+  (ProtobufCMessageInit) quire__v1__apply_defragment__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor quire__v1__apply_defragment_reply__field_descriptors[4] =

@@ -587,7 +587,7 @@ const ProtobufCMessageDescriptor quire__v1__step_request__descriptor =
   (ProtobufCMessageInit) quire__v1__step_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__op__field_descriptors[25] =
+static const ProtobufCFieldDescriptor quire__v1__op__field_descriptors[26] =
 {
   {
     "on_refusal",
@@ -889,6 +889,18 @@ static const ProtobufCFieldDescriptor quire__v1__op__field_descriptors[25] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "apply_defragment",
+    41,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Quire__V1__Op, op_case),
+    offsetof(Quire__V1__Op, apply_defragment),
+    &quire__v1__apply_defragment__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__op__field_indices_by_name[] = {
   10,   /* field[10] = ack_copies */
@@ -897,6 +909,7 @@ static const unsigned quire__v1__op__field_indices_by_name[] = {
   2,   /* field[2] = admit */
   16,   /* field[16] = allocate */
   4,   /* field[4] = append */
+  25,   /* field[25] = apply_defragment */
   21,   /* field[21] = cache_blocks */
   5,   /* field[5] = commit */
   19,   /* field[19] = copy_on_write */
@@ -922,7 +935,7 @@ static const ProtobufCIntRange quire__v1__op__number_ranges[3 + 1] =
   { 1, 0 },
   { 20, 16 },
   { 40, 24 },
-  { 0, 25 }
+  { 0, 26 }
 };
 const ProtobufCMessageDescriptor quire__v1__op__descriptor =
 {
@@ -932,7 +945,7 @@ const ProtobufCMessageDescriptor quire__v1__op__descriptor =
   "Quire__V1__Op",
   "quire.v1",
   sizeof(Quire__V1__Op),
-  25,
+  26,
   quire__v1__op__field_descriptors,
   quire__v1__op__field_indices_by_name,
   3,  quire__v1__op__number_ranges,
@@ -1728,7 +1741,7 @@ const ProtobufCMessageDescriptor quire__v1__step_reply__descriptor =
   (ProtobufCMessageInit) quire__v1__step_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__op_result__field_descriptors[25] =
+static const ProtobufCFieldDescriptor quire__v1__op_result__field_descriptors[26] =
 {
   {
     "refusal",
@@ -2030,6 +2043,18 @@ static const ProtobufCFieldDescriptor quire__v1__op_result__field_descriptors[25
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "apply_defragment",
+    41,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Quire__V1__OpResult, reply_case),
+    offsetof(Quire__V1__OpResult, apply_defragment),
+    &quire__v1__apply_defragment_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__op_result__field_indices_by_name[] = {
   10,   /* field[10] = ack_copies */
@@ -2038,6 +2063,7 @@ static const unsigned quire__v1__op_result__field_indices_by_name[] = {
   2,   /* field[2] = admit */
   16,   /* field[16] = allocate */
   4,   /* field[4] = append */
+  25,   /* field[25] = apply_defragment */
   21,   /* field[21] = cache_blocks */
   5,   /* field[5] = commit */
   19,   /* field[19] = copy_on_write */
@@ -2063,7 +2089,7 @@ static const ProtobufCIntRange quire__v1__op_result__number_ranges[3 + 1] =
   { 1, 0 },
   { 20, 16 },
   { 40, 24 },
-  { 0, 25 }
+  { 0, 26 }
 };
 const ProtobufCMessageDescriptor quire__v1__op_result__descriptor =
 {
@@ -2073,7 +2099,7 @@ const ProtobufCMessageDescriptor quire__v1__op_result__descriptor =
   "Quire__V1__OpResult",
   "quire.v1",
   sizeof(Quire__V1__OpResult),
-  25,
+  26,
   quire__v1__op_result__field_descriptors,
   quire__v1__op_result__field_indices_by_name,
   3,  quire__v1__op_result__number_ranges,

@@ -37,6 +37,7 @@ typedef struct Quire__V1__PlanDefragmentRequest Quire__V1__PlanDefragmentRequest
 typedef struct Quire__V1__DefragmentPlan Quire__V1__DefragmentPlan;
 typedef struct Quire__V1__BlockMove Quire__V1__BlockMove;
 typedef struct Quire__V1__ApplyDefragmentRequest Quire__V1__ApplyDefragmentRequest;
+typedef struct Quire__V1__ApplyDefragment Quire__V1__ApplyDefragment;
 typedef struct Quire__V1__ApplyDefragmentReply Quire__V1__ApplyDefragmentReply;
 typedef struct Quire__V1__GetDigestRequest Quire__V1__GetDigestRequest;
 typedef struct Quire__V1__DumpPoolRequest Quire__V1__DumpPoolRequest;
@@ -744,6 +745,23 @@ struct  Quire__V1__ApplyDefragmentRequest
     , NULL, NULL }
 
 
+/*
+ * As an operation of a step: the plan's revision is the one that the pool has before the step. What
+ * the step does before it may still make a move impossible; then all are refused.
+ */
+struct  Quire__V1__ApplyDefragment
+{
+  ProtobufCMessage base;
+  /*
+   * revision, and source and target of the moves, count; the rest is not read.
+   */
+  Quire__V1__DefragmentPlan *plan;
+};
+#define QUIRE__V1__APPLY_DEFRAGMENT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__apply_defragment__descriptor) \
+    , NULL }
+
+
 struct  Quire__V1__ApplyDefragmentReply
 {
   ProtobufCMessage base;
@@ -1279,6 +1297,25 @@ Quire__V1__ApplyDefragmentRequest *
 void   quire__v1__apply_defragment_request__free_unpacked
                      (Quire__V1__ApplyDefragmentRequest *message,
                       ProtobufCAllocator *allocator);
+/* Quire__V1__ApplyDefragment methods */
+void   quire__v1__apply_defragment__init
+                     (Quire__V1__ApplyDefragment         *message);
+size_t quire__v1__apply_defragment__get_packed_size
+                     (const Quire__V1__ApplyDefragment   *message);
+size_t quire__v1__apply_defragment__pack
+                     (const Quire__V1__ApplyDefragment   *message,
+                      uint8_t             *out);
+size_t quire__v1__apply_defragment__pack_to_buffer
+                     (const Quire__V1__ApplyDefragment   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__ApplyDefragment *
+       quire__v1__apply_defragment__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__apply_defragment__free_unpacked
+                     (Quire__V1__ApplyDefragment *message,
+                      ProtobufCAllocator *allocator);
 /* Quire__V1__ApplyDefragmentReply methods */
 void   quire__v1__apply_defragment_reply__init
                      (Quire__V1__ApplyDefragmentReply         *message);
@@ -1458,6 +1495,9 @@ typedef void (*Quire__V1__BlockMove_Closure)
 typedef void (*Quire__V1__ApplyDefragmentRequest_Closure)
                  (const Quire__V1__ApplyDefragmentRequest *message,
                   void *closure_data);
+typedef void (*Quire__V1__ApplyDefragment_Closure)
+                 (const Quire__V1__ApplyDefragment *message,
+                  void *closure_data);
 typedef void (*Quire__V1__ApplyDefragmentReply_Closure)
                  (const Quire__V1__ApplyDefragmentReply *message,
                   void *closure_data);
@@ -1508,6 +1548,7 @@ extern const ProtobufCMessageDescriptor quire__v1__plan_defragment_request__desc
 extern const ProtobufCMessageDescriptor quire__v1__defragment_plan__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__block_move__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__apply_defragment_request__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__apply_defragment__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__apply_defragment_reply__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__get_digest_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__dump_pool_request__descriptor;

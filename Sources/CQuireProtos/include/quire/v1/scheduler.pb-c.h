@@ -171,7 +171,8 @@ typedef enum {
   QUIRE__V1__OP__OP_CACHE_BLOCKS = 25,
   QUIRE__V1__OP__OP_EVICT_BLOCKS = 26,
   QUIRE__V1__OP__OP_RECOVER = 27,
-  QUIRE__V1__OP__OP_FLUSH = 40
+  QUIRE__V1__OP__OP_FLUSH = 40,
+  QUIRE__V1__OP__OP_APPLY_DEFRAGMENT = 41
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__OP__OP__CASE)
 } Quire__V1__Op__OpCase;
 
@@ -208,6 +209,7 @@ struct  Quire__V1__Op
     Quire__V1__EvictBlocks *evict_blocks;
     Quire__V1__Recover *recover;
     Quire__V1__Flush *flush;
+    Quire__V1__ApplyDefragment *apply_defragment;
   };
 };
 #define QUIRE__V1__OP__INIT \
@@ -507,7 +509,8 @@ typedef enum {
   QUIRE__V1__OP_RESULT__REPLY_CACHE_BLOCKS = 25,
   QUIRE__V1__OP_RESULT__REPLY_EVICT_BLOCKS = 26,
   QUIRE__V1__OP_RESULT__REPLY_RECOVER = 27,
-  QUIRE__V1__OP_RESULT__REPLY_FLUSH = 40
+  QUIRE__V1__OP_RESULT__REPLY_FLUSH = 40,
+  QUIRE__V1__OP_RESULT__REPLY_APPLY_DEFRAGMENT = 41
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__OP_RESULT__REPLY__CASE)
 } Quire__V1__OpResult__ReplyCase;
 
@@ -544,6 +547,7 @@ struct  Quire__V1__OpResult
     Quire__V1__EvictBlocksReply *evict_blocks;
     Quire__V1__RecoverReply *recover;
     Quire__V1__FlushReply *flush;
+    Quire__V1__ApplyDefragmentReply *apply_defragment;
   };
 };
 #define QUIRE__V1__OP_RESULT__INIT \
