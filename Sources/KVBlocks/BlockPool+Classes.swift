@@ -59,7 +59,13 @@ extension BlockPool {
   func countPart(
     _ id: BlockID, free: Int32 = 0, cached: Int32 = 0, shared: Int32 = 0, pinned: Int32 = 0
   ) {
-    if parts.isEmpty { return }
+    if hasClasses { count(id, free, cached, shared, pinned) }
+  }
+
+  @inline(never)
+  private func count(
+    _ id: BlockID, _ free: Int32, _ cached: Int32, _ shared: Int32, _ pinned: Int32
+  ) {
     let index = Int(records[Int(id)].sizeClass)
     partCounts[index].free &+= UInt32(bitPattern: free)
     partCounts[index].cached &+= UInt32(bitPattern: cached)

@@ -37,6 +37,7 @@ package final class BlockPool {
   /// Empty where all blocks are of one size; else each class has its part, `split` is the first, and
   /// `partCounts` says what is available of it.
   let classes: [SizeClass]
+  let hasClasses: Bool
   var parts: [SplitBlocks] = []
   var partCounts: [PartCounts] = []
   /// Of the list of frees at hand, the last block of each class.
@@ -65,6 +66,7 @@ package final class BlockPool {
     eviction: EvictionPolicy = .lru, classes: [SizeClass] = [], secret: MapSecret, undo: UndoLog
   ) {
     self.classes = classes
+    hasClasses = !classes.isEmpty
     self.capacity = capacity
     self.undo = undo
     self.strategy = strategy

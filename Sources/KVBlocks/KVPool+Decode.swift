@@ -22,7 +22,8 @@ extension KVPool {
     let firstRefused = outcome.refusedIndexes.count
     let firstPreempted = outcome.preempted.count
     let dropped = run.droppedBlocks
-    var victims = Victims(columns, classes: shapes.count)
+    var victims = Victims(columns)
+    if hasClasses { startVictims(victims) }
     let newCounts = outcome.counts.extend(by: count)
     newCounts.initialize(repeating: 0, count: count)
     var isStopped = false
@@ -269,18 +270,22 @@ extension KVPool {
   /// again within this decode.
   private struct Victims {
     var next: Int
-    /// The same of each size class: only its own are of help to it.
-    var nexts: [Int]
-    init(_ columns: Decode, classes: Int) {
+    init(_ columns: Decode) {
       next = columns.victimOrder.count == 0 ? columns.sequences.count - 1 : 0
-      nexts = classes == 0 ? [] : Array(repeating: next, count: classes)
     }
   }
 
+  /// The same for each size class: only its own sequences are of help to it.
+  @inline(never)
+  private func startVictims(_ victims: Victims) {
+    victimPlaces = Array(repeating: victims.next, count: shapes.count)
+  }
+
+  @inline(never)
   private func nextVictim(_ victims: inout Victims, _ columns: Decode) -> UInt32 {
     if !hasClasses { return nextOfList(&victims.next, columns) }
     while true {
-      let victim = nextOfList(&victims.nexts[Int(run.sizeClass)], columns)
+      let victim = nextOfList(&victimPlaces[Int(run.sizeClass)], columns)
       if victim == SequenceSlot.none || sequences.slots[Int(victim)].sizeClass == run.sizeClass {
         return victim
       }

@@ -15,7 +15,11 @@ extension KVPool {
     var free = RunCounter()
     var available = RunCounter()
     countRuns(withCached: false, &free) { layout.classes[$0].largestFreeRun = $1 }
-    countRuns(withCached: true, &available) { layout.classes[$0].largestAvailableRun = $1 }
+    if hasClasses || blocks.counters.cached > 0 || blocks.pendingCount > 0 {
+      countRuns(withCached: true, &available) { layout.classes[$0].largestAvailableRun = $1 }
+    } else {
+      available = free
+    }
     layout.freeRuns = free.runs
     layout.largestFreeRuns = free.largest
     layout.largestFreeRun = free.largest.first ?? 0

@@ -32,6 +32,9 @@ extension KVPool {
   @inline(never)
   private func bringToHand(_ index: UInt8) {
     run.sizeClass = index
+    blockSize = shapes[Int(index)].blockSize
+    capacity = shapes[Int(index)].blocks
+    reach = shapes[Int(index)].reach
     blocks.use(index)
     chains?.use(index)
   }
@@ -50,12 +53,6 @@ extension KVPool {
     useClass(UInt8(max(number, 1) - 1))
   }
 
-  /// Tokens of a block.
-  @inline(__always)
-  var blockSize: UInt32 {
-    hasClasses ? shapes[Int(run.sizeClass)].blockSize : configuration.blockSize
-  }
-
   /// Tokens of a sequence's block, whatever class is at hand.
   func blockSize(of slot: UInt32) -> UInt32 {
     hasClasses
@@ -68,20 +65,12 @@ extension KVPool {
     return before + 1...before + Int(capacity)
   }
 
-  /// Usable blocks.
+  /// What can be taken of it.
   @inline(__always)
-  var capacity: UInt32 {
-    hasClasses ? shapes[Int(run.sizeClass)].blocks : blocks.capacity
-  }
+  var available: UInt32 { hasClasses ? availableOfClass() : blocks.available }
 
-  /// Blocks that a hit must have at its end.
-  @inline(__always)
-  var reach: UInt32 { hasClasses ? shapes[Int(run.sizeClass)].reach : plainReach }
-
-  @inline(__always)
-  var available: UInt32 {
-    hasClasses ? blocks.available(inClass: run.sizeClass) : blocks.available
-  }
+  @inline(never)
+  private func availableOfClass() -> UInt32 { blocks.available(inClass: run.sizeClass) }
 
   /// Of those available, blocks that have content.
   var cachedBlocks: UInt32 {
@@ -90,9 +79,10 @@ extension KVPool {
 
   /// Blocks held back for sequences to come.
   @inline(__always)
-  var promisedHere: UInt32 {
-    hasClasses ? shapes[Int(run.sizeClass)].promised : promised
-  }
+  var promisedHere: UInt32 { hasClasses ? promisedOfClass() : promised }
+
+  @inline(never)
+  private func promisedOfClass() -> UInt32 { shapes[Int(run.sizeClass)].promised }
 
   var watermarkBlocks: UInt32 {
     hasClasses
@@ -119,6 +109,7 @@ extension KVPool {
   }
 
   /// A refusal for want of blocks names the class that it is about.
+  @inline(never)
   func named(_ refusal: Refusal) -> Refusal {
     guard hasClasses else { return refusal }
     var named = refusal

@@ -35,9 +35,13 @@ package final class KVPool {
   let tokenLimit: UInt32
   /// 0 with full attention.
   let window: UInt32
-  /// Blocks that a hit must have at its end in a pool without size classes; `.max`, all there are,
-  /// with full attention.
-  let plainReach: UInt32
+  /// Of the size class at hand, or of the pool: tokens of a block, usable blocks, and blocks that a hit
+  /// must have at its end, `.max`, all there are, with full attention.
+  var blockSize: UInt32
+  var capacity: UInt32
+  var reach: UInt32
+  /// Of a decode, how far its list of victims is used up for each size class.
+  var victimPlaces: [Int] = []
   let undo = UndoLog()
   var activity = Activity()
   var history = Digest()
@@ -163,7 +167,9 @@ package final class KVPool {
     let window = configuration.slidingWindow
     self.window = window
     let reach = { window == 0 ? UInt32.max : configuration.windowReach($0) }
-    plainReach = reach(configuration.blockSize)
+    blockSize = configuration.blockSize
+    capacity = configuration.blocks
+    self.reach = reach(configuration.blockSize)
     hasClasses = !configuration.sizeClasses.isEmpty
     shapes = zip(configuration.sizeClasses, configuration.classStarts).map {
       ClassShape(

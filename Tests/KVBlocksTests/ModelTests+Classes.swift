@@ -34,10 +34,11 @@ extension ModelTests {
         seed: 208, blocks: 48, size: 1, ack: .nextStep, host: 20, admission: true, classes: three,
         options: .init(lazyFreeBatch: 5)),
       .init(
-        seed: 209, blocks: 40, size: 2, ack: .explicit, caches: true, classes: two, moves: true),
+        seed: 209, blocks: 40, size: 2, ack: .explicit, caches: true, classes: two, moves: true,
+        recovers: true),
       .init(
         seed: 210, blocks: 48, size: 1, ack: .nextStep, caches: true, watermark: 0.1, host: 20,
-        admission: true, classes: three, moves: true),
+        admission: true, classes: three, moves: true, recovers: true),
       .init(
         seed: 211, blocks: 48, size: 1, ack: .explicit, caches: true, pinBudget: 12, host: 20,
         admission: true, classes: three, options: .init(lazyFreeBatch: 6), zeroes: true,

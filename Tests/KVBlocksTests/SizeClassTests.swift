@@ -328,6 +328,27 @@ struct SizeClassTests {
     #expect(classes.map(\.firstBlock) == [1, 11])
   }
 
+  @Test("the last block wastes (B - L mod B) mod B slots: 3.5 of 8 and 15.5 of 32 on average")
+  func tailWaste() {
+    let classes = [
+      SizeClass(blockSize: 8, blocks: 100, maxExpectedTokens: 199),
+      SizeClass(blockSize: 32, blocks: 100),
+    ]
+    let bench = bench(classes)
+    for length in 1...32 as ClosedRange<UInt32> {
+      if length <= 8 { bench.run(new(SequenceID(length), length, 1)) }
+      bench.run(new(SequenceID(100 + length), 64 + length, 2))
+    }
+    let wasted = bench.pool.layout().classes.map { $0.sequenceSlotsHeld - $0.sequenceSlotsUsed }
+    // 8 x 3.5 and 32 x 15.5.
+    #expect(wasted == [28, 496])
+    let exact = self.bench(classes)
+    exact.run(new(1, 192))
+    exact.run(new(2, 320))
+    #expect(exact.pool.layout().classes.map(\.sequenceSlotsHeld) == [192, 320])
+    #expect(exact.pool.layout().classes.map(\.sequenceSlotsUsed) == [192, 320])
+  }
+
   @Test("a run lies in one class")
   func runs() {
     let bench = bench()
@@ -511,6 +532,26 @@ struct SizeClassTests {
     // 1 . 3 . 5 . 7 . 9 . : 5 of 10 available, one by one; the other class is one run of 6.
     let scattered = scattered([1, 3, 5, 7, 9]).pool
     #expect(scattered.layout().advisesDefragment(available: 11, of: 16))
+  }
+
+  @Test("a run is made in the class that is named, by its own moves and victims")
+  func recovery() {
+    // 1 . 3 . 5 . 7 . 9 . | 11 . 13 . 15 .
+    let bench = scattered([1, 3, 5, 7, 9, 11, 13, 15])
+    let moved = bench.run(.recover(3, contiguous: true, sizeClass: 2))
+    #expect(moved.copies.map(\.source) == [15])
+    #expect(moved.copies.map(\.target) == [12])
+    #expect(moved.reports.map(\.largestRun) == [1, 3, 3])
+    bench.run(.acknowledge([], upTo: moved.copies[0].id))
+    #expect(bench.run(.place(3, contiguous: true, sizeClass: 2)).newBlocks == [14, 15, 16])
+    // Nobody of the other class would be of help: 11, 12 and 13 are all that can go.
+    var never = Refusal(.never, needed: 7, available: 0)
+    never.sizeClass = 2
+    #expect(bench.run(.recover(7, contiguous: true, sizeClass: 2)).refusal == never)
+    let gone = bench.run(.recover(3, rungs: [3], contiguous: true, sizeClass: 2))
+    #expect(Set(gone.preempted) == [11, 13, 15])
+    #expect(bench.run(.recover(6, contiguous: true)).refusal == .none)
+    #expect(bench.pool.checkInvariants() == nil)
   }
 
   @Test("a policy is not switched in a pool with size classes")
