@@ -129,26 +129,43 @@ struct Bitmap: BitwiseCopyable {
     return first..<firstGap(from: first)
   }
 
-  /// The start of the lowest run of at least `length`. O(words up to it).
-  func lowestRun(of length: Int) -> Int? {
+  /// The start of the lowest run of at least `length`. O(runs and words up to it), which are added to
+  /// `searched`.
+  func lowestRun(of length: Int, _ searched: inout UInt64) -> Int? {
     var place = 0
     while let run = run(from: place) {
+      searched += Self.cost(of: run)
       if run.count >= length { return run.lowerBound }
       place = run.upperBound
     }
     return nil
   }
 
-  /// The start of the smallest run of at least `length`, the lowest on a tie. O(words), and less
-  /// where one fits exactly.
-  func smallestRun(of length: Int) -> Int? {
+  /// The start of the lowest run of this length that begins at or after `start`, which is not within a
+  /// run. Costs the same.
+  func lowestRun(ofJust length: Int, from start: Int, _ searched: inout UInt64) -> Int? {
+    var place = start
+    while let run = run(from: place) {
+      searched += Self.cost(of: run)
+      if run.count == length { return run.lowerBound }
+      place = run.upperBound
+    }
+    return nil
+  }
+
+  /// The start of the smallest run of at least `length`, the lowest on a tie. O(runs + words), and less
+  /// where one fits exactly; what it passed is added to `searched`.
+  func smallestRun(of length: Int, _ searched: inout UInt64) -> Int? {
     var best: Range<Int>?
     var place = 0
     while let run = run(from: place) {
+      searched += Self.cost(of: run)
       if run.count == length { return run.lowerBound }
       if run.count > length && run.count < best?.count ?? .max { best = run }
       place = run.upperBound
     }
     return best?.lowerBound
   }
+
+  private static func cost(of run: Range<Int>) -> UInt64 { 1 + UInt64(run.count / 64) }
 }

@@ -31,9 +31,10 @@ extension BlockPool {
     parts.firstIndex { $0 === split }.map { partCounts[$0].cached } ?? counters.cached
   }
 
-  /// Ids of the class at hand.
+  /// Ids of the class at hand, or of all blocks.
   var idsInClass: ClosedRange<BlockID> {
-    parts.firstIndex { $0 === split }.map { ids(ofClass: $0) } ?? 1...capacity
+    parts.isEmpty
+      ? 1...capacity : parts.firstIndex { $0 === split }.map { ids(ofClass: $0) } ?? 1...capacity
   }
 
   /// Ids of a class.
@@ -268,26 +269,14 @@ final class ClassQueue: FreeBlocks {
     if undo.isRecording { undo.blocks.append(.init(id: id, record: records[Int(id)])) }
   }
 
-  override func choose(_ count: UInt32, into room: UnsafeMutablePointer<BlockID>) {
+  override func choose(
+    _ count: UInt32, into room: UnsafeMutablePointer<BlockID>, _ searched: inout UInt64
+  ) {
     var id = records[Int(sentinel)].next
     for i in 0..<Int(count) {
       room[i] = id
       id = records[Int(id)].next
     }
-  }
-
-  override func run(of count: UInt32) -> BlockID {
-    records.run(of: count, in: ids) { $0.refCount == 0 && $0.pins == 0 && $0.twin == 0 }
-  }
-
-  override func isRun(_ start: BlockID, _ count: UInt32) -> Bool {
-    if !ids.contains(start) || count > ids.upperBound - start + 1 { return false }
-    for id in start..<start + count where !isFree(id) { return false }
-    return true
-  }
-
-  override func isInRun(_ id: BlockID, of count: UInt32) -> Bool {
-    records.isInRun(id, of: count, in: ids)
   }
 
   override func list() -> [BlockID] {

@@ -10,6 +10,13 @@ extension BlockPool {
     return record.pointee.refCount == 0 && record.pointee.pins == 0 && record.pointee.twin == 0
   }
 
+  /// Another command begins.
+  @inline(__always)
+  func forgetSearches() {
+    searched = 0
+    knownRuns = nil
+  }
+
   /// Adjacent blocks that an allocation of `count` takes: more where the strategy rounds up.
   @inline(__always)
   func rounded(_ count: UInt32) -> UInt32 {
@@ -18,54 +25,120 @@ extension BlockPool {
   }
 
   /// Where a run of `count` is to begin: at the first of `preferred` at which one may, or where the
-  /// strategy says; 0 = nowhere as it is.
+  /// strategy says; 0 = nowhere as it is. O(`preferred` + blocks).
   func freeRun(
     of count: UInt32, preferred: UnsafeBufferPointer<BlockID> = .init(start: nil, count: 0)
   ) -> BlockID {
-    for id in preferred where isFreeRun(id, count) { return id }
     if count > counters.free { return 0 }
-    if let split { return split.free.run(of: count) }
-    return records.run(of: count, in: 1...capacity) {
-      $0.refCount == 0 && $0.pins == 0 && $0.twin == 0
-    }
-  }
-
-  private func isFreeRun(_ start: BlockID, _ count: UInt32) -> Bool {
-    if let split { return split.free.isRun(start, count) }
-    if count > capacity - start + 1 { return false }
-    for id in start..<start + count where !isFree(id) { return false }
-    return true
+    let id = preferredRun(of: count, preferred)
+    if id != 0 { return id }
+    if let split, let start = split.free.run(of: count, &searched) { return start }
+    return run(of: count) { $0.refCount == 0 && $0.pins == 0 && $0.twin == 0 }
   }
 
   /// Whether a run of `count` is there or can be made by evicting. O(blocks) where it cannot be told
-  /// from the free ones alone.
+  /// from the free ones alone, and O(1) where that was told before.
   func hasRun(of count: UInt32) -> Bool {
+    if let longest = longestKnownRun { return count <= longest }
     if freeRun(of: count) != 0 { return true }
     // A strategy that needs runs has nothing to evict.
     if needsRuns || counters.cached == 0 || count > available { return false }
-    return records.run(of: count, in: idsInClass) { $0.refCount == 0 && $0.pins == 0 } != 0
+    return run(of: count) { $0.refCount == 0 && $0.pins == 0 } != 0
+  }
+
+  /// The start of the lowest run of `count` blocks of the class at hand whose records are as `belongs` says; 0 = none.
+  @inline(__always)
+  private func run(of count: UInt32, _ belongs: (BlockRecord) -> Bool) -> BlockID {
+    let ids = idsInClass
+    var length: UInt32 = 0
+    for id in ids {
+      length = belongs(records[Int(id)]) ? length + 1 : 0
+      if length == count {
+        searched += UInt64(id - ids.lowerBound + 1)
+        return id - count + 1
+      }
+    }
+    searched += UInt64(ids.count)
+    return 0
   }
 
   /// The same as `freeRun`, after evicting whom the policy names until there is one. There is one
-  /// among the available blocks.
+  /// among the available blocks. O(`preferred` + blocks), beside what naming costs.
   func makeRun(of count: UInt32, preferred: UnsafeBufferPointer<BlockID>) -> BlockID {
     let start = freeRun(of: count, preferred: preferred)
     if start != 0 { return start }
+    var runs = FreeRunEnds(self)
+    searched += UInt64(capacity)
     if let split {
       while true {
-        let id = evictNext(split)
-        if split.free.isInRun(id, of: count) { return split.free.run(of: count) }
+        let run = runs.join(evictNext(split))
+        if run.length >= count { return run.start }
       }
     }
     var id = records[0].next
     while id != 0 {
+      searched += 1
       if records[Int(id)].twin != 0 {
         evict(id)
-        if records.isInRun(id, of: count, in: 1...capacity) { return freeRun(of: count) }
+        let run = runs.join(id)
+        if run.length >= count { return run.start }
       }
       id = records[Int(id)].next
     }
     preconditionFailure("evicted everything and there is no run")
+  }
+
+  // MARK: Where somebody would like one
+
+  /// The first of `preferred` at which a free run of `count` may begin; 0 = none of them.
+  ///
+  /// Each is looked at by itself until that has taken as much as looking at every block once; then
+  /// this is done.
+  private func preferredRun(
+    of count: UInt32, _ preferred: UnsafeBufferPointer<BlockID>
+  ) -> BlockID {
+    var looked: UInt64 = 0
+    let ids = idsInClass
+    defer { searched += looked }
+    for (i, id) in preferred.enumerated() {
+      if let split, let mayBegin = split.free.mayBegin(at: id, count) {
+        if mayBegin { return id }
+        continue
+      }
+      if !ids.contains(id) {
+        looked += 1
+        continue
+      }
+      if looked > UInt64(capacity) {
+        looked += UInt64(capacity)
+        return preferredRun(of: count, amongMany: preferred[i...], ids)
+      }
+      let length = freeLength(from: id, to: ids.upperBound, atMost: count)
+      if length == count { return id }
+      looked += UInt64(length) + 1
+    }
+    return 0
+  }
+
+  /// Adjacent free blocks from `id` on, counted up to `count`.
+  private func freeLength(from id: BlockID, to last: BlockID, atMost count: UInt32) -> UInt32 {
+    var length: UInt32 = 0
+    while length < count && length <= last - id && isFree(id + length) { length += 1 }
+    return length
+  }
+
+  private func preferredRun(
+    of count: UInt32, amongMany preferred: Slice<UnsafeBufferPointer<BlockID>>,
+    _ ids: ClosedRange<BlockID>
+  ) -> BlockID {
+    let lengths = UnsafeMutablePointer<UInt32>.allocate(capacity: Int(capacity) + 2)
+    defer { lengths.deallocate() }
+    lengths[Int(ids.upperBound) + 1] = 0
+    for id in ids.reversed() {
+      lengths[Int(id)] = isFree(id) ? lengths[Int(id) + 1] + 1 : 0
+    }
+    for id in preferred where ids.contains(id) && lengths[Int(id)] >= count { return id }
+    return 0
   }
 
   /// Takes the adjacent free blocks from `start` on into `room`, each with one reference.
@@ -107,8 +180,8 @@ extension BlockPool {
     handOut(id, to: holder, generation)
   }
 
-  /// Blocks of the longest run of free blocks, or of free and cached ones. O(blocks / 64) where the
-  /// strategy has a bit for each, else O(blocks).
+  /// Blocks of the longest run of free blocks, or of free and cached ones. O(runs + blocks / 64) where
+  /// the strategy has a bit for each, else O(blocks).
   func longestRun(withCached: Bool) -> UInt32 {
     var counter = RunCounter()
     countRuns(withCached: withCached, &counter)
@@ -116,19 +189,89 @@ extension BlockPool {
   }
 
   /// Of free and cached blocks, the longest run that the strategy would place.
-  var longestPlaceableRun: UInt32 { split?.free.longestRun ?? longestRun(withCached: true) }
+  func findLongestPlaceableRun() -> UInt32 {
+    if let longest = longestKnownRun { return longest }
+    let longest = split?.free.longestRun ?? longestRun(withCached: true)
+    knownRuns = KnownRuns(
+      counters: counters, pending: pendingCount, first: idsInClass.lowerBound, longest: longest)
+    return longest
+  }
+
+  /// The longest run that the strategy would place, where it was looked for and nothing has come or
+  /// gone since: each of that moves one of the counters within a command.
+  private var longestKnownRun: UInt32? {
+    guard let known = knownRuns, known.counters == counters, known.pending == pendingCount,
+      known.first == idsInClass.lowerBound
+    else { return nil }
+    return known.longest
+  }
 
   /// Every maximal run of free blocks, or of free and cached ones; of the size class at hand.
   func countRuns(withCached: Bool, _ counter: inout RunCounter) {
     let isFreeAll = counters.cached == 0 && pendingCount == 0
-    if !withCached || isFreeAll, let split, split.free.countRuns(&counter) { return }
-    for id in parts.isEmpty ? 1...capacity : idsInClass {
+    if !withCached || isFreeAll, let split, split.free.countRuns(&counter) {
+      searched += UInt64(counter.runs) + UInt64(capacity) / 64
+      return
+    }
+    let ids = idsInClass
+    searched += UInt64(ids.count)
+    for id in ids {
       let record = records[Int(id)]
       let isAvailable = record.refCount == 0 && record.pins == 0
       counter.step(
         isAvailable && (withCached || record.twin == 0 && record.holder != .pending))
     }
     counter.end()
+  }
+}
+
+/// What a search for runs found, as long as the blocks are as they were then.
+struct KnownRuns: BitwiseCopyable {
+  var counters: BlockCounters
+  var pending: UInt32
+  /// Of the size class that begins here.
+  var first: BlockID
+  var longest: UInt32
+}
+
+/// The lengths of the free runs of a pool, or of a size class, at both their ends, while blocks are evicted to make a longer
+/// one: what joins two runs needs to know no more of them. O(blocks) to make, 4 bytes a block.
+private struct FreeRunEnds: ~Copyable {
+  /// By block; 0 where it is not free. Nobody asks for those within a run.
+  private let lengths: UnsafeMutablePointer<UInt32>
+
+  init(_ blocks: BlockPool) {
+    let capacity = Int(blocks.capacity)
+    lengths = .allocate(capacity: capacity + 2)
+    lengths.initialize(repeating: 0, count: capacity + 2)
+    let ids = blocks.idsInClass
+    var length: UInt32 = 0
+    for id in ids {
+      if blocks.isFree(id) {
+        length += 1
+      } else {
+        end(length, at: Int(id) - 1)
+        length = 0
+      }
+    }
+    end(length, at: Int(ids.upperBound))
+  }
+
+  deinit { lengths.deallocate() }
+
+  private func end(_ length: UInt32, at last: Int) {
+    if length == 0 { return }
+    lengths[last] = length
+    lengths[last - Int(length) + 1] = length
+  }
+
+  /// A block has become free. Returns the run that it is in now. O(1).
+  mutating func join(_ id: BlockID) -> (start: BlockID, length: UInt32) {
+    let before = lengths[Int(id) - 1]
+    let length = before + 1 + lengths[Int(id) + 1]
+    let start = id - before
+    end(length, at: Int(start + length) - 1)
+    return (start, length)
   }
 }
 

@@ -86,12 +86,13 @@ extension BlockPool {
   ) {
     if count == 0 { return }
     if split.free.needsRuns {
-      let start = split.free.run(of: count)
-      precondition(start != 0, "took a run where there is none")
+      guard let start = split.free.run(of: count, &searched), start != 0 else {
+        preconditionFailure("took a run where there is none")
+      }
       return takeRun(split, start, count, for: holder, generation: generation, into: room)
     }
     let fresh = min(count, parts.isEmpty ? counters.free : freeInClass)
-    if fresh > 0 { split.free.choose(fresh, into: room) }
+    if fresh > 0 { split.free.choose(fresh, into: room, &searched) }
     for i in 0..<Int(count) {
       if i >= Int(fresh) { room[i] = evictNext(split) }
       save(room[i])

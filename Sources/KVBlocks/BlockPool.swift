@@ -42,6 +42,11 @@ package final class BlockPool {
   var partCounts: [PartCounts] = []
   /// Of the list of frees at hand, the last block of each class.
   var lastGivenBack: [BlockID] = []
+  /// Where a block is given from a run that has to be looked for.
+  let searches: Bool
+  /// Places that searches for runs have passed in the command at hand, and what they found.
+  var searched: UInt64 = 0
+  var knownRuns: KnownRuns?
 
   /// References to one block that raw holders may take; sequences stay far below the rest of 2^32.
   package static let maximumReferences: UInt32 = 1 << 31
@@ -71,6 +76,7 @@ package final class BlockPool {
     self.undo = undo
     self.strategy = strategy
     needsRuns = strategy.needsRuns
+    searches = strategy == .bestFit || (strategy.needsRuns && strategy != .buddy)
     sharedHolds = WideMap(.holds, undo: undo)
     counters = BlockCounters(free: capacity)
     // One more than there are ids: the sentinel of the cached blocks in split mode. Classes have two

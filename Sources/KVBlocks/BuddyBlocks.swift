@@ -58,7 +58,7 @@ final class BuddyBlocks: FreeBlocks {
     }
   }
 
-  override func run(of count: UInt32) -> BlockID {
+  override func run(of count: UInt32, _ searched: inout UInt64) -> BlockID? {
     var order = Self.order(of: count)
     while order < orderCount {
       if let run = orders[order].first(from: 0) { return BlockID(run << order + 1) }
@@ -74,7 +74,7 @@ final class BuddyBlocks: FreeBlocks {
     return 0
   }
 
-  override func isRun(_ start: BlockID, _ count: UInt32) -> Bool {
+  override func mayBegin(at start: BlockID, _ count: UInt32) -> Bool? {
     let order = Self.order(of: count)
     let first = Int(start) - 1
     if order >= orderCount || first & (1 << order - 1) != 0 { return false }
@@ -84,8 +84,6 @@ final class BuddyBlocks: FreeBlocks {
     }
     return false
   }
-
-  override func isInRun(_ id: BlockID, of count: UInt32) -> Bool { run(of: count) != 0 }
 
   override func insertAll() {
     for order in 0..<orderCount { orders[order].removeAll() }

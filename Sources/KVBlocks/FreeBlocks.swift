@@ -36,26 +36,23 @@ class FreeBlocks {
   }
 
   /// Names the `count` members that an allocation is to get, in order; there are that many. Changes
-  /// nothing. Not asked of a strategy that needs runs.
-  func choose(_ count: UInt32, into room: UnsafeMutablePointer<BlockID>) {
+  /// nothing, and adds to `searched` what it passed looking for a run. Not asked of a strategy that needs
+  /// runs.
+  func choose(
+    _ count: UInt32, into room: UnsafeMutablePointer<BlockID>, _ searched: inout UInt64
+  ) {
     preconditionFailure("a strategy without choose")
   }
 
   /// Adjacent blocks that an allocation of `count` takes out. To be overridden where they are more.
   func rounded(_ count: UInt32) -> UInt32 { count }
 
-  /// Where this strategy puts a run of `count`; 0 = there is none. Changes nothing.
-  func run(of count: UInt32) -> BlockID { preconditionFailure("a strategy without runs") }
+  /// Where this strategy puts a run of `count`; 0 = there is none, nil = at the lowest that the records
+  /// show. Changes nothing. Adds to `searched` what it passed.
+  func run(of count: UInt32, _ searched: inout UInt64) -> BlockID? { nil }
 
-  /// Whether a run of `count` may begin at `start`, 1 ... `capacity`.
-  func isRun(_ start: BlockID, _ count: UInt32) -> Bool {
-    preconditionFailure("a strategy without runs")
-  }
-
-  /// Whether a member lies in a run of at least `count`: asked while blocks are evicted to make one.
-  func isInRun(_ id: BlockID, of count: UInt32) -> Bool {
-    preconditionFailure("a strategy without runs")
-  }
+  /// Whether a run of `count` may begin at `start`, 1 ... `capacity`; nil = where there is one.
+  func mayBegin(at start: BlockID, _ count: UInt32) -> Bool? { nil }
 
   /// Every maximal run of members. To be overridden where there is a shorter way than to look at each
   /// record; false = there is none, and nothing was counted.
@@ -115,26 +112,14 @@ final class FreeQueue: FreeBlocks {
     if undo.isRecording { undo.blocks.append(.init(id: id, record: records[Int(id)])) }
   }
 
-  override func choose(_ count: UInt32, into room: UnsafeMutablePointer<BlockID>) {
+  override func choose(
+    _ count: UInt32, into room: UnsafeMutablePointer<BlockID>, _ searched: inout UInt64
+  ) {
     var id = records[0].next
     for i in 0..<Int(count) {
       room[i] = id
       id = records[Int(id)].next
     }
-  }
-
-  override func run(of count: UInt32) -> BlockID {
-    records.run(of: count, in: 1...capacity) { $0.refCount == 0 && $0.pins == 0 && $0.twin == 0 }
-  }
-
-  override func isRun(_ start: BlockID, _ count: UInt32) -> Bool {
-    if count > capacity - start + 1 { return false }
-    for id in start..<start + count where !isFree(id) { return false }
-    return true
-  }
-
-  override func isInRun(_ id: BlockID, of count: UInt32) -> Bool {
-    records.isInRun(id, of: count, in: 1...capacity)
   }
 
   override func insertAll() {
@@ -166,11 +151,22 @@ final class FreeQueue: FreeBlocks {
 
 /// The lowest ids, or the smallest run that fits. A bit for each member.
 ///
-/// O(1) for a block that comes or goes and for the next lowest id; a run is looked for a word at a
-/// time, O(blocks / 64).
+/// O(1) for a block that comes or goes and for the next lowest id; a run is looked for from run to run,
+/// a word at a time: O(runs + blocks / 64).
 final class FreeRuns: FreeBlocks {
   private let members: Bitmap
   private let picksSmallest: Bool
+  /// What the last search for the smallest run found, until a member joins, or one leaves that is not
+  /// its first. So those who take one after the other search once for each length that there is.
+  private var smallest: Smallest?
+
+  /// A run that begins at `place` and has `left` members by now. Of the others none is shorter than
+  /// `length`, which it had, and none of that length begins before it.
+  private struct Smallest: BitwiseCopyable {
+    var length: Int
+    var place: Int
+    var left: Int
+  }
 
   init(
     picksSmallest: Bool, needsRuns: Bool = false, capacity: UInt32,
@@ -184,11 +180,32 @@ final class FreeRuns: FreeBlocks {
 
   deinit { members.deallocate() }
 
-  override func insert(_ id: BlockID, after last: BlockID) { members.insert(Int(id) - 1) }
-  override func remove(_ id: BlockID) { members.remove(Int(id) - 1) }
+  override func insert(_ id: BlockID, after last: BlockID) {
+    members.insert(Int(id) - 1)
+    smallest = nil
+  }
 
-  override func choose(_ count: UInt32, into room: UnsafeMutablePointer<BlockID>) {
-    var next = picksSmallest ? members.smallestRun(of: Int(count)) ?? 0 : 0
+  override func remove(_ id: BlockID) {
+    let place = Int(id) - 1
+    members.remove(place)
+    guard let known = smallest else { return }
+    if known.place == place && known.left > 0 {
+      smallest?.place += 1
+      smallest?.left -= 1
+    } else {
+      smallest = nil
+    }
+  }
+
+  override func choose(
+    _ count: UInt32, into room: UnsafeMutablePointer<BlockID>, _ searched: inout UInt64
+  ) {
+    var next = 0
+    if picksSmallest {
+      next =
+        count == 1
+        ? placeOfSmallest(&searched) : members.smallestRun(of: Int(count), &searched) ?? 0
+    }
     for i in 0..<Int(count) {
       guard let found = members.first(from: next) else {
         preconditionFailure("chose more blocks than there are")
@@ -198,19 +215,29 @@ final class FreeRuns: FreeBlocks {
     }
   }
 
-  override func run(of count: UInt32) -> BlockID {
+  /// Where the smallest run begins, the lowest on a tie; there is one.
+  private func placeOfSmallest(_ searched: inout UInt64) -> Int {
+    if let known = smallest {
+      if known.left > 0 { return known.place }
+      if let place = members.lowestRun(ofJust: known.length, from: known.place, &searched) {
+        smallest = Smallest(length: known.length, place: place, left: known.length)
+        return place
+      }
+    }
+    guard let place = members.smallestRun(of: 1, &searched) else {
+      preconditionFailure("chose a block where there is none")
+    }
+    let length = members.firstGap(from: place) - place
+    smallest = Smallest(length: length, place: place, left: length)
+    return place
+  }
+
+  override func run(of count: UInt32, _ searched: inout UInt64) -> BlockID? {
     let start =
-      picksSmallest ? members.smallestRun(of: Int(count)) : members.lowestRun(of: Int(count))
+      picksSmallest
+      ? members.smallestRun(of: Int(count), &searched)
+      : members.lowestRun(of: Int(count), &searched)
     return start.map { BlockID($0 + 1) } ?? 0
-  }
-
-  override func isRun(_ start: BlockID, _ count: UInt32) -> Bool {
-    members.contains(Int(start) - 1)
-      && members.firstGap(from: Int(start) - 1) - Int(start) + 1 >= Int(count)
-  }
-
-  override func isInRun(_ id: BlockID, of count: UInt32) -> Bool {
-    members.firstGap(from: Int(id) - 1) - members.startOfRun(around: Int(id) - 1) >= Int(count)
   }
 
   override func countRuns(_ counter: inout RunCounter) -> Bool {
@@ -225,10 +252,12 @@ final class FreeRuns: FreeBlocks {
   override func insertAll() {
     members.removeAll()
     members.insertAll()
+    smallest = nil
   }
 
   override func restored(_ id: BlockID) {
     if isFree(id) { members.insert(Int(id) - 1) } else { members.remove(Int(id) - 1) }
+    smallest = nil
   }
 
   override func list() -> [BlockID] { members.list() }
@@ -245,31 +274,5 @@ extension Bitmap {
       place = found + 1
     }
     return ids
-  }
-}
-
-extension UnsafeMutablePointer<BlockRecord> {
-  /// The start of the lowest run of `count` blocks whose records are as `belongs` says; 0 = none.
-  func run(
-    of count: UInt32, in ids: ClosedRange<BlockID>, _ belongs: (BlockRecord) -> Bool
-  ) -> BlockID {
-    var length: UInt32 = 0
-    for id in ids {
-      length = belongs(self[Int(id)]) ? length + 1 : 0
-      if length == count { return id - count + 1 }
-    }
-    return 0
-  }
-
-  /// Whether a free block without content lies in a run of at least `count` of them. O(`count`).
-  func isInRun(_ id: BlockID, of count: UInt32, in ids: ClosedRange<BlockID>) -> Bool {
-    func isFree(_ id: BlockID) -> Bool {
-      self[Int(id)].refCount == 0 && self[Int(id)].pins == 0 && self[Int(id)].twin == 0
-    }
-    var first = id
-    var last = id
-    while last - first + 1 < count && first > ids.lowerBound && isFree(first - 1) { first -= 1 }
-    while last - first + 1 < count && last < ids.upperBound && isFree(last + 1) { last += 1 }
-    return last - first + 1 >= count
   }
 }

@@ -1,8 +1,8 @@
 /// What it takes a scan of a pool to tell, on request and never kept.
 extension KVPool {
   /// Runs and slots; either may be left out. O(blocks + table entries), with 4 bytes of memory a block
-  /// for the slots; the runs alone take O(blocks / 64) where the strategy has a bit for each block and
-  /// nothing is cached.
+  /// for the slots; the runs alone take O(runs + blocks / 64) where the strategy has a bit for each block
+  /// and nothing is cached.
   package func layout(withRuns: Bool = true, withSlots: Bool = true) -> PoolLayout {
     var layout = PoolLayout()
     if withRuns { addRuns(to: &layout) }

@@ -15,6 +15,7 @@ extension KVPool {
     if takes > unpromised {
       throw Refusal(.later, needed: takes, available: available, reserved: promisedHere)
     }
+    try spend(UInt32(request.preferred.count / 8), 0)
     // Adjacent ones, and certain ones, may be among those that wait.
     if blocks.flushPending() > 0 { run.changed = true }
     let isRun = request.isContiguous || blocks.needsRuns
@@ -45,6 +46,6 @@ extension KVPool {
     throw Refusal(
       .noRun, needed: blocks.rounded(count), available: available,
       evictable: cachedBlocks, reserved: reserved ?? promisedHere, watermark: watermark,
-      limit: UInt64(blocks.longestPlaceableRun), sequence: id)
+      limit: UInt64(blocks.findLongestPlaceableRun()), sequence: id)
   }
 }

@@ -13,6 +13,7 @@ extension KVPool {
     if count > unpromised {
       throw Refusal(.later, needed: count, available: available, reserved: promisedHere)
     }
+    if blocks.searches { try spend(0, 0) }
     let session = ensureSession()
     run.blocks += count
     let start = outcome.blocks.count
@@ -144,6 +145,7 @@ extension KVPool {
     if unpromised == 0 {
       throw Refusal(.later, needed: 1, available: available, reserved: promisedHere)
     }
+    if blocks.searches { try spend(0, 0) }
     sessions.save(session)
     _ = blocks.takeRawHold(id, from: session)
     if held > 1 { sessions.slots[Int(session)].rawBlocks += 1 }

@@ -40,6 +40,7 @@ extension KVPool {
         .later, needed: takes + evictable, available: available, evictable: evictable,
         reserved: promisedHere)
     }
+    if blocks.searches && count > 0 { try spend(0, 0) }
     if blocks.needsRuns && count > 0 { try checkRun(of: count) }
     for id in hits.elements {
       let references = UInt64(blocks.records[Int(id)].refCount) + UInt64(hits.count)

@@ -21,6 +21,7 @@ extension KVPool {
       throw Refusal(
         .never, needed: needed, available: available, reserved: promisedHere)
     }
+    try spend(0, 0)
     let wanted = UInt64(needed) + UInt64(promisedHere)
     var isMet = wanted <= UInt64(available)
     var victims: [UInt32] = []
@@ -119,6 +120,8 @@ extension BlockPool {
       }
       return evicted
     }
+    if counters.cached == 0 { return 0 }
+    searched += UInt64(count)
     var id = records[0].next
     for _ in 0..<count where id != 0 {
       if records[Int(id)].twin != 0 {

@@ -334,6 +334,7 @@ extension KVPool {
     if blocks.needsRuns && new > 0 { takes = try checkGrowth(slot, by: new, to: whole) }
     if new + copied > 0 {
       try checkBlocks(UInt64(new) + UInt64(copied), .none, sequence.pointee.id)
+      if blocks.searches { try spend(0, sequence.pointee.id) }
     }
     let available = self.available
     let kept = UInt64(reserved) + UInt64(promisedHere)

@@ -16,7 +16,8 @@ extension KVPool {
   ///     its sequences are victims.
   ///   - victims: Replaced by the victims.
   /// - Throws: `.invalid` where nothing is needed.
-  /// - Complexity: O(r log r + entries of their tables) for r running sequences. Allocates.
+  /// - Complexity: O(r log r + entries of their tables) for r running sequences. Allocates. Within a
+  ///   command the r and the entries count as work.
   package func adviseVictims(
     session: SessionID, needed: UInt32, order: VictimOrder = .cost,
     keep: UnsafeBufferPointer<SequenceID> = .init(start: nil, count: 0), limit: UInt32 = 0,
@@ -52,10 +53,12 @@ extension KVPool {
     if session == SequenceSlot.none || wanted <= UInt64(available) { return [] }
     let shortage = wanted - UInt64(available)
     let candidates = ranked(candidates(session, keep), order)
+    run.work += UInt64(candidates.count)
     var release = Release(blocks)
     var chosen: [UInt32] = []
     for slot in candidates {
       release.add(sequences.slots[Int(slot)].blocks)
+      run.work += UInt64(sequences.slots[Int(slot)].blockCount)
       chosen.append(slot)
       if UInt64(release.freed) >= shortage { break }
     }

@@ -195,6 +195,7 @@ package final class KVPool {
     }
     run = Run()
     useClass(0)
+    blocks.forgetSearches()
     abandoned.removeAll()
     run.session = command.session
     run.slot = sessions.find(command.session)
