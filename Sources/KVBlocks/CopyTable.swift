@@ -42,7 +42,8 @@ final class CopyTable {
 
   /// Notes a new copy of the session. Returns its id.
   func order(
-    session: UInt32, source: BlockID, target: BlockID, tokens: UInt32, kind: CopyKind = .write
+    session: UInt32, source: BlockID, target: BlockID, tokens: UInt32, kind: CopyKind = .write,
+    tableIndex: UInt32 = 0
   ) -> UInt64 {
     let copy: UInt32
     if firstUnused != PendingCopy.none {
@@ -73,6 +74,7 @@ final class CopyTable {
     new.target = target
     new.tokens = tokens
     new.kind = kind
+    new.tableIndex = tableIndex
     new.previousInSession = owner.pointee.lastCopy
     copies[Int(copy)] = new
     if owner.pointee.lastCopy == PendingCopy.none {
@@ -191,6 +193,8 @@ struct PendingCopy: BitwiseCopyable {
   var target: BlockID = 0
   var tokens: UInt32 = 0
   var kind = CopyKind.write
+  /// Where a table named the source when the copy was ordered. A hint, no part of the state.
+  var tableIndex: UInt32 = 0
   var previousInSession = PendingCopy.none
   var nextInSession = PendingCopy.none
   var sourceChain = Chain()

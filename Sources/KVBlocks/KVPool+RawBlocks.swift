@@ -196,7 +196,8 @@ extension KVPool {
     isRaw: Bool, kind: CopyKind = .write, _ session: UInt32, _ outcome: Outcome
   ) {
     let id = copies.order(
-      session: session, source: source, target: target, tokens: tokens, kind: kind)
+      session: session, source: source, target: target, tokens: tokens, kind: kind,
+      tableIndex: tableIndex)
     activity.copies += 1
     outcome.copies.append(
       CopyOrder(
@@ -214,6 +215,7 @@ extension KVPool {
     _ ids: UnsafeBufferPointer<UInt64>, _ upTo: UInt64, _ result: inout OperationResult
   ) throws(Refusal) {
     if ids.count == 0 && upTo == 0 { throw Refusal(.invalid, field: .copyIDs, limit: 1) }
+    try spend(0, 0)
     let session = run.slot
     let last = lastCopyID(of: run.session)
     if upTo > last { throw Refusal(.invalid, field: .upTo, limit: last) }
@@ -267,7 +269,6 @@ extension KVPool {
   /// Returns how many blocks of the device became available.
   private func finish(_ batch: Acknowledging) -> UInt32 {
     blocks.finish(batch.device)
-    if sharedMoves != nil { finishSharedMoves() }
     if let host, let unpinning = batch.host { host.finish(unpinning) }
     return batch.device.freed
   }

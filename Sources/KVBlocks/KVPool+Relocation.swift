@@ -91,18 +91,17 @@ extension KVPool {
   /// of it is filled, somebody keeps its id (a raw holder, another session, a pin). Then the move is
   /// given up and the tables stay.
   ///
-  /// O(table) for a block that one sequence holds. Shared ones are looked for together, once for each
-  /// acknowledgement: O(tables of the session).
+  /// O(1) where the table names the source at the place at which it did when the move was ordered. Others,
+  /// and shared ones, are looked for together, once for all acknowledgements in a row: O(tables of the
+  /// session).
   func settle(_ move: PendingCopy) {
     let record = blocks.records[Int(move.source)]
     let target = blocks.records[Int(move.target)]
-    if record.holder == .shared && sharedMoves == nil {
-      sharedMoves = SharedMoves(self, session: move.session)
+    let known = knownEntry(of: move)
+    if known == nil && searchedMoves == nil {
+      searchedMoves = SearchedMoves(self, session: move.session)
     }
-    let found =
-      record.holder.isSequence
-      ? entry(of: move.source, in: record.holder.slot, session: move.session)
-      : sharedMoves?.entries[move.source] ?? TableEntries.Entry()
+    let found = known ?? searchedMoves?.entries[move.source] ?? TableEntries.Entry()
     let mayMove =
       record.refCount > 0 && found.references == record.refCount && found.filled <= move.tokens
       && target.refCount == 0 && target.twin == 0 && !pins.isPinned(move.source)
@@ -114,31 +113,40 @@ extension KVPool {
     if record.holder.isSequence {
       sequences.replaceEntry(of: found.slot, at: found.tableIndex, with: move.target)
     } else {
-      sharedMoves?.targets[move.source] = move.target
+      searchedMoves?.targets[move.source] = move.target
     }
     blocks.moveAll(from: move.source, to: move.target)
     activity.movedBlocks += 1
   }
 
-  private func entry(
-    of block: BlockID, in slot: UInt32, session: UInt32
-  ) -> TableEntries.Entry {
+  /// The entries of the session that name the source, where that can be told without a search: none
+  /// where it is held by somebody else, the one of a block that is not shared.
+  func knownEntry(of move: PendingCopy) -> TableEntries.Entry? {
+    let holder = blocks.records[Int(move.source)].holder
+    if holder == .shared { return nil }
     var entry = TableEntries.Entry()
-    let sequence = sequences.slots[Int(slot)]
-    guard sequence.session == session, let i = sequence.blocks.firstIndex(of: block) else {
-      return entry
-    }
+    if !holder.isSequence { return entry }
+    let sequence = sequences.slots[Int(holder.slot)]
+    if sequence.session != move.session { return entry }
+    let i = move.tableIndex
+    guard i < sequence.blockCount, sequence.blocks[Int(i)] == move.source else { return nil }
     entry.references = 1
-    entry.slot = slot
-    entry.tableIndex = UInt32(i)
-    entry.filled = filled(sequence.computed, UInt32(i), size: blockSize(of: slot))
+    entry.slot = holder.slot
+    entry.tableIndex = i
+    entry.filled = filled(sequence.computed, i, size: blockSize(of: holder.slot))
     return entry
   }
 
-  /// The shared blocks that moved in one acknowledgement, in one pass over the tables.
-  func finishSharedMoves() {
-    guard let moves = sharedMoves else { return }
-    sharedMoves = nil
+  /// Another operation than an acknowledgement may look at tables, and change them.
+  func finishMoves(before kind: Operation.Kind) {
+    if case .acknowledgeCopies = kind { return }
+    finishMoves()
+  }
+
+  /// The tables name the targets of the shared blocks that moved, in one pass over them.
+  func finishMoves() {
+    guard let moves = searchedMoves else { return }
+    searchedMoves = nil
     if moves.targets.isEmpty { return }
     forEachRunning(of: moves.session) { slot in
       for (i, block) in sequences.slots[Int(slot)].blocks.enumerated() {
@@ -165,29 +173,35 @@ extension KVPool {
   }
 }
 
-/// Where the session's tables name the shared blocks that it moves, and the targets of those whose move
-/// stands.
-final class SharedMoves {
+/// Where the session's tables name the blocks that it moves and that have to be looked for, and the
+/// targets of the shared ones whose move stands. Made once for the acknowledgements in a row: these
+/// change nothing that it says.
+final class SearchedMoves {
   let session: UInt32
   let entries: TableEntries
   /// What `targets` may know.
   let isSource: Bitmap
   var targets: [BlockID: BlockID] = [:]
 
+  /// O(pending copies and table entries of the session, blocks / 64), which it counts as work; the
+  /// entries twice, because they are gone through once more in the end.
   init(_ pool: KVPool, session: UInt32) {
     self.session = session
     var sources: [BlockID] = []
     var copy = pool.sessions.slots[Int(session)].firstCopy
     while copy != PendingCopy.none {
       let order = pool.copies.copies[Int(copy)]
-      if order.kind == .move && pool.blocks.records[Int(order.source)].holder == .shared {
-        sources.append(order.source)
-      }
+      if order.kind == .move && pool.knownEntry(of: order) == nil { sources.append(order.source) }
       copy = order.nextInSession
     }
     entries = TableEntries(of: sources, pool, session: session)
     isSource = Bitmap(count: Int(pool.blocks.capacity) + 1)
     for source in sources { isSource.insert(Int(source)) }
+    var work = UInt64(pool.sessions.slots[Int(session)].pendingCopies)
+    pool.forEachRunning(of: session) { slot in
+      work += 2 * UInt64(pool.sequences.slots[Int(slot)].blockCount)
+    }
+    pool.run.work += work + UInt64(pool.blocks.capacity / 64)
   }
 
   deinit { isSource.deallocate() }

@@ -50,6 +50,7 @@ extension KVPool {
   func rollBack(to mark: Mark?) {
     guard let mark else { preconditionFailure("undid a command that was not recorded") }
     undo.stop()
+    searchedMoves = nil
     // These find their way by the records as they are now.
     for saved in undo.contents.elements.reversed() { blocks.index?.undo(saved) }
     for saved in undo.blocks.elements.reversed() {

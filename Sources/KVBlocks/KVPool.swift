@@ -58,8 +58,8 @@ package final class KVPool {
   var hits = FlatList<BlockID>(minimumCapacity: 256)
   /// Copies of moves that the command at hand gave up.
   var abandoned = FlatList<UInt64>(minimumCapacity: 1)
-  /// Of the acknowledgement at hand; nil where no shared block moves.
-  var sharedMoves: SharedMoves?
+  /// Of the acknowledgements at hand; nil where no table had to be searched.
+  var searchedMoves: SearchedMoves?
   /// By slot: tokens that the command at hand scheduled, where it may have to give them back.
   var scheduledNow: [UInt32: UInt32] = [:]
   /// What holds for the command at hand only.
@@ -312,6 +312,7 @@ package final class KVPool {
         let allocated = blocks.counters.allocatedBlocks
         let released = blocks.counters.releasedReferences
         let evicted = blocks.counters.evictions
+        if searchedMoves != nil { finishMoves(before: operation.pointee.kind) }
         useClass(0)
         do throws(Refusal) {
           if operation.pointee.problem.reason != .none { throw operation.pointee.problem }
@@ -333,6 +334,7 @@ package final class KVPool {
       result.availableBlocks = blocks.available
       outcome.results.append(result)
     }
+    finishMoves()
     return nil
   }
 
