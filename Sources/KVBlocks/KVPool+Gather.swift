@@ -13,6 +13,7 @@ extension KVPool {
 
   func gather(_ slot: UInt32, _ survey: borrowing BlockSurvey, budget: Int) -> Gathering {
     var search = GatherSearch(sequences.slots[Int(slot)].blocks.drop { $0 == 0 }, survey)
+    defer { run.work += UInt64(search.looked) }
     guard let place = search.cheapestPlace(survey, canMove: budget > 0) else { return Gathering() }
     if place.moves == 0 { return Gathering(isComplete: true) }
     var moves = search.direct(to: place.first, survey)
@@ -36,9 +37,10 @@ private struct GatherSearch {
   /// Finds entries that a walk has met; the walk's number.
   private var met: [UInt32]
   private var walk: UInt32 = 0
-  /// Entries that the search for cycles may still look at. Beyond, a place with the same number of
-  /// moves but for its cycles may be missed.
-  private var steps = 1 << 22
+  /// Places and entries that the search for cycles has looked at. Past `most` a place with the same
+  /// number of moves but for its cycles may be missed.
+  private(set) var looked = 0
+  private static let most = 1 << 22
 
   struct Place {
     var first: Int
@@ -58,7 +60,7 @@ private struct GatherSearch {
   }
 
   /// The place with the fewest moves, of those one where all can be made at once, of those the
-  /// lowest; nil where there is none. O(blocks + entries), beside `steps`.
+  /// lowest; nil where there is none. O(blocks + entries), beside `most`.
   mutating func cheapestPlace(_ survey: borrowing BlockSurvey, canMove: Bool) -> Place? {
     let count = table.count
     let lowest = survey.ids.lowerBound
@@ -98,7 +100,7 @@ private struct GatherSearch {
     withCycles.sort { $0 < $1 }
     for place in withCycles {
       let known = best?.moves ?? .max
-      if place.moves >= known || steps <= 0 && best != nil { break }
+      if place.moves >= known || looked >= Self.most && best != nil { break }
       let moves = place.moves + cycles(at: place.first, enough: known - place.moves).count
       if moves < known { best = Place(first: place.first, moves: moves, isDirect: false) }
     }
@@ -129,6 +131,7 @@ private struct GatherSearch {
   /// than `enough`.
   private mutating func cycles(at first: Int, enough: Int) -> [Int] {
     walk += 1
+    looked += table.count
     var found: [Int] = []
     for start in first..<first + table.count where entries[start] != 0 {
       if found.count >= enough { break }
@@ -138,7 +141,7 @@ private struct GatherSearch {
         let entry = Int(entries[block]) - 1
         if met[entry] == walk { break }
         met[entry] = walk
-        steps -= 1
+        looked += 1
         length += 1
         block = first + entry
         if block == start {
