@@ -24,15 +24,16 @@ extension QuireService {
     if hosted.pool.evictionDeficit > 0 { onDeficit?() }
   }
 
-  /// Evicts ahead of need in every pool that is short of it. Each flush is a command like those that
-  /// come from clients: it moves the revision and is part of the history. It leaves the pool's clock
-  /// where it is, which may be the clients' own.
+  /// Evicts ahead of need in every pool that is short of it, and asks to be called again where a flush
+  /// did not suffice. Each flush is a command like those that come from clients: it moves the revision
+  /// and is part of the history. It leaves the pool's clock where it is, which may be the clients' own.
   package func evictAhead() {
     for hosted in registry.pools where hosted.pool.evictionDeficit > 0 {
       operations.removeAll()
       operations.append(Operation(.flush))
       hosted.pool.apply(
         Command(session: 0, operations: operations.elements), into: outcome)
+      noteDeficit(hosted)
     }
   }
 }

@@ -9,6 +9,7 @@ extension BlockPool {
   /// O(cached blocks x log) and, for another policy than `lru`, the memory of its columns to clear.
   func setEviction(_ policy: EvictionPolicy, now: UInt64) {
     flushPending()
+    swept = Swept()
     let free = split?.free ?? FreeQueue(capacity: capacity, records: records, undo: undo)
     let cached = split?.cached.arrived() ?? leaveQueue()
     if policy == .lru && strategy == .freeQueue {

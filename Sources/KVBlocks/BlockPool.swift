@@ -47,6 +47,7 @@ package final class BlockPool {
   /// Places that searches for runs have passed in the command at hand, and what they found.
   var searched: UInt64 = 0
   var knownRuns: KnownRuns?
+  var swept = Swept()
 
   /// References to one block that raw holders may take; sequences stay far below the rest of 2^32.
   package static let maximumReferences: UInt32 = 1 << 31
@@ -101,6 +102,7 @@ package final class BlockPool {
     sharedHolds.removeAll()
     index?.removeAll()
     counters = BlockCounters(free: capacity)
+    swept = Swept()
     for id in 0...capacity {
       var record = BlockRecord()
       record.previous = id == 0 ? capacity : id - 1

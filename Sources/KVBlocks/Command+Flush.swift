@@ -11,13 +11,18 @@ extension KVPool {
     return aim <= blocks.counters.free ? 0 : min(aim - blocks.counters.free, blocks.counters.cached)
   }
 
+  /// Most blocks that the flushes of one command evict, some hundredths of a second. What is left of
+  /// the deficit is for the next one.
+  package static let maximumEvictionsAhead: UInt32 = 1 << 16
+
   /// Gives back what is pending; then evicts the deficit, and no more, in the order of the evictions.
-  /// O(pending blocks + blocks that it is to keep free).
+  /// O(pending blocks + blocks evicted), and those that hold nothing where there was no flush before.
   func flush(_ result: inout OperationResult) {
     result.freedBlocks = blocks.flushPending()
     if result.freedBlocks > 0 { run.changed = true }
-    let deficit = evictionDeficit
+    let deficit = min(evictionDeficit, evictionsAheadLimit - run.evictedAhead)
     if deficit == 0 { return }
+    run.evictedAhead += deficit
     blocks.evictAhead(deficit)
     activity.evictionsAhead += UInt64(deficit)
     run.changed = true
@@ -33,14 +38,34 @@ extension BlockPool {
       for _ in 0..<count { _ = evictNext(split) }
       return
     }
-    var id = records[0].next
+    var id = startOfCached
     while rest > 0 {
       precondition(id != 0, "fewer cached blocks in the queue than there are")
+      searched += 1
       if records[Int(id)].twin != 0 {
         evict(id)
         rest -= 1
+        if rest == 0 { swept = Swept(id: id, generation: records[Int(id)].generation) }
       }
       id = records[Int(id)].next
     }
+  }
+
+  /// A block of the queue before which nothing is cached. Where one flush stopped the next goes on,
+  /// as long as that block has stayed in its place without content: what comes since comes before
+  /// it without content, or behind it.
+  private var startOfCached: BlockID {
+    let record = records[Int(swept.id)]
+    let isThere =
+      swept.id != 0 && record.refCount == 0 && record.pins == 0 && record.twin == 0
+      && record.holder == .none && record.generation == swept.generation
+    return isThere ? swept.id : records[0].next
+  }
+
+  /// Where the last flush stopped, in the one queue; forgotten when a command is undone or the queue is
+  /// made anew. No part of the state.
+  struct Swept: BitwiseCopyable {
+    var id: BlockID = 0
+    var generation: UInt32 = 0
   }
 }

@@ -51,6 +51,7 @@ extension KVPool {
     guard let mark else { preconditionFailure("undid a command that was not recorded") }
     undo.stop()
     searchedMoves = nil
+    blocks.swept = .init()
     // These find their way by the records as they are now.
     for saved in undo.contents.elements.reversed() { blocks.index?.undo(saved) }
     for saved in undo.blocks.elements.reversed() {

@@ -110,6 +110,8 @@ package final class KVPool {
     var blocks: UInt32 = 0
     /// Entries looked at, up to `workLimit`.
     var work: UInt64 = 0
+    /// Blocks evicted by flushes, up to `evictionsAheadLimit`.
+    var evictedAhead: UInt32 = 0
     /// Bytes of extra keys that were hashed, up to `maximumKeyBytesPerCommand`.
     var keyBytes: UInt64 = 0
     /// That of the sequence or block that is looked at; 0 in a pool without size classes.
@@ -125,6 +127,7 @@ package final class KVPool {
   package static let maximumWorkPerCommand: UInt64 = 1 << 24
   /// Smaller in tests only.
   package var workLimit = KVPool.maximumWorkPerCommand
+  package var evictionsAheadLimit = KVPool.maximumEvictionsAhead
   /// Most sequences, in any state, of all sessions.
   package static let maximumSequences: UInt32 = 1 << 20
 

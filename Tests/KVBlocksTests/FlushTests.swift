@@ -48,6 +48,58 @@ struct FlushTests {
     #expect(bench.pool.evictionDeficit == 0)
   }
 
+  @Test("the flushes of a command evict so many at most, and the next goes on where they stopped")
+  func slices() {
+    #expect(KVPool.maximumEvictionsAhead == 65_536)
+    let n: UInt32 = 1_000
+    for isSplit in [false, true] {
+      var configuration = PoolConfiguration(
+        blocks: n, blockSize: 1, copyAck: .explicit, cachesPrefixes: true,
+        eviction: isSplit ? .lfu : .lru)
+      configuration.admission.proactiveFreeBlocks = 950
+      let bench = Bench(configuration)
+      bench.pool.evictionsAheadLimit = 100
+      bench.run(.allocate(n))
+      bench.run(.cacheBlocks(Array(1...n), (1...n).map { UInt64($0) }))
+      bench.run(.freeBlocks(Array(1...n)))
+      var looked: UInt64 = 0
+      for slice: UInt32 in 1...9 {
+        // Two of a command are no more than one.
+        let seen = bench.apply(TestCommand(operations: [.init(.flush), .init(.flush)]))
+        #expect(seen.results.map(\.evicted) == [100, 0])
+        looked += bench.pool.work
+        #expect(bench.pool.evictionDeficit == 950 - 100 * slice)
+      }
+      #expect(bench.run(.flush).evicted == 50)
+      // Each block was passed once, counted by eights.
+      #expect(looked <= UInt64(n) / 8)
+      #expect(bench.pool.firstBlock(with: BlockHash(950, 0)) == 0)
+      #expect(bench.pool.firstBlock(with: BlockHash(951, 0)) == 951)
+      #expect(bench.pool.checkInvariants() == nil)
+    }
+  }
+
+  @Test("where a flush stopped is forgotten with an undone command, and with the block's place")
+  func stopped() {
+    let bench = bench(5)
+    bench.pool.evictionsAheadLimit = 1
+    // 7 and 8 hold nothing; a dry run takes the content off 6 and puts it back.
+    _ = bench.apply(TestCommand(isDryRun: true, operations: [.init(.flush)]))
+    bench.run(.flush)
+    #expect(bench.pool.firstBlock(with: BlockHash(16, 0)) == 0)
+    // 7, 8 and 6 are taken, and come back without content before the others, or with some behind them.
+    bench.run(.allocate(3))
+    bench.run(.cacheBlocks([6], [99]))
+    bench.run(.freeBlocks([6, 8, 7]))
+    bench.run(.evictBlocks([6]))
+    #expect(bench.queue == [8, 7, 5, 4, 3, 2, 1, 6])
+    bench.run(.flush)
+    bench.run(.flush)
+    #expect(bench.pool.firstBlock(with: BlockHash(15, 0)) == 0)
+    #expect(bench.pool.firstBlock(with: BlockHash(14, 0)) == 0)
+    #expect(bench.pool.firstBlock(with: BlockHash(13, 0)) == 3)
+  }
+
   @Test("in a strategy's order the evicted ones join the free ones")
   func strategies() {
     let bench = bench(5, strategy: .firstFit)

@@ -616,7 +616,7 @@ struct  Quire__V1__FlushReply
    */
   uint32_t freed_blocks;
   /*
-   * Cached blocks evicted ahead of need.
+   * Cached blocks evicted ahead of need, at most 65,536.
    */
   uint32_t evicted_blocks;
   /*
