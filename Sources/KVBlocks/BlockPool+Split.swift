@@ -107,6 +107,8 @@ extension BlockPool {
   func evictNext(_ split: SplitBlocks) -> BlockID {
     precondition(counters.cached > 0, "evicted where nothing is cached")
     let id = split.cached.victim()
+    // Each takes as long as eight places of a search, or longer.
+    searched += 8 * UInt64(split.cached.passedOver)
     evict(id)
     countEviction(by: split.cached.policy)
     return id

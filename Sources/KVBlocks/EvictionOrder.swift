@@ -134,6 +134,9 @@ final class EvictionOrder {
     }
   }
 
+  /// Blocks that the search for the last victim passed over.
+  var passedOver: Int { queues?.passedOver ?? 0 }
+
   /// The block was found by its content, held or not.
   func hit(_ id: BlockID) {
     switch policy {

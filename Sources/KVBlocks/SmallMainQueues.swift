@@ -7,8 +7,12 @@
 /// the main queue and its hits are forgotten; else the oldest of the main queue goes, unless it was
 /// hit, then it goes round once more for each hit. Hits count up to 3.
 ///
+/// One victim passes over 64 blocks at most. Then it is the one of them that had the fewest hits, of
+/// these the first. The paper knows no such limit; but without it one victim may cost a round of all
+/// blocks, and a command that is only tried, or undone, pays that again and again.
+///
 /// While a block is held it is in no queue; it comes back to the place it had, so that a hit moves
-/// nothing. Each step O(log n), a victim amortised; 52 bytes a block and 12 to 17 for
+/// nothing. Each step O(log n), a victim too; 52 bytes a block and 12 to 17 for
 /// ghosts.
 final class SmallMainQueues {
   private let small: RankedHeap
@@ -20,10 +24,13 @@ final class SmallMainQueues {
   private let undo: UndoLog
   /// Places given out.
   private var places: UInt64 = 0
+  /// Blocks that the search for the last victim passed over. No part of the state.
+  private(set) var passedOver = 0
 
   private static let smallQueue: UInt32 = 1
   private static let mainQueue: UInt32 = 2
   private static let mostHits: UInt32 = 3
+  static let mostPassed = 64
 
   init(capacity: Int, secret: MapSecret, undo: UndoLog) {
     self.capacity = capacity
@@ -89,20 +96,40 @@ final class SmallMainQueues {
 
   /// To be evicted by who asks: what it passed over has moved, and it may be a ghost already.
   func victim(_ content: (BlockID) -> UInt64) -> BlockID {
-    while true {
+    var passed = Passed()
+    defer { passedOver = passed.count }
+    while passed.count < Self.mostPassed {
       if Self.takesFromSmall(small.count, main.count) {
         let id = small.first
         if hits(id) < 2 {
           ghosts.insert(content(id))
           return id
         }
+        passed.add(id, hits(id))
         small.remove(id)
         append(id, to: Self.mainQueue, hits: 0)
       } else {
         let id = main.first
         if hits(id) == 0 { return id }
+        passed.add(id, hits(id))
         main.remove(id)
         append(id, to: Self.mainQueue, hits: hits(id) - 1)
+      }
+    }
+    return passed.least
+  }
+
+  /// What the search for one victim has passed over, with the hits that it had then.
+  private struct Passed {
+    var count = 0
+    private(set) var least: BlockID = 0
+    private var hits = UInt32.max
+
+    mutating func add(_ id: BlockID, _ hits: UInt32) {
+      count += 1
+      if hits < self.hits {
+        least = id
+        self.hits = hits
       }
     }
   }
@@ -125,13 +152,35 @@ final class SmallMainQueues {
     var second = line(main)
     var head = 0
     var order: [BlockID] = []
+    var passed = Passed()
     while order.count < ids.count {
+      if passed.count == Self.mostPassed {
+        // It is among the last that were passed over.
+        guard let place = second.lastIndex(where: { $0.id == passed.least }) else {
+          preconditionFailure("evicted a block that is not queued")
+        }
+        order.append(second.remove(at: place).id)
+        passed = Passed()
+        continue
+      }
       if Self.takesFromSmall(first.count, second.count - head), let one = first.popFirst() {
-        if one.hits < 2 { order.append(one.id) } else { second.append((one.id, 0)) }
+        if one.hits < 2 {
+          order.append(one.id)
+          passed = Passed()
+        } else {
+          passed.add(one.id, one.hits)
+          second.append((one.id, 0))
+        }
       } else {
         let one = second[head]
         head += 1
-        if one.hits == 0 { order.append(one.id) } else { second.append((one.id, one.hits - 1)) }
+        if one.hits == 0 {
+          order.append(one.id)
+          passed = Passed()
+        } else {
+          passed.add(one.id, one.hits)
+          second.append((one.id, one.hits - 1))
+        }
       }
     }
     return order

@@ -116,6 +116,50 @@ struct EvictionTests {
     #expect(bench.pool.stats().evictionsByPolicy == [0, 0, 0, 20, 0])
   }
 
+  @Test(
+    "s3-fifo: a victim passes over 64 blocks at most, then the one of these with the fewest hits")
+  func passed() {
+    let bench = full(.s3FIFO, 200)
+    for content in 1...200 as ClosedRange<UInt64> { hit(bench, content, times: 3) }
+    hit(bench, 1)
+    // All move to the main queue, 64 of them for the first victim. All had three hits there, so it is
+    // the first of them; 2 ... 64 stand in the main queue without hits, and are a quarter.
+    #expect(evict(bench) == 1)
+    // The small one has 136 of 199. The next 64 of it pass over, then 65 goes.
+    #expect(evict(bench) == 65)
+    // 72 of 198 are left in the small one. 53 of them pass over, then it has less than a tenth: 2 is the
+    // oldest of the main one.
+    #expect(evict(bench) == 2)
+    #expect(evict(bench) == 3)
+    #expect(bench.pool.checkInvariants() == nil)
+    // A block with fewer hits than the others before it.
+    let other = full(.s3FIFO, 200)
+    for content in 1...200 as ClosedRange<UInt64> {
+      hit(other, content, times: content == 20 ? 2 : 3)
+    }
+    #expect(other.queue.first == 20)
+    #expect(evict(other) == 20)
+    #expect(other.queue.first == 65)
+  }
+
+  @Test("s3-fifo: a dry run passes over no more the second time, however often all were hit")
+  func dry() {
+    for blocks: UInt32 in [1_000, 4_000] {
+      let bench = full(.s3FIFO, blocks)
+      for _ in 0..<3 {
+        bench.run(.acquire((1...UInt64(blocks)).map { $0 }, 0))
+        bench.run(.freeBlocks((1...blocks).map { $0 }))
+      }
+      let before = bench.pool.stateDigest()
+      for _ in 0..<2 {
+        _ = bench.apply(TestCommand(isDryRun: true, operations: [.init(.allocate(1))]))
+        #expect(bench.pool.work == 64)
+      }
+      #expect(bench.pool.stateDigest() == before)
+      #expect(bench.queue.first == evict(bench))
+    }
+  }
+
   @Test("s3-fifo: ghosts are as many as nine tenths of the blocks, and the oldest goes first")
   func fewGhosts() {
     let bench = full(.s3FIFO, 10)

@@ -80,7 +80,15 @@ extension Model {
 
   /// The block that s3-fifo evicts, and whether it was in the small queue.
   private func evictOne(_ known: inout Known, _ rest: inout Set<BlockID>) -> (BlockID, Bool) {
+    var passed: [(block: BlockID, hits: Int)] = []
     while true {
+      if passed.count == 64 {
+        let fewest = passed.map(\.hits).min()!
+        let block = passed.first { $0.hits == fewest }!.block
+        known.main.removeAll { $0 == block }
+        rest.remove(block)
+        return (block, false)
+      }
       let small = known.small.filter { rest.contains($0) }
       let main = known.main.filter { rest.contains($0) }
       if let block = small.first, main.isEmpty || small.count * 10 >= small.count + main.count {
@@ -89,6 +97,7 @@ extension Model {
           rest.remove(block)
           return (block, true)
         }
+        passed.append((block, known.hits[block]!))
         known.main.append(block)
         known.hits[block] = 0
       } else {
@@ -98,6 +107,7 @@ extension Model {
           rest.remove(block)
           return (block, false)
         }
+        passed.append((block, known.hits[block]!))
         known.main.append(block)
         known.hits[block]! -= 1
       }
