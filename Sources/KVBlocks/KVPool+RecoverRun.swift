@@ -4,7 +4,7 @@
 /// copies are acknowledged, so the run that they make is there then, and not before.
 extension KVPool {
   /// - Throws: `.later` or, where there are blocks enough, `.noRun`, both with the longest run there
-  ///   is; `.never` where the pool is too small.
+  ///   is; `.never` where the pool is too small; `.quota` where it takes too long to find whom to spare.
   /// - Complexity: O(blocks + table entries of the session), times the logarithm of the sequences that
   ///   run for each that is preempted.
   func recoverRun(
@@ -15,6 +15,7 @@ extension KVPool {
       throw Refusal(
         .never, needed: UInt32(shape.count), available: self.available, reserved: promisedHere)
     }
+    try spend(0, 0)
     let start = outcome.reports.count
     defer { result.reports = slice(start, outcome.reports.count) }
     let mostMoves = min(
@@ -23,7 +24,7 @@ extension KVPool {
     var search = RunSearch(self, for: shape, mostMoves: mostMoves)
     let longest = UInt32(search.longest(moving: false).count)
     let isMet = search.isMet(moving: false)
-    guard let victims = victims(request, rungs, &search) else {
+    guard let victims = try victims(request, rungs, &search) else {
       report(rungs, request, &search, longest, outcome)
       let isShort = shape.count + Int(promisedHere) > Int(self.available)
       throw Refusal(
@@ -60,7 +61,7 @@ extension KVPool {
   /// Who goes with the first rungs that suffice together; nil where all do not.
   private func victims(
     _ request: Recover, _ rungs: [RecoverRung], _ search: inout RunSearch
-  ) -> [UInt32]? {
+  ) throws(Refusal) -> [UInt32]? {
     var isMoving = false
     var candidates: [UInt32] = []
     for rung in rungs {
@@ -69,7 +70,7 @@ extension KVPool {
       case .defragment: isMoving = true
       case .preempt: candidates = self.candidates(request)
       }
-      if let victims = search.victims(candidates, moving: isMoving) { return victims }
+      if let victims = try search.victims(candidates, moving: isMoving) { return victims }
     }
     return nil
   }

@@ -4,8 +4,8 @@
 /// forgotten by turns, searches for runs that are not there, victims that do not suffice.
 ///
 /// Counted are hits looked for, table entries walked, contents cached or forgotten, candidates for a
-/// preemption, what the search for a victim passed over, and the blocks and runs that a search for adjacent ones passes: eight of these as one,
-/// because they lie in memory one behind the other.
+/// preemption, what a search for someone to evict passes over, and the blocks and runs that a search for
+/// adjacent ones passes: eight of these as one, because they lie in memory one behind the other.
 ///
 /// The limit is far above what a scheduler's step does (256 sequences of 128 k tokens in blocks of 16
 /// are 2 M entries), and bounds the time of a command to a second or so. A single operation is not cut

@@ -297,4 +297,35 @@ struct RecoverRunTests {
     #expect(bench.plan(.longestRun).moves.map { [$0.source, $0.target] } == [[2, 1]])
     #expect(ends(bench.run(run(3)).copies) == [[2, 1]])
   }
+
+  @Test("whom to spare of many is looked for up to the command's limit of work, and then refused")
+  func work() {
+    // Every other block is of a sequence: of 64 adjacent ones 32 have to go, and nobody moves.
+    let bench = Bench.singles(256, held: (0..<128).map { 2 * $0 + 1 })
+    let before = bench.pool.stateDigest()
+    bench.pool.workLimit = 300
+    let preempt = run(64, [UInt32(RecoverRung.preempt.rawValue)])
+    let seen = bench.run(preempt)
+    #expect(seen.refusal == Refusal(.quota, field: .work, limit: 300))
+    #expect(seen.preempted == [])
+    #expect(bench.pool.stateDigest() == before)
+    bench.pool.workLimit = KVPool.maximumWorkPerCommand
+    #expect(bench.run(preempt).preempted.count == 32)
+    #expect(bench.pool.checkInvariants() == nil)
+  }
+
+  @Test("recoveries of a run that do not suffice count what they look at")
+  func vain() {
+    let bench = Bench.singles(256, held: (0..<128).map { 2 * $0 + 1 })
+    bench.run(.forkBlocks((0..<128).map { 2 * $0 + 1 }))
+    let vain = TestOperation(run(64))
+    _ = bench.apply(TestCommand(operations: [vain]))
+    let one = bench.pool.work
+    #expect(one > 0)
+    bench.pool.workLimit = 1_000
+    let seen = bench.apply(TestCommand(operations: Array(repeating: vain, count: 40)))
+    #expect(seen.results.first?.refusal.reason == .noRun)
+    #expect(seen.results.last?.refusal == Refusal(.quota, field: .work, limit: 1_000))
+    #expect(bench.pool.work <= 1_000 + one)
+  }
 }
