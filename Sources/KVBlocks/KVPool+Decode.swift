@@ -241,6 +241,7 @@ extension KVPool {
     let inFlight =
       columns.inFlightTokens.count == 0
       ? 0 : columns.inFlightTokens[columns.inFlightTokens.count == 1 ? 0 : i]
+    var isSure = false
     // Tokens that victims give back are for those who come after this one.
     var returned: UInt32 = 0
     defer { if returned > 0 { run.budget += returned } }
@@ -254,6 +255,8 @@ extension KVPool {
         guard mode == .preempt && error.isOfBlocks && run.preemptingHelps else {
           throw error
         }
+        if !isSure && run.refusedRun > 0 { try checkPreemptingMakesRun(for: slot, or: error) }
+        isSure = true
         let victim =
           columns.victimOrder.count == 0 && run.victimPolicy != .fcfs
           ? try policyVictim(for: columns.sequences[i], &returned)

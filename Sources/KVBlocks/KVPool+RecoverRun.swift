@@ -177,6 +177,23 @@ extension KVPool {
   }
 }
 
+extension KVPool {
+  /// Nobody is preempted in vain for a run: would there be one if nobody of the session ran but the
+  /// sequence that asks for it?
+  ///
+  /// - Throws: `refusal` where there would not, `.quota` where the command has looked at too much.
+  /// - Complexity: O(blocks + table entries of the session), counted as work.
+  @inline(never)
+  func checkPreemptingMakesRun(for slot: UInt32, or refusal: Refusal) throws(Refusal) {
+    try spend(0, sequences.slots[Int(slot)].id)
+    var search = RunSearch(self, for: blocks.shape(of: run.refusedRun), mostMoves: 0)
+    var others: [UInt32] = []
+    forEachRunning(of: run.slot) { if $0 != slot { others.append($0) } }
+    search.add(others)
+    if !search.isMet(moving: false) { throw refusal }
+  }
+}
+
 extension BlockPool {
   /// Evicts whom the policy names until there is a free run of `count`, where free and cached blocks
   /// have one together. Returns how many went.

@@ -243,6 +243,7 @@ extension KVPool {
       settle(slot)
       if returned > 0 { run.budget += returned }
     }
+    var isSure = false
     while true {
       do throws(Refusal) {
         result.scheduledTokens = try schedule(
@@ -257,6 +258,8 @@ extension KVPool {
         guard mode == .preempt && error.isOfBlocks && run.preemptingHelps else {
           throw error
         }
+        if !isSure && run.refusedRun > 0 { try checkPreemptingMakesRun(for: slot, or: error) }
+        isSure = true
         // The requester runs, so there is always a last one: at worst itself.
         let victim =
           run.victimPolicy == .fcfs
@@ -338,6 +341,8 @@ extension KVPool {
     }
     let available = self.available
     let kept = UInt64(reserved) + UInt64(promisedHere)
+    let isRun = blocks.needsRuns && new > 0
+    run.refusedRun = isRun ? new : 0
     // Also where nothing is needed: reserved blocks are to stay, or the answer is no.
     if UInt64(takes) + UInt64(copied) + kept > UInt64(available) {
       run.preemptingHelps =
@@ -347,7 +352,6 @@ extension KVPool {
         sequence: sequence.pointee.id)
     }
     // Before the copies, whose single blocks might break up the run.
-    let isRun = blocks.needsRuns && new > 0
     if isRun {
       run.preemptingHelps = true
       try checkRun(

@@ -29,6 +29,21 @@ def test_the_server_evicts_by_itself_what_is_missing(new_pool):
     eventually(lambda: pool.stats().free_blocks == 6)
 
 
+def test_a_large_deficit_is_evicted_in_slices(new_pool):
+    blocks = 100_000
+    pool = new_pool(blocks=blocks, block_size=1)
+    pool.allocate(blocks)
+    pool.cache_blocks(
+        list(range(1, blocks + 1)), b"".join(i.to_bytes(32, "big") for i in range(blocks)))
+    pool.free(list(range(blocks, 0, -1)))
+    revision = pool.stats().revision
+    pool.update_pool(proactive_free_blocks=90_000)
+    # No flush evicts more than 65,536, and nobody calls: the server goes on by itself.
+    eventually(lambda: pool.stats().free_blocks == 90_000)
+    assert pool.stats().evictions_ahead == 90_000
+    assert pool.stats().revision == revision + 3
+
+
 def test_flush_does_it_now(new_pool):
     pool = new_pool()
     fill(pool)

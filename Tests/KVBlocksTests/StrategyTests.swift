@@ -385,4 +385,32 @@ struct StrategyTests {
     }
     #expect(loaded.stateDigest() == bench.pool.stateDigest())
   }
+
+  @Test("nobody is preempted for a run that raw blocks keep from being there")
+  func vain() {
+    let bench = Bench(
+      PoolConfiguration(blocks: 16, blockSize: 4, copyAck: .explicit, strategy: .buddy))
+    // A raw block in each four, and six sequences of a block between them.
+    for _ in 0..<16 { bench.run(.allocate(1)) }
+    bench.run(.freeBlocks((1...16).filter { $0 % 4 != 1 }))
+    for id: SequenceID in 1...6 { bench.admit(id, 4) }
+    let grow = TestOperation(.extend(Extend(sequence: 1, appendTokens: 16)), onRefusal: .preempt)
+    let seen = bench.apply(TestCommand(operations: [grow])).results[0]
+    #expect(seen.refusal == Refusal(.noRun, needed: 4, available: 6, limit: 2, sequence: 1))
+    #expect(seen.preempted == [])
+    // The tokens are recorded; a decode is told the same.
+    let decode = bench.apply(
+      TestCommand(
+        onRefusal: .preempt, operations: [.init(.decode(.init(ids: [1], append: [0])))]))
+    #expect(decode.results[0].preempted == [])
+    #expect(decode.results[0].firstRefusal.reason == .noRun)
+    // Without the raw block of the last four there is something to preempt for.
+    bench.run(.freeBlocks([13]))
+    let again = TestOperation(.extend(Extend(sequence: 1)), onRefusal: .preempt)
+    let placed = bench.apply(TestCommand(operations: [again])).results[0]
+    #expect(placed.refusal == .none)
+    #expect(placed.preempted == [6, 5, 4])
+    #expect(placed.newBlocks == [13, 14, 15, 16])
+    #expect(bench.pool.checkInvariants() == nil)
+  }
 }

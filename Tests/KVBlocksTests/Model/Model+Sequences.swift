@@ -413,14 +413,14 @@ extension Model {
     if takes + toCopy.count > available - kept {
       // Were all others gone, these would be left.
       let most = capacity - sequence.table.count { $0 != 0 } - kept
-      isHopeless = takes > most
+      isHopeless = takes > most || (needsRuns && new > 0 && !hasRun(new, without: key(id)))
       throw Refusal(
         .later, needed: UInt32(takes + toCopy.count), available: UInt32(available),
         reserved: UInt32(clamping: kept), sequence: id)
     }
     var run: [BlockID] = []
     if needsRuns && new > 0 {
-      isHopeless = false
+      isHopeless = !hasRun(new, without: key(id))
       try checkRun(new, kept, 0, id)
       run = take(new)
     }

@@ -147,6 +147,13 @@ extension Model {
     return !needsRuns && runs(of: line).contains { $0.count >= count }
   }
 
+  /// Whether there was a run if nobody of the session ran but this sequence.
+  func hasRun(_ count: Int, without asking: Key) -> Bool {
+    var others = self
+    for key in state.running where key.session == session && key != asking { others.preempt(key) }
+    return whole(count) + promised <= others.available && others.hasRun(count)
+  }
+
   func checkRun(
     _ count: Int, _ reserved: Int, _ watermark: Int = 0, _ id: SequenceID = 0
   ) throws(Refusal) {
