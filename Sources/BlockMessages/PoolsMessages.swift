@@ -215,6 +215,13 @@ package struct ResetPrefixCacheRequest: WireMessage {
   package var preemptsRunning: Bool { m.pointee.preempt_running != 0 }
 }
 
+/// `ResetPrefixCache`, the operation of a step.
+package struct ResetPrefixCacheMessage {
+  private let m: UnsafePointer<Quire__V1__ResetPrefixCache>
+  init(_ m: UnsafePointer<Quire__V1__ResetPrefixCache>) { self.m = m }
+  package var preemptsRunning: Bool { m.pointee.preempt_running != 0 }
+}
+
 package struct GetDigestRequest: WireMessage {
   package static var kind: MessageKind { .getDigestRequest }
   private let m: UnsafePointer<Quire__V1__GetDigestRequest>

@@ -63,6 +63,7 @@ package struct OperationMessage {
     case recover(RecoverMessage)
     case flush
     case applyDefragment(ApplyDefragmentMessage)
+    case resetPrefixCache(ResetPrefixCacheMessage)
     case pin(PinMessage)
     case ackCopies(AckCopiesMessage)
     case add(AddMessage)
@@ -93,6 +94,8 @@ package struct OperationMessage {
     case QUIRE__V1__OP__OP_RECOVER: .recover(.init(m.pointee.recover))
     case QUIRE__V1__OP__OP_FLUSH: .flush
     case QUIRE__V1__OP__OP_APPLY_DEFRAGMENT: .applyDefragment(.init(m.pointee.apply_defragment))
+    case QUIRE__V1__OP__OP_RESET_PREFIX_CACHE:
+      .resetPrefixCache(.init(m.pointee.reset_prefix_cache))
     case QUIRE__V1__OP__OP_PIN: .pin(.init(m.pointee.pin))
     case QUIRE__V1__OP__OP_ACK_COPIES: .ackCopies(.init(m.pointee.ack_copies))
     case QUIRE__V1__OP__OP_ADD: .add(.init(m.pointee.add))
@@ -166,6 +169,7 @@ package enum OperationReplyField: UInt32, Sendable {
   case recover = 27
   case flush = 40
   case applyDefragment = 41
+  case resetPrefixCache = 42
 }
 
 /// A `StepReply` is packed last field first: `stepReplyTail`, then the results from the last to the

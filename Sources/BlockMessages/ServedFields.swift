@@ -86,7 +86,7 @@ enum ServedFields {
     "quire.v1.Op": [
       "on_refusal", "decode", "admit", "extend", "append", "commit", "fork", "rewind", "preempt",
       "swap_out", "swap_in", "free_sequences", "reserve", "pin", "recover", "flush",
-      "apply_defragment", "ack_copies",
+      "apply_defragment", "reset_prefix_cache", "ack_copies",
       "add",
       "allocate",
       "free_blocks",
@@ -124,6 +124,7 @@ enum ServedFields {
     "quire.v1.DeletePoolRequest": ["call", "force"],
     "quire.v1.ResetPoolRequest": ["call", "force"],
     "quire.v1.ResetPrefixCacheRequest": ["call", "preempt_running"],
+    "quire.v1.ResetPrefixCache": ["preempt_running"],
     "quire.v1.PlanDefragmentRequest": [
       "call", "contiguous_blocks", "sequence_id", "max_moves", "size_class",
     ],

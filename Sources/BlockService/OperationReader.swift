@@ -143,6 +143,7 @@ enum OperationReader {
       case .recover(let m): recover(m)
       case .flush: .flush
       case .applyDefragment(let m): applyDefragment(m.plan, contents)
+      case .resetPrefixCache(let m): .resetPrefixCache(preemptsRunning: m.preemptsRunning)
       case .pin(let m): pin(m, contents)
       case .ackCopies(let m): ackCopies(m)
       case .add(let m): add(m, contents)

@@ -80,10 +80,14 @@ extension QuireService {
     let result = try apply(
       .resetPrefixCache(preemptsRunning: request.preemptsRunning), request.call)
     packer.reset()
+    packResetPrefixCacheReply(result)
+    send(reply)
+  }
+
+  func packResetPrefixCacheReply(_ result: OperationResult) {
     packer.resetPrefixCacheReply(
       revision: outcome.revision, clearedBlocks: result.affected,
       preemptedSequenceIDs: outcome.preempted.elements(result.preempted))
-    send(reply)
   }
 
   func getDigest(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {

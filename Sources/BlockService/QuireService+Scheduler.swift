@@ -238,8 +238,11 @@ extension QuireService {
     case .pin:
       packPinReply(result)
       return .pin
-    case .resetPrefixCache, .updatePool:
-      preconditionFailure("no operation of a step is read as one of these")
+    case .resetPrefixCache:
+      packResetPrefixCacheReply(result)
+      return .resetPrefixCache
+    case .updatePool:
+      preconditionFailure("no operation of a step is read as this one")
     }
   }
 

@@ -161,6 +161,7 @@ extension KVPool {
   func resetPrefixCache(
     _ preemptsRunning: Bool, _ result: inout OperationResult, _ outcome: Outcome
   ) throws(Refusal) {
+    if !run.countsOnly { try spend(blocks.capacity, 0) }
     if preemptsRunning { try preemptEverything(&result, outcome) }
     if blocks.counters.active + blocks.counters.shared > 0 || copies.count > 0 {
       throw Refusal(.wrongState, needed: blocks.capacity, available: blocks.available)

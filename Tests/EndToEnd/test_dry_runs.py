@@ -124,6 +124,23 @@ POOL_COMMANDS = {
 }
 
 
+def test_a_reset_of_the_cache_as_an_operation_of_a_step(new_pool):
+    pool = new_pool(8, 4)
+    pool.add_and_admit(1, 9)
+    reset = q.Op(reset_prefix_cache=q.ResetPrefixCache())
+    assert pool.step(reset).results[0].refusal.reason == q.REFUSAL_REASON_WRONG_STATE
+    before = pool.digest()
+    preempt = q.Op(reset_prefix_cache=q.ResetPrefixCache(preempt_running=True))
+    dry = pool.step(preempt, call=pool.call(dry_run=True))
+    assert pool.digest() == before
+    pool.cache_blocks(list(pool.allocate(1).block_ids), HELD)
+    pool.free([4])
+    step = pool.step(q.Op(free_sequences=q.FreeSequences(sequence_ids=[1])), preempt)
+    assert step.results[1].reset_prefix_cache.cleared_blocks == 1
+    assert list(dry.results[0].reset_prefix_cache.preempted_sequence_ids) == [1]
+    assert list(step.results[1].reset_prefix_cache.preempted_sequence_ids) == []
+
+
 @pytest.mark.parametrize("rpc", POOL_COMMANDS)
 def test_each_command_of_a_pool(new_pool, rpc):
     # A lazy batch, so that there is something to flush.

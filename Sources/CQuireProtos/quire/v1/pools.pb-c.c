@@ -592,6 +592,51 @@ void   quire__v1__reset_prefix_cache_request__free_unpacked
   assert(message->base.descriptor == &quire__v1__reset_prefix_cache_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   quire__v1__reset_prefix_cache__init
+                     (Quire__V1__ResetPrefixCache         *message)
+{
+  static const Quire__V1__ResetPrefixCache init_value = QUIRE__V1__RESET_PREFIX_CACHE__INIT;
+  *message = init_value;
+}
+size_t quire__v1__reset_prefix_cache__get_packed_size
+                     (const Quire__V1__ResetPrefixCache *message)
+{
+  assert(message->base.descriptor == &quire__v1__reset_prefix_cache__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__reset_prefix_cache__pack
+                     (const Quire__V1__ResetPrefixCache *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__reset_prefix_cache__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__reset_prefix_cache__pack_to_buffer
+                     (const Quire__V1__ResetPrefixCache *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__reset_prefix_cache__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__ResetPrefixCache *
+       quire__v1__reset_prefix_cache__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__ResetPrefixCache *)
+     protobuf_c_message_unpack (&quire__v1__reset_prefix_cache__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__reset_prefix_cache__free_unpacked
+                     (Quire__V1__ResetPrefixCache *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__reset_prefix_cache__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   quire__v1__reset_prefix_cache_reply__init
                      (Quire__V1__ResetPrefixCacheReply         *message)
 {
@@ -2423,6 +2468,44 @@ const ProtobufCMessageDescriptor quire__v1__reset_prefix_cache_request__descript
   quire__v1__reset_prefix_cache_request__field_indices_by_name,
   1,  quire__v1__reset_prefix_cache_request__number_ranges,
   (ProtobufCMessageInit) quire__v1__reset_prefix_cache_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__reset_prefix_cache__field_descriptors[1] =
+{
+  {
+    "preempt_running",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__ResetPrefixCache, preempt_running),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__reset_prefix_cache__field_indices_by_name[] = {
+  0,   /* field[0] = preempt_running */
+};
+static const ProtobufCIntRange quire__v1__reset_prefix_cache__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 1 }
+};
+const ProtobufCMessageDescriptor quire__v1__reset_prefix_cache__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.ResetPrefixCache",
+  "ResetPrefixCache",
+  "Quire__V1__ResetPrefixCache",
+  "quire.v1",
+  sizeof(Quire__V1__ResetPrefixCache),
+  1,
+  quire__v1__reset_prefix_cache__field_descriptors,
+  quire__v1__reset_prefix_cache__field_indices_by_name,
+  1,  quire__v1__reset_prefix_cache__number_ranges,
+  (ProtobufCMessageInit) quire__v1__reset_prefix_cache__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor quire__v1__reset_prefix_cache_reply__field_descriptors[3] =

@@ -587,7 +587,7 @@ const ProtobufCMessageDescriptor quire__v1__step_request__descriptor =
   (ProtobufCMessageInit) quire__v1__step_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__op__field_descriptors[26] =
+static const ProtobufCFieldDescriptor quire__v1__op__field_descriptors[27] =
 {
   {
     "on_refusal",
@@ -901,6 +901,18 @@ static const ProtobufCFieldDescriptor quire__v1__op__field_descriptors[26] =
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "reset_prefix_cache",
+    42,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Quire__V1__Op, op_case),
+    offsetof(Quire__V1__Op, reset_prefix_cache),
+    &quire__v1__reset_prefix_cache__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__op__field_indices_by_name[] = {
   10,   /* field[10] = ack_copies */
@@ -926,6 +938,7 @@ static const unsigned quire__v1__op__field_indices_by_name[] = {
   8,   /* field[8] = preempt */
   23,   /* field[23] = recover */
   14,   /* field[14] = reserve */
+  26,   /* field[26] = reset_prefix_cache */
   7,   /* field[7] = rewind */
   12,   /* field[12] = swap_in */
   11,   /* field[11] = swap_out */
@@ -935,7 +948,7 @@ static const ProtobufCIntRange quire__v1__op__number_ranges[3 + 1] =
   { 1, 0 },
   { 20, 16 },
   { 40, 24 },
-  { 0, 26 }
+  { 0, 27 }
 };
 const ProtobufCMessageDescriptor quire__v1__op__descriptor =
 {
@@ -945,7 +958,7 @@ const ProtobufCMessageDescriptor quire__v1__op__descriptor =
   "Quire__V1__Op",
   "quire.v1",
   sizeof(Quire__V1__Op),
-  26,
+  27,
   quire__v1__op__field_descriptors,
   quire__v1__op__field_indices_by_name,
   3,  quire__v1__op__number_ranges,
@@ -1741,7 +1754,7 @@ const ProtobufCMessageDescriptor quire__v1__step_reply__descriptor =
   (ProtobufCMessageInit) quire__v1__step_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__op_result__field_descriptors[26] =
+static const ProtobufCFieldDescriptor quire__v1__op_result__field_descriptors[27] =
 {
   {
     "refusal",
@@ -2055,6 +2068,18 @@ static const ProtobufCFieldDescriptor quire__v1__op_result__field_descriptors[26
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "reset_prefix_cache",
+    42,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Quire__V1__OpResult, reply_case),
+    offsetof(Quire__V1__OpResult, reset_prefix_cache),
+    &quire__v1__reset_prefix_cache_reply__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__op_result__field_indices_by_name[] = {
   10,   /* field[10] = ack_copies */
@@ -2080,6 +2105,7 @@ static const unsigned quire__v1__op_result__field_indices_by_name[] = {
   23,   /* field[23] = recover */
   0,   /* field[0] = refusal */
   14,   /* field[14] = reserve */
+  26,   /* field[26] = reset_prefix_cache */
   7,   /* field[7] = rewind */
   12,   /* field[12] = swap_in */
   11,   /* field[11] = swap_out */
@@ -2089,7 +2115,7 @@ static const ProtobufCIntRange quire__v1__op_result__number_ranges[3 + 1] =
   { 1, 0 },
   { 20, 16 },
   { 40, 24 },
-  { 0, 26 }
+  { 0, 27 }
 };
 const ProtobufCMessageDescriptor quire__v1__op_result__descriptor =
 {
@@ -2099,7 +2125,7 @@ const ProtobufCMessageDescriptor quire__v1__op_result__descriptor =
   "Quire__V1__OpResult",
   "quire.v1",
   sizeof(Quire__V1__OpResult),
-  26,
+  27,
   quire__v1__op_result__field_descriptors,
   quire__v1__op_result__field_indices_by_name,
   3,  quire__v1__op_result__number_ranges,

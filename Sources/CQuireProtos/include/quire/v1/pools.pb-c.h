@@ -29,6 +29,7 @@ typedef struct Quire__V1__DeletePoolRequest Quire__V1__DeletePoolRequest;
 typedef struct Quire__V1__DeletePoolReply Quire__V1__DeletePoolReply;
 typedef struct Quire__V1__ResetPoolRequest Quire__V1__ResetPoolRequest;
 typedef struct Quire__V1__ResetPrefixCacheRequest Quire__V1__ResetPrefixCacheRequest;
+typedef struct Quire__V1__ResetPrefixCache Quire__V1__ResetPrefixCache;
 typedef struct Quire__V1__ResetPrefixCacheReply Quire__V1__ResetPrefixCacheReply;
 typedef struct Quire__V1__FlushRequest Quire__V1__FlushRequest;
 typedef struct Quire__V1__Flush Quire__V1__Flush;
@@ -564,6 +565,22 @@ struct  Quire__V1__ResetPrefixCacheRequest
 #define QUIRE__V1__RESET_PREFIX_CACHE_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__reset_prefix_cache_request__descriptor) \
     , NULL, 0 }
+
+
+/*
+ * Pools.ResetPrefixCache as an operation of a step.
+ */
+struct  Quire__V1__ResetPrefixCache
+{
+  ProtobufCMessage base;
+  /*
+   * As in ResetPrefixCacheRequest.
+   */
+  protobuf_c_boolean preempt_running;
+};
+#define QUIRE__V1__RESET_PREFIX_CACHE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__reset_prefix_cache__descriptor) \
+    , 0 }
 
 
 struct  Quire__V1__ResetPrefixCacheReply
@@ -1145,6 +1162,25 @@ Quire__V1__ResetPrefixCacheRequest *
 void   quire__v1__reset_prefix_cache_request__free_unpacked
                      (Quire__V1__ResetPrefixCacheRequest *message,
                       ProtobufCAllocator *allocator);
+/* Quire__V1__ResetPrefixCache methods */
+void   quire__v1__reset_prefix_cache__init
+                     (Quire__V1__ResetPrefixCache         *message);
+size_t quire__v1__reset_prefix_cache__get_packed_size
+                     (const Quire__V1__ResetPrefixCache   *message);
+size_t quire__v1__reset_prefix_cache__pack
+                     (const Quire__V1__ResetPrefixCache   *message,
+                      uint8_t             *out);
+size_t quire__v1__reset_prefix_cache__pack_to_buffer
+                     (const Quire__V1__ResetPrefixCache   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__ResetPrefixCache *
+       quire__v1__reset_prefix_cache__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__reset_prefix_cache__free_unpacked
+                     (Quire__V1__ResetPrefixCache *message,
+                      ProtobufCAllocator *allocator);
 /* Quire__V1__ResetPrefixCacheReply methods */
 void   quire__v1__reset_prefix_cache_reply__init
                      (Quire__V1__ResetPrefixCacheReply         *message);
@@ -1471,6 +1507,9 @@ typedef void (*Quire__V1__ResetPoolRequest_Closure)
 typedef void (*Quire__V1__ResetPrefixCacheRequest_Closure)
                  (const Quire__V1__ResetPrefixCacheRequest *message,
                   void *closure_data);
+typedef void (*Quire__V1__ResetPrefixCache_Closure)
+                 (const Quire__V1__ResetPrefixCache *message,
+                  void *closure_data);
 typedef void (*Quire__V1__ResetPrefixCacheReply_Closure)
                  (const Quire__V1__ResetPrefixCacheReply *message,
                   void *closure_data);
@@ -1540,6 +1579,7 @@ extern const ProtobufCMessageDescriptor quire__v1__delete_pool_request__descript
 extern const ProtobufCMessageDescriptor quire__v1__delete_pool_reply__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__reset_pool_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__reset_prefix_cache_request__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__reset_prefix_cache__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__reset_prefix_cache_reply__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__flush_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__flush__descriptor;

@@ -172,10 +172,15 @@ typedef enum {
   QUIRE__V1__OP__OP_EVICT_BLOCKS = 26,
   QUIRE__V1__OP__OP_RECOVER = 27,
   QUIRE__V1__OP__OP_FLUSH = 40,
-  QUIRE__V1__OP__OP_APPLY_DEFRAGMENT = 41
+  QUIRE__V1__OP__OP_APPLY_DEFRAGMENT = 41,
+  QUIRE__V1__OP__OP_RESET_PREFIX_CACHE = 42
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__OP__OP__CASE)
 } Quire__V1__Op__OpCase;
 
+/*
+ * One operation of a step: whatever changes what a pool holds. What a pool is (UpdatePool, ResetPool)
+ * changes by calls of their own.
+ */
 struct  Quire__V1__Op
 {
   ProtobufCMessage base;
@@ -210,6 +215,7 @@ struct  Quire__V1__Op
     Quire__V1__Recover *recover;
     Quire__V1__Flush *flush;
     Quire__V1__ApplyDefragment *apply_defragment;
+    Quire__V1__ResetPrefixCache *reset_prefix_cache;
   };
 };
 #define QUIRE__V1__OP__INIT \
@@ -510,7 +516,8 @@ typedef enum {
   QUIRE__V1__OP_RESULT__REPLY_EVICT_BLOCKS = 26,
   QUIRE__V1__OP_RESULT__REPLY_RECOVER = 27,
   QUIRE__V1__OP_RESULT__REPLY_FLUSH = 40,
-  QUIRE__V1__OP_RESULT__REPLY_APPLY_DEFRAGMENT = 41
+  QUIRE__V1__OP_RESULT__REPLY_APPLY_DEFRAGMENT = 41,
+  QUIRE__V1__OP_RESULT__REPLY_RESET_PREFIX_CACHE = 42
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__OP_RESULT__REPLY__CASE)
 } Quire__V1__OpResult__ReplyCase;
 
@@ -548,6 +555,7 @@ struct  Quire__V1__OpResult
     Quire__V1__RecoverReply *recover;
     Quire__V1__FlushReply *flush;
     Quire__V1__ApplyDefragmentReply *apply_defragment;
+    Quire__V1__ResetPrefixCacheReply *reset_prefix_cache;
   };
 };
 #define QUIRE__V1__OP_RESULT__INIT \
