@@ -20,7 +20,7 @@ extension ModelTests {
       .init(seed: 203, blocks: 48, size: 1, ack: .explicit, caches: true, classes: three),
       .init(
         seed: 204, blocks: 48, size: 1, ack: .nextStep, caches: true, watermark: 0.15, host: 24,
-        admission: true, classes: three),
+        admission: true, classes: three, choosesVictims: true),
       .init(
         seed: 205, blocks: 40, size: 2, ack: .explicit, caches: true, eagle: true, classes: two,
         window: 9, inFlight: 8, zeroes: true),

@@ -554,6 +554,23 @@ struct SizeClassTests {
     #expect(bench.pool.checkInvariants() == nil)
   }
 
+  @Test("a dump with classes and what they exclude is refused")
+  func contradictoryDumps() {
+    let good = bench(caches: true).pool.configuration
+    #expect(KVBlocksTests.refusal(of: dump(KVPool(good))) == nil)
+    var configurations = Array(repeating: good, count: 5)
+    configurations[0].admission.threshold = 0.9
+    configurations[1].admission.proactiveFreeBlocks = 1
+    configurations[2].eviction = .lfu
+    configurations[3].budget = KVBudget(bytes: 1 << 20, utilization: 0.9)
+    configurations[4].sizeClasses[1].blockSize = 8
+    for configuration in configurations {
+      #expect(
+        KVBlocksTests.refusal(of: dump(KVPool(configuration)))?.detail.contains("size class")
+          == true)
+    }
+  }
+
   @Test("a policy is not switched in a pool with size classes")
   func policy() {
     let bench = bench(caches: true)

@@ -146,6 +146,10 @@ final class LoadRun {
       throw RunFailure(
         .server, "\(options.target): Analyzer.GetStats: \(status.code): \(status.message)")
     }
+    if let snapshot, snapshot.capacityBlocks > 0 && snapshot.blockSize == 0 {
+      throw RunFailure(
+        .server, "\(options.target): the pool has size classes; a load is for blocks of one size")
+    }
     guard let snapshot, snapshot.capacityBlocks > 0, snapshot.blockSize > 0,
       snapshot.capacityBlocks <= 1 << 28
     else { throw RunFailure(.server, "\(options.target): the pool's stats make no sense") }
