@@ -123,6 +123,7 @@ extension SequenceFields {
     sequenceID = id
     state = QuireService.reservedState
     reservedBlocks = pool.promisedBlocks(session: 0, sequence: id)
+    sizeClass = pool.promisedClass(session: 0, sequence: id)
   }
 
   init(_ view: SequenceView, withBlockIDs: Bool) {

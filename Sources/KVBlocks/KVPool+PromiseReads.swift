@@ -25,4 +25,13 @@ extension KVPool {
     names.sort()
     return Array(names.prefix(limit))
   }
+
+  /// The number of the size class that the promise is of, from 1; 0 where there is no promise, or no
+  /// class. O(1).
+  package func promisedClass(session: SessionID, sequence: SequenceID) -> UInt32 {
+    let slot = sessions.find(session)
+    if slot == SequenceSlot.none || !hasClasses { return 0 }
+    let promise = Promise(reservations.value(sequence, slot), hasClasses)
+    return promise.blocks == 0 ? 0 : UInt32(promise.sizeClass) + 1
+  }
 }

@@ -57,3 +57,13 @@ def test_a_token_of_nothing_is_refused(pool):
         with refused_for(StatusCode.INVALID_ARGUMENT, "INVALID", "page_token"):
             pool.list(page_token=token)
     assert told(pool, page_token="r18446744073709551615") == []
+
+
+def test_a_name_tells_whose_blocks_it_is_promised(new_pool):
+    classes = [q.SizeClass(block_size=8, blocks=10), q.SizeClass(block_size=32, blocks=6)]
+    pool = new_pool(0, 0, size_classes=classes)
+    pool.reserve(5, blocks=3, size_class=2)
+    pool.reserve(4, blocks=2)
+    assert [(one.sequence_id, one.reserved_blocks, one.size_class)
+            for one in pool.list().sequences] == [(4, 2, 1), (5, 3, 2)]
+    assert pool.get(5).size_class == 2

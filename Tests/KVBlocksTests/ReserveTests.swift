@@ -62,6 +62,25 @@ struct ReserveTests {
     #expect(bench.pool.stats().reserved == 1 + 3 + 6)
   }
 
+  @Test("a promise tells its size class")
+  func classes() {
+    let classes = [
+      SizeClass(blockSize: 8, blocks: 10, maxExpectedTokens: 199),
+      SizeClass(blockSize: 32, blocks: 6),
+    ]
+    let bench = Bench(PoolConfiguration(blocks: 16, blockSize: 8, sizeClasses: classes))
+    bench.run(.reserve(Reserve(sequence: 5, blocks: 3, sizeClass: 2)))
+    bench.run(.reserve(Reserve(sequence: 6, blocks: 4)))
+    #expect(bench.pool.reservedNames(session: 0, from: 0, limit: 9) == [5, 6])
+    let told = [5, 6, 7].map { (id: SequenceID) in
+      [
+        bench.pool.promisedBlocks(session: 0, sequence: id),
+        bench.pool.promisedClass(session: 0, sequence: id),
+      ]
+    }
+    #expect(told == [[3, 2], [4, 1], [0, 0]])
+  }
+
   @Test("names come page by page in ascending order, however many there are")
   func pages() {
     let bench = Bench(blocks: 2_000)

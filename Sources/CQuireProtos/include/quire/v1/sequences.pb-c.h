@@ -1146,7 +1146,8 @@ struct  Quire__V1__Sequence
    */
   uint64_t admitted_revision;
   /*
-   * Number of its size class, from 1; 0 in a pool without.
+   * Number of its size class, or of that of its promise where it has nothing else, from 1; 0 in a pool
+   * without.
    */
   uint32_t size_class;
   /*
