@@ -14,7 +14,7 @@ extension BlockPool {
   @inline(__always)
   func forgetSearches() {
     searched = 0
-    knownRuns = nil
+    knowsRuns = false
   }
 
   /// Adjacent blocks that an allocation of `count` takes: more where the strategy rounds up.
@@ -192,6 +192,7 @@ extension BlockPool {
   func findLongestPlaceableRun() -> UInt32 {
     if let longest = longestKnownRun { return longest }
     let longest = split?.free.longestRun ?? longestRun(withCached: true)
+    knowsRuns = true
     knownRuns = KnownRuns(
       counters: counters, pending: pendingCount, first: idsInClass.lowerBound, longest: longest)
     return longest
@@ -200,10 +201,10 @@ extension BlockPool {
   /// The longest run that the strategy would place, where it was looked for and nothing has come or
   /// gone since: each of that moves one of the counters within a command.
   private var longestKnownRun: UInt32? {
-    guard let known = knownRuns, known.counters == counters, known.pending == pendingCount,
-      known.first == idsInClass.lowerBound
-    else { return nil }
-    return known.longest
+    let isAsThen =
+      knowsRuns && knownRuns.counters == counters && knownRuns.pending == pendingCount
+      && knownRuns.first == idsInClass.lowerBound
+    return isAsThen ? knownRuns.longest : nil
   }
 
   /// Every maximal run of free blocks, or of free and cached ones; of the size class at hand.
@@ -227,11 +228,11 @@ extension BlockPool {
 
 /// What a search for runs found, as long as the blocks are as they were then.
 struct KnownRuns: BitwiseCopyable {
-  var counters: BlockCounters
-  var pending: UInt32
+  var counters = BlockCounters(free: 0)
+  var pending: UInt32 = 0
   /// Of the size class that begins here.
-  var first: BlockID
-  var longest: UInt32
+  var first: BlockID = 0
+  var longest: UInt32 = 0
 }
 
 /// The lengths of the free runs of a pool, or of a size class, at both their ends, while blocks are evicted to make a longer

@@ -46,7 +46,8 @@ package final class BlockPool {
   let searches: Bool
   /// Places that searches for runs have passed in the command at hand, and what they found.
   var searched: UInt64 = 0
-  var knownRuns: KnownRuns?
+  var knownRuns = KnownRuns()
+  var knowsRuns = false
   var swept = Swept()
 
   /// References to one block that raw holders may take; sequences stay far below the rest of 2^32.

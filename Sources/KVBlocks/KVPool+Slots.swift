@@ -341,19 +341,20 @@ extension KVPool {
     }
     let available = self.available
     let kept = UInt64(reserved) + UInt64(promisedHere)
-    let isRun = blocks.needsRuns && new > 0
-    run.refusedRun = isRun ? new : 0
     // Also where nothing is needed: reserved blocks are to stay, or the answer is no.
     if UInt64(takes) + UInt64(copied) + kept > UInt64(available) {
       run.preemptingHelps =
         UInt64(held - sequence.pointee.nullBlocks) + UInt64(takes) + kept <= UInt64(capacity)
+      run.refusedRun = blocks.needsRuns ? new : 0
       throw Refusal(
         .later, needed: takes + copied, available: available, reserved: UInt32(clamping: kept),
         sequence: sequence.pointee.id)
     }
     // Before the copies, whose single blocks might break up the run.
+    let isRun = blocks.needsRuns && new > 0
     if isRun {
       run.preemptingHelps = true
+      run.refusedRun = new
       try checkRun(
         of: new, beside: UInt32(clamping: kept), watermark: 0, sequence.pointee.id)
       takeBlocks(new, for: slot, outcome)

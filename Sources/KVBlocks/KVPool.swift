@@ -104,8 +104,7 @@ package final class KVPool {
     /// Whether what was refused for now would fit if nobody else held anything. Reserved blocks may
     /// be more than that leaves; they become fewer without anyone's preemption.
     var preemptingHelps = true
-    /// Where a strategy needs runs, the adjacent blocks that were refused and that nobody has asked
-    /// about yet (`checkPreemptingMakesRun`); 0 = none.
+    /// Of what was refused for now, the adjacent blocks, where a strategy needs runs; else 0.
     var refusedRun: UInt32 = 0
     /// Blocks that sliding windows gave back.
     var droppedBlocks: UInt32 = 0
