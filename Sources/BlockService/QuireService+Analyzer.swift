@@ -11,7 +11,9 @@ extension QuireService {
       withRuns: request.includesRuns, withSlots: request.includesSlots)
     var stats = StatsFields(hosted)
     stats.addClasses(hosted.pool, layout)
-    if request.includesRuns { stats.addRuns(layout) }
+    if request.includesRuns {
+      stats.addRuns(layout, mayMove: !hosted.pool.configuration.strategy.reservesAtAdmission)
+    }
     if request.includesSlots { stats.addSlots(layout) }
     packer.reset()
     packer.stats(stats)
@@ -72,14 +74,14 @@ extension StatsFields {
     highWatermarkBlocks = stats.highWatermark
   }
 
-  mutating func addRuns(_ layout: PoolLayout) {
+  mutating func addRuns(_ layout: PoolLayout, mayMove: Bool) {
     freeRuns = FreeRunsFields(
       count: layout.freeRuns, largest: layout.largestFreeRun, tenLargest: layout.largestFreeRuns)
     availableRuns = FreeRunsFields(
       count: layout.availableRuns, largest: layout.largestAvailableRun,
       tenLargest: layout.largestAvailableRuns)
-    isDefragmentAdvised = layout.advisesDefragment(
-      available: availableBlocks, of: capacityBlocks)
+    isDefragmentAdvised =
+      mayMove && layout.advisesDefragment(available: availableBlocks, of: capacityBlocks)
     if freeBlocks > 0 {
       externalFragmentation = 1 - Double(layout.largestFreeRun) / Double(freeBlocks)
     }

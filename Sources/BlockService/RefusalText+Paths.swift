@@ -11,6 +11,7 @@ extension RefusalText {
     case .acknowledgedCopyID: return "acked_copy_id"
     case .hostBlocks: return "config.host_blocks"
     case .admissionThreshold: return "config.admission_threshold"
+    case .strategy: return "config.strategy"
     default: break
     }
     guard let operation else {
@@ -101,6 +102,7 @@ extension RefusalText {
     case .sizeClass: optionsPath(operation) + "size_class"
     case .contiguousBlocks: "contiguous_blocks"
     case .plan: "plan"
+    case .strategy: "config.strategy"
     case .planRevision: "plan.revision"
     case .planMoves: "plan.moves"
     }

@@ -168,6 +168,9 @@ enum RefusalText {
     _ refusal: Refusal, _ operation: Operation?, _ pool: KVPool
   ) -> String {
     let sequence = refusal.sequence
+    if refusal.field == .strategy {
+      return "config.strategy reserves a run for each sequence: its blocks do not move"
+    }
     if refusal.field == .reservation {
       return "block \(refusal.subject) is part of a sequence's reserved run"
     }
@@ -251,7 +254,8 @@ enum RefusalText {
       return "names block \(refusal.subject), which does not exist, at index \(limit)"
     case .admissionThreshold, .ifRevision, .maxTokensNow, .hostBlocks, .none, .reservation,
       .tokenIDs, .keptTokens, .parentHash,
-      .multimodal, .promptEmbedsDigest, .loraPath, .planRevision, .work, .extraKeys:
+      .multimodal, .promptEmbedsDigest, .loraPath, .planRevision, .strategy, .work,
+      .extraKeys:
       return "is out of its limits (\(limit))"
     }
   }

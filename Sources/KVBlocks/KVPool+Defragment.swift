@@ -15,7 +15,7 @@ extension KVPool {
   ///     or else the first.
   /// - Throws: `.invalid` for a count that the pool or class does not have and for a class that does
   ///   not exist or is not the sequence's, `.unknownSequence`, `.wrongState` for a sequence that does
-  ///   not run.
+  ///   not run, and in a pool where sequences keep the runs that they were admitted into.
   /// - Complexity: O(blocks + table entries of the session).
   package func planDefragment(
     session: SessionID, _ goal: DefragmentGoal, maxMoves: UInt32 = 0, sizeClass: UInt32 = 0
@@ -23,6 +23,7 @@ extension KVPool {
     let owner = sessions.find(session)
     try useClass(number: sizeClass)
     let slot = try slot(of: goal, owner, sizeClass)
+    try checkMovable()
     let most = maxMoves == 0 ? Self.defaultMoves : min(maxMoves, Self.maximumBlocksPerCommand)
     let budget = Int(min(most, unpromised))
     let available = Int(self.available)
@@ -64,6 +65,11 @@ extension KVPool {
         subject: UInt64(run.sizeClass) + 1)
     }
     return slot
+  }
+
+  /// A table that is one run by promise would not be one, block by block.
+  func checkMovable() throws(Refusal) {
+    if configuration.strategy.reservesAtAdmission { throw Refusal(.wrongState, field: .strategy) }
   }
 
   /// The highest block of the window to the first hole, and so on.

@@ -14,6 +14,7 @@ extension KVPool {
       throw Refusal(.revisionMoved, field: .planRevision, subject: revision)
     }
     if moves.count == 0 { return }
+    try checkMovable()
     try checkBlocks(UInt64(moves.count), .planMoves)
     try checkIDs(moves)
     let entries = TableEntries(of: moves.map(\.source), self, session: run.slot)
@@ -74,7 +75,7 @@ extension KVPool {
     for (i, move) in moves.enumerated() {
       let source = blocks.records[Int(move.source)]
       let isMovable =
-        source.refCount > 0 && source.pins == 0 && !configuration.strategy.reservesAtAdmission
+        source.refCount > 0 && source.pins == 0
         && entries[move.source].references == source.refCount
       let mayTake =
         blocks.isEvictable(move.target)

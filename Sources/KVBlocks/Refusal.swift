@@ -77,7 +77,7 @@ package struct Refusal: Equatable, BitwiseCopyable, Sendable {
     case lookaheadTokens, uncomputeTokens, dropTokens, victimOrder, label, ifRevision
     case acknowledgedCopyID, maxTokensNow, blockHashes, hashCounts, watermark, inFlightTokens
     case hostBlocks, tokenIDs, blocks, preferredBlockIDs, reservation, eviction, retention
-    case contiguousBlocks, plan, planRevision, planMoves
+    case contiguousBlocks, plan, planRevision, planMoves, strategy
     case blocksNeeded, rungs, admissionThreshold, proactiveFreeBlocks, lazyFreeBatch
     /// `dropTokens`, where token ids are needed that are not kept.
     case keptTokens

@@ -168,3 +168,22 @@ def test_in_a_step_a_plan_counts_from_the_revision_before_it(new_pool):
     step = pool.step(free_sequences(2), move_in_a_step(revision, (2, 8)))
     assert op_reason(step.results[1]) == "WRONG_STATE"
     assert not step.results[1].HasField("apply_defragment")
+
+
+def test_where_runs_are_reserved_nothing_moves_and_the_refusal_says_why(new_pool):
+    pool = new_pool(8, 4, strategy=q.STRATEGY_CONTIGUOUS_EXACT, disable_prefix_caching=True)
+    for sequence_id in range(1, 9):
+        pool.add_and_admit(sequence_id, 4)
+    pool.free_sequences(1, 3, 5, 7)
+    with untouched(pool), refused_for(
+            StatusCode.FAILED_PRECONDITION, "WRONG_STATE", "config.strategy") as told:
+        plan(pool, contiguous_blocks=2)
+    assert "do not move" in told.message
+    made = q.DefragmentPlan(
+        revision=pool.get_pool().revision, moves=[q.BlockMove(source_block=2, target_block=1)])
+    with untouched(pool), refused_for(
+            StatusCode.FAILED_PRECONDITION, "WRONG_STATE", "config.strategy"):
+        apply(pool, made)
+    stats = pool.stats(q.STATS_INCLUDE_RUNS)
+    assert (stats.available_runs.largest, stats.available_blocks) == (1, 4)
+    assert not stats.defragment_advised

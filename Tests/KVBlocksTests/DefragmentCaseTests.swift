@@ -45,12 +45,13 @@ struct DefragmentCaseTests {
         blocks: 8, blockSize: 16, copyAck: .explicit, maxModelTokens: 32, strategy: .contiguousMax))
     for id: SequenceID in 1...3 { bench.admit(id, 16) }
     bench.run(.free([2]))
-    let plan = bench.plan(.contiguous(3))
-    #expect(plan.moves == [] && !plan.isSufficient)
+    let refusal = Refusal(.wrongState, field: .strategy)
+    for goal in [DefragmentGoal.contiguous(3), .longestRun, .sequence(1)] {
+      #expect(bench.planRefusal(goal) == refusal)
+    }
     let before = bench.pool.stateDigest()
-    #expect(
-      bench.run(bench.moves([(5, 3)])).refusal
-        == Refusal(.wrongState, field: .planMoves, limit: 0, subject: 5))
+    #expect(bench.run(bench.moves([(5, 3)])).refusal == refusal)
+    #expect(bench.run(bench.moves([])).refusal == .none)
     #expect(bench.pool.stateDigest() == before)
   }
 

@@ -25,7 +25,7 @@ extension ModelTests {
       recovers: true),
     .init(
       seed: 167, blocks: 48, size: 4, ack: .explicit, strategy: .contiguousExact, places: true,
-      recovers: true),
+      moves: true, recovers: true),
   ]
 
   static let victims: [Setup] = [

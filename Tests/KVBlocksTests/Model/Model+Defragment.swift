@@ -31,6 +31,7 @@ extension Model {
     if planned != revision {
       throw Refusal(.revisionMoved, field: .planRevision, subject: revision)
     }
+    if reserves && !moves.isEmpty { throw Refusal(.wrongState, field: .strategy) }
     for (i, move) in moves.enumerated() {
       for id in [move.source, move.target] where !(1...blocks).contains(Int(id)) {
         throw Refusal(.invalid, field: .planMoves, limit: UInt64(i), subject: UInt64(id))

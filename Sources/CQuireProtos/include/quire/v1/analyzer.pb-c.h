@@ -299,7 +299,7 @@ struct  Quire__V1__Stats
   uint32_t rounding_blocks;
   /*
    * What is available is scattered and there is room to move: 1 - largest run / available blocks is
-   * over 0.5 and less than 0.7 of the pool is used. STATS_INCLUDE_RUNS.
+   * over 0.5 and less than 0.7 of the pool is used. Never in a contiguous pool. STATS_INCLUDE_RUNS.
    */
   protobuf_c_boolean defragment_advised;
   /*
