@@ -67,7 +67,6 @@ extension Model {
   mutating func giveBackTokens(_ tokens: Int) {
     guard tokens > 0, let left = budget else { return }
     budget = left + tokens
-    returns += 1
   }
 
   /// The session's running sequences that hold something, whom to preempt first.

@@ -143,9 +143,8 @@ struct Model {
   var flushed = 0
   /// Refusals by the threshold.
   var overThreshold = 0
-  /// Victims of policies, and how often they gave tokens back.
+  /// Victims of policies.
   var chosenVictims: [VictimPolicy: Int] = [:]
-  var returns = 0
   /// Recoveries that preempted somebody.
   var recovered = 0
   /// Recoveries of runs that did so, that moved blocks, and that did both.

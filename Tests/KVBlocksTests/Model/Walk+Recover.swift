@@ -11,9 +11,10 @@ extension Walk {
       case 3: (0..<below(4)).map { _ in UInt32(1 + below(3)) }
       default: []
       }
-    let count = one(in: 9) ? below(Int(blocks) + 3) : 1 + below(max(1, model.available + 4))
+    var count = one(in: 2) ? 2 + below(5) : 1 + below(max(1, model.available + 4))
+    if one(in: 9) { count = below(Int(blocks) + 3) }
     return .recover(
       UInt32(count), rungs: rungs, keep: (0..<below(3)).map { _ in sequence() }, contiguous: true,
-      maxMoves: one(in: 3) ? UInt32(1 + below(6)) : 0)
+      maxMoves: one(in: 2) ? UInt32(1 + below(3)) : 0)
   }
 }
