@@ -122,11 +122,17 @@ extension KVPool {
 
   /// The session's running sequence that was admitted last, of the class at hand: blocks of another
   /// are of no help. There is one, the requester.
-  func lastRunningOfClass() -> UInt32 {
-    var slot = sessions.slots[Int(run.slot)].lastRunning
+  ///
+  /// - Parameter last: None of the class was admitted after this one; `SequenceSlot.none` = nobody has
+  ///   looked. Becomes the one before the result.
+  /// - Throws: `.quota` where the command has looked at too much: those that it passes over count.
+  func lastRunningOfClass(before last: inout UInt32) throws(Refusal) -> UInt32 {
+    var slot = last == SequenceSlot.none ? sessions.slots[Int(run.slot)].lastRunning : last
     while hasClasses && sequences.slots[Int(slot)].sizeClass != run.sizeClass {
       slot = sequences.slots[Int(slot)].previousRunning
+      try spend(1, 0)
     }
+    last = sequences.slots[Int(slot)].previousRunning
     return slot
   }
 }

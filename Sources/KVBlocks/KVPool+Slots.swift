@@ -244,6 +244,7 @@ extension KVPool {
       if returned > 0 { run.budget += returned }
     }
     var isSure = false
+    var last = SequenceSlot.none
     while true {
       do throws(Refusal) {
         result.scheduledTokens = try schedule(
@@ -263,7 +264,8 @@ extension KVPool {
         // The requester runs, so there is always a last one: at worst itself.
         let victim =
           run.victimPolicy == .fcfs
-          ? lastRunningOfClass() : try policyVictim(for: request.sequence, &returned)
+          ? try lastRunningOfClass(before: &last)
+          : try policyVictim(for: request.sequence, &returned)
         outcome.preempted.append(sequences.slots[Int(victim)].id)
         result.preempted = slice(firstPreempted, outcome.preempted.count)
         _ = preempt(victim)

@@ -105,6 +105,28 @@ struct WorkTests {
     #expect(seen == [.none, .none, exceeded(1_000, 0)])
   }
 
+  @Test("victims of a size class are looked for past those of another once")
+  func otherClasses() {
+    let bench = Bench(
+      PoolConfiguration(
+        blocks: 2_000, blockSize: 1,
+        sizeClasses: [
+          SizeClass(blockSize: 1, blocks: 1_000, maxExpectedTokens: 1),
+          SizeClass(blockSize: 2, blocks: 1_000),
+        ],
+        copyAck: .explicit))
+    for id in 1...1_000 as ClosedRange<SequenceID> { bench.admit(id, 2) }
+    for id in 1_001...1_500 as ClosedRange<SequenceID> { bench.admit(id, 1) }
+    // Of the second class nothing is left. 499 blocks more are 499 victims, all before 500 others.
+    let grow = TestOperation(
+      .extend(Extend(sequence: 1, appendTokens: 998)), onRefusal: .preempt)
+    let seen = bench.apply(TestCommand(operations: [grow])).results[0]
+    #expect(seen.refusal == .none)
+    #expect(seen.preempted == (502...1_000).reversed())
+    #expect(bench.pool.work == 500)
+    #expect(bench.pool.checkInvariants() == nil)
+  }
+
   @Test("one token more of each of 256 sequences costs nothing")
   func decode() {
     let bench = Bench(blocks: 1_024)
