@@ -115,10 +115,11 @@ extension BlockPool {
   func deal(_ queue: [BlockID]) {
     parts = classes.indices.map { place in
       let ends = sentinels(ofClass: place)
+      let free = FreeQueue(
+        sentinel: ends.free, capacity: capacity, records: records, undo: undo)
+      free.removeAll()
       return SplitBlocks(
-        free: ClassQueue(
-          sentinel: ends.free, ids: ids(ofClass: place), capacity: capacity, records: records,
-          undo: undo),
+        free: free,
         cached: EvictionOrder(
           .lru, capacity: capacity, records: records, index: index, undo: undo,
           sentinel: ends.cached))
@@ -155,7 +156,7 @@ extension BlockPool {
   }
 
   private func lastDealt(_ part: SplitBlocks) -> BlockID {
-    guard let queue = part.free as? ClassQueue else { return 0 }
+    guard let queue = part.free as? FreeQueue else { return 0 }
     return queue.last
   }
 
@@ -218,84 +219,5 @@ extension BlockPool {
       }
     }
     return nil
-  }
-}
-
-/// The free blocks of one size class, as `FreeQueue` has those of a pool: given back to the front,
-/// taken from the front. O(1) a block.
-final class ClassQueue: FreeBlocks {
-  private let sentinel: BlockID
-  private let ids: ClosedRange<BlockID>
-
-  init(
-    sentinel: BlockID, ids: ClosedRange<BlockID>, capacity: UInt32,
-    records: UnsafeMutablePointer<BlockRecord>, undo: UndoLog
-  ) {
-    self.sentinel = sentinel
-    self.ids = ids
-    super.init(capacity: capacity, records: records, undo: undo)
-    records[Int(sentinel)].previous = sentinel
-    records[Int(sentinel)].next = sentinel
-  }
-
-  /// The end of the queue; 0 = it is empty.
-  var last: BlockID {
-    let last = records[Int(sentinel)].previous
-    return last == sentinel ? 0 : last
-  }
-
-  override func insert(_ id: BlockID, after last: BlockID) {
-    let before = last == 0 ? sentinel : last
-    let next = records[Int(before)].next
-    save(before)
-    save(next)
-    records[Int(id)].previous = before
-    records[Int(id)].next = next
-    records[Int(before)].next = id
-    records[Int(next)].previous = id
-  }
-
-  override func remove(_ id: BlockID) {
-    let record = records[Int(id)]
-    save(record.previous)
-    save(record.next)
-    records[Int(record.previous)].next = record.next
-    records[Int(record.next)].previous = record.previous
-    records[Int(id)].previous = 0
-    records[Int(id)].next = 0
-  }
-
-  private func save(_ id: BlockID) {
-    if undo.isRecording { undo.blocks.append(.init(id: id, record: records[Int(id)])) }
-  }
-
-  override func choose(
-    _ count: UInt32, into room: UnsafeMutablePointer<BlockID>, _ searched: inout UInt64
-  ) {
-    var id = records[Int(sentinel)].next
-    for i in 0..<Int(count) {
-      room[i] = id
-      id = records[Int(id)].next
-    }
-  }
-
-  override func list() -> [BlockID] {
-    var list: [BlockID] = []
-    var id = records[Int(sentinel)].next
-    while id != sentinel && list.count <= ids.count {
-      list.append(id)
-      id = records[Int(id)].next
-    }
-    return list
-  }
-
-  override func check() -> String? {
-    var previous = sentinel
-    for id in list() {
-      if records[Int(id)].previous != previous { return "block \(id) has a wrong back link" }
-      previous = id
-    }
-    return records[Int(sentinel)].previous == previous
-      ? nil : "the tail of a size class's queue is not its last block"
   }
 }

@@ -86,15 +86,38 @@ class FreeBlocks {
 }
 
 /// vLLM's order without its cached blocks: given back to the front, taken from the front. The links
-/// lie in the records; record 0 is the sentinel. O(1) a block; runs are looked for in the records, O(blocks).
+/// lie in the records; one record is the sentinel: 0, or one behind the blocks for the queue of a size
+/// class. O(1) a block; runs are looked for in the records, O(blocks).
 final class FreeQueue: FreeBlocks {
+  private let sentinel: BlockID
+
+  init(
+    sentinel: BlockID = 0, capacity: UInt32, records: UnsafeMutablePointer<BlockRecord>,
+    undo: UndoLog
+  ) {
+    self.sentinel = sentinel
+    super.init(capacity: capacity, records: records, undo: undo)
+  }
+
+  /// The end of the queue; 0 = it is empty.
+  var last: BlockID {
+    let last = records[Int(sentinel)].previous
+    return last == sentinel ? 0 : last
+  }
+
+  func removeAll() {
+    records[Int(sentinel)].previous = sentinel
+    records[Int(sentinel)].next = sentinel
+  }
+
   override func insert(_ id: BlockID, after last: BlockID) {
-    let next = records[Int(last)].next
-    save(last)
+    let before = last == 0 ? sentinel : last
+    let next = records[Int(before)].next
+    save(before)
     save(next)
-    records[Int(id)].previous = last
+    records[Int(id)].previous = before
     records[Int(id)].next = next
-    records[Int(last)].next = id
+    records[Int(before)].next = id
     records[Int(next)].previous = id
   }
 
@@ -115,7 +138,7 @@ final class FreeQueue: FreeBlocks {
   override func choose(
     _ count: UInt32, into room: UnsafeMutablePointer<BlockID>, _ searched: inout UInt64
   ) {
-    var id = records[0].next
+    var id = records[Int(sentinel)].next
     for i in 0..<Int(count) {
       room[i] = id
       id = records[Int(id)].next
@@ -123,6 +146,7 @@ final class FreeQueue: FreeBlocks {
   }
 
   override func insertAll() {
+    precondition(sentinel == 0, "all blocks are in the queue of the pool")
     for id in 0...capacity {
       records[Int(id)].previous = id == 0 ? capacity : id - 1
       records[Int(id)].next = id == capacity ? 0 : id + 1
@@ -131,8 +155,8 @@ final class FreeQueue: FreeBlocks {
 
   override func list() -> [BlockID] {
     var ids: [BlockID] = []
-    var id = records[0].next
-    while id != 0 && ids.count <= Int(capacity) {
+    var id = records[Int(sentinel)].next
+    while id != sentinel && ids.count <= Int(capacity) {
       ids.append(id)
       id = records[Int(id)].next
     }
@@ -140,12 +164,13 @@ final class FreeQueue: FreeBlocks {
   }
 
   override func check() -> String? {
-    var previous: BlockID = 0
+    var previous = sentinel
     for id in list() {
       if records[Int(id)].previous != previous { return "block \(id) has a wrong back link" }
       previous = id
     }
-    return records[0].previous == previous ? nil : "the queue's tail is not its last block"
+    return records[Int(sentinel)].previous == previous
+      ? nil : "the queue's tail is not its last block"
   }
 }
 
