@@ -67,7 +67,7 @@ extension QuireService {
     if !request.call.isDryRun { hosted.pool.reset() }
     var info = PoolInfoFields(hosted)
     // As if, but for the revision, which is the current one.
-    info.availableBlocks = info.config.blocks
+    info.availableBlocks = hosted.pool.configuration.blocks
     packer.reset()
     packer.poolInfo(info)
     send(reply)

@@ -37,7 +37,7 @@ extension QuireService {
     guard var cursor = ListCursor(request.pageToken) else {
       throw .invalid("page_token", "is none that this server gave out")
     }
-    if request.state == Self.reservedState && cursor == .slot(0) { cursor = .name(0) }
+    if request.state == Self.reservedState, case .slot = cursor { cursor = .name(0) }
     var page: [SequenceFields] = []
     var next: ListCursor?
     if case .slot(let slot) = cursor {

@@ -15,6 +15,7 @@ extension BlockPool {
   func forgetSearches() {
     searched = 0
     knowsRuns = false
+    split?.free.forgetSearches()
   }
 
   /// Adjacent blocks that an allocation of `count` takes: more where the strategy rounds up.

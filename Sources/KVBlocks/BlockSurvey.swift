@@ -63,7 +63,9 @@ struct BlockSurvey: ~Copyable {
     references.initialize(repeating: 0, count: ids.upperBound + 1)
     pool.forEachRunning(of: owner) { slot in
       let sequence = pool.sequences.slots[Int(slot)]
+      pool.run.work += 1
       if sequence.sizeClass != pool.run.sizeClass { return }
+      pool.run.work += UInt64(sequence.blockCount)
       for block in sequence.blocks { references[Int(block)] += 1 }
     }
     for id in ids where kinds[id] == Kind.shared.rawValue {
@@ -250,6 +252,8 @@ extension BlockPool {
 /// Where a session's running tables name certain blocks.
 struct TableEntries {
   private(set) var entries: [Entry]
+  /// What it took, as a command's work is counted.
+  private(set) var looked: UInt64 = 0
   private var places: [BlockID: Int] = [:]
 
   struct Entry: BitwiseCopyable {
@@ -274,8 +278,10 @@ struct TableEntries {
     }
     var found = entries
     let places = places
+    var looked = UInt64(pool.blocks.capacity / 64)
     pool.forEachRunning(of: session) { slot in
       let sequence = pool.sequences.slots[Int(slot)]
+      looked += 1 + UInt64(sequence.blockCount)
       for (i, block) in sequence.blocks.enumerated() where isNamed.contains(Int(block)) {
         guard let place = places[block] else { continue }
         if found[place].references == 0 {
@@ -289,6 +295,7 @@ struct TableEntries {
       }
     }
     entries = found
+    self.looked = looked
   }
 
   subscript(block: BlockID) -> Entry { places[block].map { entries[$0] } ?? Entry() }

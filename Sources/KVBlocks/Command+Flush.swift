@@ -23,7 +23,7 @@ extension KVPool {
     let deficit = min(evictionDeficit, evictionsAheadLimit - run.evictedAhead)
     if deficit == 0 { return }
     run.evictedAhead += deficit
-    blocks.evictAhead(deficit)
+    blocks.evictAhead(deficit, generation: generation)
     activity.evictionsAhead += UInt64(deficit)
     run.changed = true
   }
@@ -31,21 +31,25 @@ extension KVPool {
 
 extension BlockPool {
   /// Takes the content off the first `count` cached blocks; there are that many. They keep their places
-  /// in the queue; in split mode they join the free blocks.
-  func evictAhead(_ count: UInt32) {
+  /// in the queue; in split mode they join the free blocks. `generation` is the command's.
+  func evictAhead(_ count: UInt32, generation: UInt32) {
     var rest = count
     if let split {
       for _ in 0..<count { _ = evictNext(split) }
       return
     }
+    // As if it passed all that hold nothing: what is counted must not depend on what is remembered.
+    searched += UInt64(counters.free) + UInt64(count)
     var id = startOfCached
     while rest > 0 {
       precondition(id != 0, "fewer cached blocks in the queue than there are")
-      searched += 1
       if records[Int(id)].twin != 0 {
         evict(id)
         rest -= 1
-        if rest == 0 { swept = Swept(id: id, generation: records[Int(id)].generation) }
+        // A block that this command handed out can leave and come back with the same generation.
+        if rest == 0 && records[Int(id)].generation != generation {
+          swept = Swept(id: id, generation: records[Int(id)].generation)
+        }
       }
       id = records[Int(id)].next
     }

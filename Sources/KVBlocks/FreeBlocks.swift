@@ -61,6 +61,10 @@ class FreeBlocks {
   /// The longest run that this strategy places, where that is not just any; nil = any.
   var longestRun: UInt32? { nil }
 
+  /// Another command begins. What a search found may be kept within one, and no longer: what a search
+  /// costs is counted, and must not depend on what was asked before.
+  func forgetSearches() {}
+
   /// All blocks join, in the order of their ids.
   func insertAll() { preconditionFailure("a strategy without blocks") }
 
@@ -181,8 +185,9 @@ final class FreeQueue: FreeBlocks {
 final class FreeRuns: FreeBlocks {
   private let members: Bitmap
   private let picksSmallest: Bool
-  /// What the last search for the smallest run found, until a member joins, or one leaves that is not
-  /// its first. So those who take one after the other search once for each length that there is.
+  /// What the last search for the smallest run found, until a member joins, one leaves that is not its
+  /// first, or the command ends. So those who take one after the other in one command search once for
+  /// each length that there is.
   private var smallest: Smallest?
 
   /// A run that begins at `place` and has `left` members by now. Of the others none is shorter than
@@ -273,6 +278,8 @@ final class FreeRuns: FreeBlocks {
     }
     return true
   }
+
+  override func forgetSearches() { smallest = nil }
 
   override func insertAll() {
     members.removeAll()

@@ -161,7 +161,8 @@ extension KVPool {
   func resetPrefixCache(
     _ preemptsRunning: Bool, _ result: inout OperationResult, _ outcome: Outcome
   ) throws(Refusal) {
-    if !run.countsOnly { try spend(blocks.capacity, 0) }
+    try spend(0, 0)
+    run.work += UInt64(blocks.capacity / 8)
     if preemptsRunning { try preemptEverything(&result, outcome) }
     if blocks.counters.active + blocks.counters.shared > 0 || copies.count > 0 {
       throw Refusal(.wrongState, needed: blocks.capacity, available: blocks.available)

@@ -113,8 +113,9 @@ extension KVPool {
     else { preconditionFailure("promised a run that no moves make") }
     let moves = moves(clearing: window, survey)
     let evictions = blocks.counters.evictions
-    order(
-      moves, TableEntries(of: moves.map(\.source), self, session: run.slot), &result, outcome)
+    let entries = TableEntries(of: moves.map(\.source), self, session: run.slot)
+    run.work += entries.looked
+    order(moves, entries, &result, outcome)
     for move in moves { survey.move(move.source, to: move.target) }
     ladder.isMet = true
     ladder.longest = UInt32(survey.longestPlace(atMost: 0, available: available).count)

@@ -17,7 +17,9 @@ extension KVPool {
     try checkMovable()
     try checkBlocks(UInt64(moves.count), .planMoves)
     try checkIDs(moves)
+    try spend(0, 0)
     let entries = TableEntries(of: moves.map(\.source), self, session: run.slot)
+    run.work += entries.looked
     try check(moves, entries)
     try checkFit(moves)
     // Targets may be among the frees that wait for their batch.

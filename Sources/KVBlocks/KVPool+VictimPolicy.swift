@@ -18,9 +18,10 @@ extension KVPool {
     while slot != SequenceSlot.none {
       defer { slot = sequences.slots[Int(slot)].previousRunning }
       // Blocks of another class are of no help.
-      if sequences.slots[Int(slot)].sizeClass != run.sizeClass { continue }
-      let isCosted = run.victimPolicy == .cost
-      try spend(isCosted ? sequences.slots[Int(slot)].blockCount : 1, requester)
+      let helps = sequences.slots[Int(slot)].sizeClass == run.sizeClass
+      let isCosted = run.victimPolicy == .cost && helps
+      try spend(isCosted ? 1 + sequences.slots[Int(slot)].blockCount : 1, requester)
+      if !helps { continue }
       if isCosted {
         let other = self.cost(of: slot)
         if victim == SequenceSlot.none || other.isLess(than: cost) {

@@ -94,6 +94,7 @@ extension KVPool {
     var slot = sessions.slots[Int(session)].lastRunning
     while slot != SequenceSlot.none {
       let sequence = sequences.slots[Int(slot)]
+      run.work += 1
       if sequence.stamp != stamp && sequence.heldBlocks > 0 && sequence.sizeClass == run.sizeClass {
         found.append(slot)
       }

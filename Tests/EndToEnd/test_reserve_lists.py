@@ -28,6 +28,12 @@ def test_the_promises_of_a_list_are_those_of_the_stats(pool):
     first = pool.list(page_size=2)
     assert [one.sequence_id for one in first.sequences] == [3, 8]
     assert told(pool, page_token=first.next_page_token) == [(9, RESERVED, 2)]
+    # A token of a list of all of them, where only names are asked for.
+    one = pool.list(page_size=1)
+    assert told(pool, page_token=one.next_page_token, state=RESERVED) == [
+        (8, RESERVED, 5), (9, RESERVED, 2)]
+    beyond = told(pool, page_token="1", state=RESERVED)
+    assert beyond == [(8, RESERVED, 5), (9, RESERVED, 2)]
 
 
 def test_a_name_with_a_promise_can_be_got_added_and_freed(pool):

@@ -26,6 +26,7 @@ def test_a_pool_tells_its_classes_with_the_rule_filled_in(classed):
     assert [(c.block_size, c.blocks, c.max_expected_tokens) for c in info.config.size_classes] == [
         (8, 10, 199), (32, 6, 0)]
     assert (info.blocks, info.available_blocks, info.capacity_tokens) == (16, 16, 272)
+    assert classed.reset_pool().available_blocks == 16
 
 
 def test_what_a_pool_tells_makes_the_same_pool(client, classed, new_pool):

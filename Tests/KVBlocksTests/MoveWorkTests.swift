@@ -70,6 +70,20 @@ struct MoveWorkTests {
     #expect(bench.table(2) == Array(n + 1...2 * n))
   }
 
+  @Test("moves that cannot be made count the tables that were looked through for them")
+  func refused() {
+    let bench = Bench(PoolConfiguration(blocks: 1_280, blockSize: 1, copyAck: .explicit))
+    bench.admit(1, 500)
+    bench.run(.allocate(1))
+    bench.pool.workLimit = 1_000
+    // Block 501 is held raw: no target. 500 entries of one table and 1,280 / 64 words, each time.
+    let bad = TestOperation(
+      .applyDefragment(bench.pool.revision, [.init(source: 1, target: 501)]))
+    let seen = bench.apply(TestCommand(operations: [bad, bad, bad]))
+    #expect(seen.results.map(\.refusal.reason) == [.wrongState, .wrongState, .quota])
+    #expect(bench.pool.work == 1_042)
+  }
+
   @Test("a dry run, and an undone command, of acknowledgements change no table")
   func undone() {
     let bench = bench(4, forks: [2])
