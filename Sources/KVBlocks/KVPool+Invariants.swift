@@ -232,6 +232,10 @@ extension KVPool {
       if record.refCount != expected[id].references {
         return "block \(id) has \(record.refCount) references, \(expected[id].references) holders"
       }
+      // What a lookup goes by: a hit must be of the class that looks, 0 in a pool without classes.
+      if record.twin != 0 && record.group != record.sizeClass {
+        return "the content of block \(id) is of another size class"
+      }
       let isPinned = pins.isPinned(UInt32(id))
       if isPinned && record.twin == 0 { return "block \(id) is pinned and has no content" }
       if UInt32(record.pins) != expected[id].pins + (isPinned ? 1 : 0) {

@@ -161,7 +161,8 @@ extension KVPool {
     }
   }
 
-  /// Part of `checkInvariants`: what is to be moved to belongs to nobody.
+  /// Part of `checkInvariants`: what is to be moved to belongs to nobody, and is as large as what is
+  /// moved.
   func checkMoves() -> String? {
     for i in 0..<Int(copies.used) where copies.copies[i].id != 0 {
       let copy = copies.copies[i]
@@ -170,6 +171,14 @@ extension KVPool {
       if target.refCount != 0 || target.twin != 0 || target.pins != 1 || copy.source == copy.target
       {
         return "block \(copy.target) is moved to and is in use"
+      }
+      let sizeClass = blocks.records[Int(copy.source)].sizeClass
+      if target.sizeClass != sizeClass {
+        return "block \(copy.source) is moved to one of another size class"
+      }
+      let size = hasClasses ? shapes[Int(sizeClass)].blockSize : configuration.blockSize
+      if copy.tokens > size {
+        return "\(copy.tokens) tokens of block \(copy.source) are moved, it has \(size)"
       }
     }
     return nil

@@ -8,6 +8,8 @@ extension KVPool {
     let size = Int(host.capacity) + 1
     var references = [UInt32](repeating: 0, count: size)
     var pins = [UInt32](repeating: 0, count: size)
+    // All that share a host block come back to one block, which is of one class.
+    var sizeClasses = [UInt8?](repeating: nil, count: size)
     for slot in 0..<sequences.slotCount {
       let sequence = sequences.slots[Int(slot)]
       if !sequence.isUsed || sequence.state != .swapped { continue }
@@ -18,6 +20,10 @@ extension KVPool {
         if holder != .shared && holder != .sequence(slot) {
           return "host block \(block) does not name sequence \(sequence.id) as its holder"
         }
+        if sizeClasses[Int(block)] ?? sequence.sizeClass != sequence.sizeClass {
+          return "host block \(block) is held by sequences of different size classes"
+        }
+        sizeClasses[Int(block)] = sequence.sizeClass
       }
     }
     for i in 0..<Int(copies.used) where copies.copies[i].id != 0 {

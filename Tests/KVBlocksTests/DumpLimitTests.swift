@@ -180,4 +180,75 @@ struct DumpLimitTests {
     crafted.bytes[records + 20] = 1
     #expect(crafted.refused == "block 1 is an end of 1025 copies")
   }
+
+  // MARK: Size classes, of 10 blocks of 8 tokens and 6 of 32
+
+  private func classes(caches: Bool = false, host: UInt32 = 0) -> Bench {
+    Bench(
+      PoolConfiguration(
+        blocks: 16, blockSize: 8,
+        sizeClasses: [
+          SizeClass(blockSize: 8, blocks: 10, maxExpectedTokens: 199),
+          SizeClass(blockSize: 32, blocks: 6),
+        ], copyAck: .explicit, cachesPrefixes: caches, hostBlocks: host))
+  }
+
+  private func new(_ id: SequenceID, _ tokens: UInt32) -> TestOperation.Kind {
+    .admit(.init(id: id, add: .init(id: id, tokens: tokens)))
+  }
+
+  @Test("content is of the class of its block, and of none where there are none")
+  func groups() {
+    // Block 1 is a run of its own, whose 24 bytes end with its class and its group.
+    let plain = Bench(PoolConfiguration(blocks: 4, blockSize: 8, cachesPrefixes: true))
+    for bench in [classes(caches: true), plain] {
+      bench.run(.allocate(1))
+      bench.run(.cacheBlocks([1], [77]))
+      var crafted = Crafted(bench.pool)
+      #expect(crafted.refused == nil)
+      crafted.bytes[crafted.begin("BLKS") + 23] = 1
+      #expect(
+        crafted.refused?.hasSuffix("the content of block 1 is of another size class") == true)
+    }
+  }
+
+  @Test("a block is moved to one of its size, with the tokens that it has room for")
+  func moves() {
+    let bench = classes()
+    bench.run(new(1, 8))
+    let move = BlockMove(source: 1, target: 10)
+    #expect(bench.run(.applyDefragment(bench.pool.revision, [move])).refusal == .none)
+    let original = Crafted(bench.pool)
+    #expect(original.refused == nil)
+    var crafted = original
+    // Behind the count, the id and the kind of the one copy, and its two blocks.
+    crafted.put([9], at: original.begin("COPY") + 4 + 9 + 8)
+    #expect(crafted.refused?.hasSuffix("9 tokens of block 1 are moved, it has 8") == true)
+    // As if block 10 were the first of the second class: 9 and 7 blocks.
+    crafted = original
+    crafted.put([9], at: original.begin("CLAS") + 1 + 4)
+    crafted.put([7], at: original.begin("CLAS") + 1 + 12 + 4)
+    // The third run: 1, 2 to 9, 10.
+    #expect(crafted.bytes[original.begin("BLKS") + 2 * 24] == 1)
+    crafted.bytes[original.begin("BLKS") + 2 * 24 + 22] = 1
+    #expect(crafted.refused?.hasSuffix("block 1 is moved to one of another size class") == true)
+  }
+
+  @Test("sequences that share a host block are of one class")
+  func hostClasses() {
+    let bench = classes(host: 4)
+    bench.run(new(1, 8))
+    bench.run(.fork(1, [2]))
+    bench.run(.swapOut([1, 2]))
+    bench.run(.acknowledge([], upTo: 1))
+    var crafted = Crafted(bench.pool)
+    #expect(crafted.refused == nil)
+    // The second slot: the first takes 58 bytes, two counts and a block. Its state is before its class.
+    let place = crafted.begin("SEQS") + 16 + 58 + 8 + 4 + 1
+    #expect(crafted.bytes[place] == 0)
+    crafted.bytes[place] = 1
+    #expect(
+      crafted.refused?.hasSuffix("host block 1 is held by sequences of different size classes")
+        == true)
+  }
 }
