@@ -9,6 +9,9 @@ package struct SizeClass: Equatable, BitwiseCopyable, Sendable {
 
   /// Classes of one pool: the number of a class is one byte of a block's record.
   package static let maximumCount = 16
+  /// Blocks of all classes: one less than other pools may have, for a promise names its class in the
+  /// upper bits of a number of blocks (`KVPool.Promise`).
+  package static let maximumBlocks = PoolConfiguration.maximumBlocks - 1
   /// Where two classes do not say what goes where, the smaller one takes sequences under 200 tokens.
   package static let defaultLimit: UInt32 = 199
 
@@ -32,7 +35,7 @@ package struct SizeClass: Equatable, BitwiseCopyable, Sendable {
     }
 
     package enum Field: Equatable {
-      /// Too many classes, or just one that does not differ from the pool's own `blocks` and size.
+      /// Too many classes. One is enough.
       case count
       /// Out of range, or not larger than that of the class before, `limit`.
       case blockSize
@@ -62,9 +65,8 @@ package struct SizeClass: Equatable, BitwiseCopyable, Sendable {
         throw Problem(index: i, field: .blockSize, limit: UInt64(size))
       }
       total += UInt64(one.blocks)
-      if one.blocks == 0 || total > UInt64(PoolConfiguration.maximumBlocks) {
-        throw Problem(
-          index: i, field: .blocks, limit: UInt64(PoolConfiguration.maximumBlocks))
+      if one.blocks == 0 || total > UInt64(maximumBlocks) {
+        throw Problem(index: i, field: .blocks, limit: UInt64(maximumBlocks))
       }
       if i == complete.count - 1 {
         if one.maxExpectedTokens != 0 {

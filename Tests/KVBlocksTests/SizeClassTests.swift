@@ -115,6 +115,12 @@ struct SizeClassTests {
         SizeClass(blockSize: 1 << 10, blocks: 1 << 28, maxExpectedTokens: 9),
         SizeClass(blockSize: 1 << 11, blocks: 1),
       ])?.field == .blocks)
+    // A promise of a class has 28 bits for its blocks.
+    let most = UInt32(1 << 28 - 1)
+    #expect(refusal([SizeClass(blockSize: 8, blocks: most)]) == nil)
+    #expect(
+      refusal([SizeClass(blockSize: 8, blocks: most + 1)])
+        == .init(index: 0, field: .blocks, limit: 268_435_455))
     let many = (1...17).map {
       SizeClass(blockSize: $0, blocks: 1, maxExpectedTokens: $0 == 17 ? 0 : $0)
     }
