@@ -120,6 +120,12 @@ extension KVPool {
     return named
   }
 
+  /// What such an operation is short of are host blocks, and these are of no class.
+  func isOfHost(_ kind: Operation.Kind) -> Bool {
+    if case .swapOut = kind { return true }
+    return false
+  }
+
   /// The session's running sequence that was admitted last, of the class at hand: blocks of another
   /// are of no help. There is one, the requester.
   ///

@@ -324,7 +324,7 @@ package final class KVPool {
           try perform(operation.pointee.kind, mode, &result, outcome)
           if let dirty { markHandedOut(dirty, &result, outcome) }
         } catch {
-          result.refusal = named(error)
+          result.refusal = isOfHost(operation.pointee.kind) ? error : named(error)
         }
         if blocks.counters.allocatedBlocks != allocated { activity.allocateCalls += 1 }
         if blocks.counters.releasedReferences != released { activity.freeCalls += 1 }

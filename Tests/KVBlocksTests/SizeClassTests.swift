@@ -201,6 +201,21 @@ struct SizeClassTests {
     #expect(bench.pool.checkInvariants() == nil)
   }
 
+  @Test("a lack of host blocks is that of no class")
+  func hostBlocks() {
+    let bench = bench(host: 2)
+    bench.run(new(1, 24, 1))
+    bench.run(new(2, 16, 1))
+    #expect(
+      bench.run(.swapOut([1])).refusal
+        == Refusal(.never, needed: 3, available: 2, sequence: 1))
+    #expect(bench.run(.swapOut([2])).refusal == .none)
+    bench.run(new(3, 8, 1))
+    #expect(
+      bench.run(.swapOut([3])).refusal
+        == Refusal(.later, needed: 1, available: 0, sequence: 3))
+  }
+
   @Test("a fork is of its parent's class, and copies on write within it")
   func forks() {
     let bench = bench()

@@ -231,7 +231,9 @@ struct Model {
           try perform(operation.kind, mode, &result)
           listDirty(&result)
         } catch {
-          result.refusal = named(error)
+          result.refusal = error
+          // Host blocks are of no class.
+          if case .swapOut = operation.kind {} else { result.refusal = named(error) }
         }
         if state.handedOut > handedOut { state.allocateCalls += 1 }
         if gaveBack { state.freeCalls += 1 }
