@@ -5,8 +5,8 @@ package struct Reserve {
   /// In all, in place of what was promised before; at least 1, and 0 with `releases`.
   package var blocks: UInt32
   package var releases: Bool
-  /// The number of the size class whose blocks are meant, from 1; 0 = the sequence's, or the first
-  /// where there is none of that name yet.
+  /// The number of the size class whose blocks are meant, from 1; 0 = the sequence's, or where
+  /// there is none of that name yet that of the earlier promise, or else the first.
   package var sizeClass: UInt32
 
   package init(

@@ -55,12 +55,18 @@ extension KVPool {
     result.affected = promised
   }
 
-  /// The class that the promise names, or that of the sequence, which must be the same.
+  /// That of the sequence, which must be the one that is named, if one is. Without a sequence the
+  /// one that is named, or else that of the promise that there is.
   private func useClass(of request: Reserve) throws(Refusal) {
     try useClass(number: request.sizeClass)
     if !hasClasses || run.slot == SequenceSlot.none { return }
     let slot = sequences.find(request.sequence, session: run.slot)
-    if slot == SequenceSlot.none { return }
+    if slot == SequenceSlot.none {
+      if request.sizeClass == 0 && hasPromise(request.sequence) {
+        useClass(Promise(reservations.value(request.sequence, run.slot), true).sizeClass)
+      }
+      return
+    }
     useClass(of: slot)
     if request.sizeClass != 0 && request.sizeClass != UInt32(run.sizeClass) + 1 {
       throw Refusal(
@@ -71,7 +77,7 @@ extension KVPool {
 
   /// A promise is given as an admission is: beside the promises of others and, while anything runs,
   /// the watermark. In return an admission within its promise pays neither. One that becomes smaller
-  /// is always given.
+  /// is always given, in the class that it has.
   private func checkPromise(
     of count: UInt32, to id: SequenceID, _ own: UInt32
   ) throws(Refusal) {

@@ -201,6 +201,22 @@ struct SizeClassTests {
     #expect(bench.pool.checkInvariants() == nil)
   }
 
+  @Test("a promise keeps its class where a new one names none, and always becomes smaller")
+  func promiseClass() {
+    let bench = bench()
+    bench.run(.reserve(Reserve(sequence: 1, blocks: 3, sizeClass: 2)))
+    bench.run(.allocate(10))
+    #expect(bench.run(.reserve(Reserve(sequence: 1, blocks: 2))).refusal == .none)
+    #expect(bench.pool.classes().map(\.reserved) == [0, 2])
+    var refused = Refusal(.later, needed: 1, available: 0, sequence: 1)
+    refused.sizeClass = 1
+    #expect(bench.run(.reserve(Reserve(sequence: 1, blocks: 1, sizeClass: 1))).refusal == refused)
+    #expect(bench.pool.classes().map(\.reserved) == [0, 2])
+    bench.run(.reserve(Reserve(sequence: 1, releases: true)))
+    #expect(bench.pool.classes().map(\.reserved) == [0, 0])
+    #expect(bench.pool.checkInvariants() == nil)
+  }
+
   @Test("a lack of host blocks is that of no class")
   func hostBlocks() {
     let bench = bench(host: 2)

@@ -70,11 +70,16 @@ extension Model {
     if let sequence = state.sequences[key] { at = sequence.sizeClass }
   }
 
-  /// Of a promise: its own class, and where there is a sequence, that of the sequence.
+  /// Of a promise: that of the sequence, where there is one; or else the one that it names, or has.
   mutating func look(at request: Reserve) throws(Refusal) {
     try look(atNumber: request.sizeClass)
     if classes.isEmpty { return }
-    guard let sequence = state.sequences[key(request.sequence)] else { return }
+    guard let sequence = state.sequences[key(request.sequence)] else {
+      if request.sizeClass == 0, let promise = state.promises[key(request.sequence)] {
+        at = promise.sizeClass
+      }
+      return
+    }
     at = sequence.sizeClass
     if request.sizeClass > 0 && Int(request.sizeClass) != at + 1 {
       throw Refusal(

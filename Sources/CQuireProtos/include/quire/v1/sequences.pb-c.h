@@ -950,8 +950,8 @@ struct  Quire__V1__Reserve
    */
   protobuf_c_boolean release;
   /*
-   * Number of the size class whose blocks are promised, from 1; 0 = that of the sequence, or the
-   * first where there is no sequence yet.
+   * Number of the size class whose blocks are promised, from 1; 0 = that of the sequence, or where
+   * there is no sequence yet that of the earlier promise, or else the first.
    */
   uint32_t size_class;
 };
