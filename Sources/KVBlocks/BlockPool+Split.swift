@@ -174,27 +174,32 @@ extension BlockPool {
     var freed: UInt32 = 0
     for i in 0..<count {
       let id = first[i * stride]
-      save(id)
-      let record = records + Int(id)
-      precondition(record.pointee.refCount > 0, "released a block that nobody holds")
-      record.pointee.refCount -= 1
-      if record.pointee.refCount == 1 {
-        counters.shared -= 1
-        countPart(id, shared: -1)
-        counters.active += 1
-      }
-      if record.pointee.refCount > 0 { continue }
-      record.pointee.holder = .none
-      counters.active -= 1
-      if record.pointee.pins > 0 {
-        counters.pinned += 1
-        countPart(id, pinned: 1)
-      } else {
-        freed += makeAvailable(split, id, after: &last)
-      }
+      if loseReference(id) { freed += makeAvailable(split, id, after: &last) }
     }
     counters.releasedReferences += UInt64(count)
     return freed
+  }
+
+  /// One reference fewer. Returns whether that leaves the block to nobody, neither held nor pinned: then
+  /// it is saved, and counts as nothing until it is put where it belongs.
+  @inline(__always)
+  func loseReference(_ id: BlockID) -> Bool {
+    save(id)
+    let record = records + Int(id)
+    precondition(record.pointee.refCount > 0, "released a block that nobody holds")
+    record.pointee.refCount -= 1
+    if record.pointee.refCount == 1 {
+      counters.shared -= 1
+      countPart(id, shared: -1)
+      counters.active += 1
+    }
+    if record.pointee.refCount > 0 { return false }
+    record.pointee.holder = .none
+    counters.active -= 1
+    if record.pointee.pins == 0 { return true }
+    counters.pinned += 1
+    countPart(id, pinned: 1)
+    return false
   }
 
   /// A block without references and pins goes where it belongs. `last` is the one that went to the

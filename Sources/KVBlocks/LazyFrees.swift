@@ -132,23 +132,8 @@ extension BlockPool {
     var freed: UInt32 = 0
     for i in 0..<count {
       let id = first[i * stride]
-      save(id)
+      if !loseReference(id) { continue }
       let record = records + Int(id)
-      precondition(record.pointee.refCount > 0, "released a block that nobody holds")
-      record.pointee.refCount -= 1
-      if record.pointee.refCount == 1 {
-        counters.shared -= 1
-        countPart(id, shared: -1)
-        counters.active += 1
-      }
-      if record.pointee.refCount > 0 { continue }
-      record.pointee.holder = .none
-      counters.active -= 1
-      if record.pointee.pins > 0 {
-        counters.pinned += 1
-        countPart(id, pinned: 1)
-        continue
-      }
       let hasContent = record.pointee.twin != 0
       if hasContent { counters.cached += 1 } else { counters.free += 1 }
       countPart(id, free: hasContent ? 0 : 1, cached: hasContent ? 1 : 0)
