@@ -7,7 +7,7 @@ import UVLoop
 ///
 /// A unary handler runs on the message where it lies in the read buffer and writes its reply where
 /// it will be framed from, so that a call allocates nothing.
-final class ServerCall: ReplyWriter, CallContext {
+final class ServerCall {
   unowned(unsafe) let server: GRPCServer
   var nextFree: Unmanaged<ServerCall>?
 
@@ -16,32 +16,32 @@ final class ServerCall: ReplyWriter, CallContext {
 
   // What the path of a unary call touches is plain memory or unmanaged: reference counts are atomic,
   // and a few dozen of them cost more than the rest of our part of a call.
-  private unowned(unsafe) var connection: ServerConnection?
-  private var stream: HTTP2StreamRef?
-  private var route: Unmanaged<Route>?
+  unowned(unsafe) var connection: ServerConnection?
+  var stream: HTTP2StreamRef?
+  var route: Unmanaged<Route>?
   private var isClientStreaming = false
-  private var fields: HTTP2Fields?
+  var fields: HTTP2Fields?
   private var framer: MessageFramer
   /// The only request message, until the client has ended its side.
   private var request: UnsafeMutableRawBufferPointer?
   private var requestCount = 0
   private var expiry: Deadline?
-  private var expiresAt = UInt64.max
+  var expiresAt = UInt64.max
   /// Bytes of the unary reply, prefix included.
-  private var replyBytes = 0
+  var replyBytes = 0
 
-  private var handle: StreamingCall?
-  private var receiver: (any RequestStream)?
+  var handle: StreamingCall?
+  var receiver: (any RequestStream)?
   private var hasSentHeaders = false
   /// The responses are over the high-water mark: requests wait.
-  private var isBackedUp = false
+  var isBackedUp = false
   /// Requests that came meanwhile. They are not given back to the window, which so bounds them.
-  private var held: [UInt8] = []
+  var held: [UInt8] = []
   /// The client has ended its side behind what is held.
-  private var hasHeldEnd = false
+  var hasHeldEnd = false
   /// A handler is running on bytes that must stay; ending the call waits for it.
-  private var isDelivering = false
-  private var isOver = false
+  var isDelivering = false
+  var isOver = false
 
   init(server: GRPCServer) {
     self.server = server
@@ -73,16 +73,6 @@ final class ServerCall: ReplyWriter, CallContext {
     if isOver { return }
     isClientStreaming = route._withUnsafeGuaranteedRef { $0.isClientStreaming }
     if route._withUnsafeGuaranteedRef({ $0.streaming != nil }) { startStreaming(route) }
-  }
-
-  private func startStreaming(_ route: Unmanaged<Route>) {
-    guard let factory = route.takeUnretainedValue().streaming else { return }
-    let handle = StreamingCall(self)
-    self.handle = handle
-    isDelivering = true
-    let receiver = factory(handle, handle)
-    isDelivering = false
-    if isOver { recycle() } else { self.receiver = receiver }
   }
 
   private func expire(after timeout: UInt64) {
@@ -130,18 +120,6 @@ final class ServerCall: ReplyWriter, CallContext {
     route = nil
     fields = nil
     server.giveCall(self)
-  }
-
-  private func dropHandler() {
-    if !held.isEmpty {
-      stream?.consume(held.count)
-      held = []
-    }
-    hasHeldEnd = false
-    isBackedUp = false
-    handle?.detach()
-    handle = nil
-    receiver = nil
   }
 
   // MARK: What comes from the client
@@ -249,7 +227,7 @@ final class ServerCall: ReplyWriter, CallContext {
   /// The stream was reset, or its connection is gone.
   func cancelled() { tellCancelled(Status(.cancelled, "the client cancelled the call")) }
 
-  private func tellCancelled(_ status: Status) {
+  func tellCancelled(_ status: Status) {
     if isOver { return }
     let receiver = receiver
     end()
@@ -275,18 +253,7 @@ final class ServerCall: ReplyWriter, CallContext {
     receiver?.cancelled(status)
   }
 
-  /// Ends a streaming call as its handler wants.
-  func finish(_ status: Status) {
-    guard !isOver, let connection, let stream else { return }
-    if !hasSentHeaders, status.code != .ok || stream.queuedBytes == 0 {
-      connection.respondTrailersOnly(stream, status)
-    } else {
-      submitTrailers(status)
-    }
-    end()
-  }
-
-  private func submitTrailers(_ status: Status) {
+  func submitTrailers(_ status: Status) {
     guard let connection, let stream else { return }
     if status.code == .ok, status.details.isEmpty, status.trailers.isEmpty {
       stream.finish(trailers: okTrailers)
@@ -299,77 +266,9 @@ final class ServerCall: ReplyWriter, CallContext {
     connection.scheduleFlush()
   }
 
-  private func sendHeaders() {
+  func sendHeaders() {
     guard !hasSentHeaders, let stream else { return }
     hasSentHeaders = true
     stream.submitResponse(responseFields, endsStream: false)
-  }
-
-  func send(_ byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void) {
-    guard !isOver, let connection, let stream else { return }
-    if connection.hasTooMuchUnread {
-      stream.reset(.enhanceYourCalm)
-      connection.scheduleFlush()
-      tellCancelled(connection.tooMuchUnread)
-      return
-    }
-    guard let place = stream.reserve(5 + byteCount) else { return }
-    MessageFramer.writePrefix(byteCount, to: place)
-    fill(place + 5)
-    sendHeaders()
-    if !isBackedUp, stream.queuedBytes > server.options.responseHighWaterBytes {
-      isBackedUp = true
-      stream.notifyWhenDrained()
-    }
-    connection.scheduleFlush()
-  }
-
-  var queuedBytes: Int { stream?.queuedBytes ?? 0 }
-
-  func drained() {
-    isBackedUp = false
-    receiver?.drained()
-    guard !isOver, !isBackedUp, !held.isEmpty else { return }
-    let requests = held
-    let isLast = hasHeldEnd
-    held = []
-    hasHeldEnd = false
-    connection?.scheduleFlush()
-    requests.withUnsafeBytes { received($0, endsStream: isLast) }
-  }
-
-  // MARK: ReplyWriter
-
-  func message(byteCount: Int) -> UnsafeMutableRawPointer {
-    guard let stream else {
-      preconditionFailure("a reply written after its handler returned")
-    }
-    if replyBytes > 0 { stream.unreserve(replyBytes) }
-    replyBytes = 5 + byteCount
-    guard let place = stream.reserve(replyBytes) else {
-      preconditionFailure("a reply to a stream that has ended")
-    }
-    MessageFramer.writePrefix(byteCount, to: place)
-    return place + 5
-  }
-
-  // MARK: CallContext
-
-  var path: String { route?.takeUnretainedValue().path ?? "" }
-  var deadlineNanoseconds: UInt64? { expiresAt == .max ? nil : expiresAt }
-  var peer: String { connection?.peer ?? "" }
-
-  func metadata(_ name: String) -> [[UInt8]] {
-    guard let fields else { return [] }
-    var values: [[UInt8]] = []
-    for field in fields where field.name.elementsEqual(name.utf8) {
-      guard MetadataName.isCustom(field.name) else { return [] }
-      if MetadataName.isBinary(field.name) {
-        values.append(contentsOf: Base64.decodeList(field.value) ?? [])
-      } else {
-        values.append(Array(field.value))
-      }
-    }
-    return values
   }
 }

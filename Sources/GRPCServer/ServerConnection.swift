@@ -11,19 +11,17 @@ final class ServerConnection: ByteStreamHandler {
   private let stream: ByteStream
   /// The place in the server's list.
   var index = 0
-  private var isClosed = false
+  private(set) var isClosed = false
   /// In the middle of a batch, whose end flushes.
   private var isInBatch = false
   /// Something was submitted that the present flush may have passed already.
   private var needsFlush = false
-  private var hasSentGoAway = false
-  private var closeAfterFlush = false
-  private var lastPing: UInt64 = 0
-  private var pingStrikes = 0
+  var hasSentGoAway = false
+  var closeAfterFlush = false
+  private var conduct = PeerConduct()
   private var handshake: Deadline?
   private var flushHook: EndOfTurnHook?
   private static let drainBytes = 256 << 10
-  private static let shutdownPing: UInt64 = 0x7175_6972_652D_6279
 
   init(server: GRPCServer, stream: ByteStream) {
     self.server = server
@@ -154,136 +152,19 @@ final class ServerConnection: ByteStreamHandler {
     case .settings: handshake = nil
     case .pingAcknowledged:
       if event.opaque == ServerConnection.shutdownPing, server.isShuttingDown { sendGoAway() }
-    case .ping: judgePing()
+    case .ping:
+      if !conduct.toleratesPing(
+        at: server.loop.now, afterPayload: session.takeHasSentPayload(), server.options)
+      {
+        cutOff(.enhanceYourCalm, "too_many_pings")
+      }
     case .goAway: break
     }
   }
 
-  /// Keepalive pings cost us wake-ups. Those that follow an answer measure bandwidth and are welcome.
-  private func judgePing() {
-    let now = server.loop.now
-    let isTooSoon =
-      lastPing != 0 && now &- lastPing < server.options.minPingIntervalNanoseconds
-    lastPing = now
-    if session.takeHasSentPayload() {
-      pingStrikes = 0
-    } else if isTooSoon {
-      pingStrikes += 1
-      if pingStrikes > server.options.maxPingStrikes {
-        // The words are part of the protocol: clients then double their interval.
-        session.submitGoAway(.enhanceYourCalm, debug: "too_many_pings")
-        closeAfterFlush = true
-        scheduleFlush()
-      }
-    }
-  }
-
-  private func begin(_ event: HTTP2Event) {
-    let stream = event.stream
-    let head = RequestHead(event.fields)
-    if event.fieldsTooLarge {
-      let limit = server.options.http2.maxHeaderListBytes
-      refuse(stream, Status(.resourceExhausted, "header fields exceed \(limit) bytes"))
-      return
-    }
-    guard head.isPost else {
-      refuse(stream, http: "405", "gRPC requests use POST\n", extra: ("allow", "POST"))
-      return
-    }
-    guard head.isGRPC else {
-      refuse(stream, http: "415", "the content-type must be application/grpc\n")
-      return
-    }
-    guard let route = server.dispatch.find(head.path) else {
-      let path = String(decoding: head.path.prefix(200), as: UTF8.self)
-      refuse(stream, Status(.unimplemented, "unknown method \(path)"))
-      return
-    }
-    if head.hasEncoding {
-      refuse(
-        stream,
-        Status(
-          .unimplemented, "grpc-encoding is not supported",
-          trailers: [.init("grpc-accept-encoding", "identity")]))
-      return
-    }
-    if head.isTimeoutMalformed {
-      refuse(stream, Status(.internal, "malformed grpc-timeout"))
-      return
-    }
-    if let name = head.malformedBinaryName {
-      let name = String(decoding: name.prefix(200), as: UTF8.self)
-      refuse(stream, Status(.internal, "metadata '\(name)' is not base64"))
-      return
-    }
-    if hasTooMuchUnread {
-      refuse(stream, tooMuchUnread)
-      return
-    }
-    server.takeCall()._withUnsafeGuaranteedRef {
-      $0.begin(self, stream, route, event.fields, timeout: head.timeout)
-      if event.endsStream { $0.halfClosed() }
-    }
-  }
-
-  /// Answers a request for which there is no call.
-  private func refuse(_ stream: HTTP2StreamRef, _ status: Status) {
-    respondTrailersOnly(stream, status)
-  }
-
-  func respondTrailersOnly(_ stream: HTTP2StreamRef, _ status: Status) {
-    let fields = server.scratchFields
-    fields.removeAll()
-    fields.append(":status", "200")
-    fields.append("content-type", "application/grpc")
-    StatusFields.append(status, to: fields)
-    session.submitResponse(stream, fields, endsStream: true)
-    session.resetWhenEnded(stream)
-    scheduleFlush()
-  }
-
-  /// Answers what is not gRPC in HTTP's own terms. The body is for the human who sees it.
-  private func refuse(
-    _ stream: HTTP2StreamRef, http status: String, _ body: StaticString,
-    extra: (String, String)? = nil
-  ) {
-    let fields = server.scratchFields
-    fields.removeAll()
-    fields.append(":status", status)
-    fields.append("content-type", "text/plain")
-    if let extra { fields.append(extra.0, extra.1) }
-    if let place = session.reserve(stream, body.utf8CodeUnitCount) {
-      place.copyMemory(from: body.utf8Start, byteCount: body.utf8CodeUnitCount)
-    }
-    session.finish(stream, trailers: nil)
-    session.submitResponse(stream, fields, endsStream: false)
-    session.resetWhenEnded(stream)
-    scheduleFlush()
-  }
-
-  // MARK: Shutdown
-
-  func announceShutdown() {
-    session.submitShutdownNotice()
-    session.submitPing(ServerConnection.shutdownPing)
-    scheduleFlush()
-  }
-
-  /// The final GOAWAY: streams the client began before it knew are served, later ones are not.
-  func sendGoAway() {
-    if hasSentGoAway || isClosed { return }
-    hasSentGoAway = true
-    session.submitGoAway(.noError)
-    scheduleFlush()
-  }
-
-  func cancelAndClose() {
-    session.forEachOpenStream { stream in
-      guard let call = ServerCall.of(stream) else { return }
-      call.takeUnretainedValue().fail(
-        Status(.unavailable, "the server is shutting down"), timeHasRunOut: true)
-    }
-    sendGoAway()
+  /// Ends the connection for what the peer does. What can be said, a GOAWAY, is said first.
+  private func cutOff(_ code: HTTP2ErrorCode, _ words: String) {
+    session.submitGoAway(code, debug: words)
     closeAfterFlush = true
     scheduleFlush()
   }

@@ -1,0 +1,88 @@
+import GRPCWire
+import HTTP2
+
+/// Requests from their header fields to a call, or to the answer that there is none.
+extension ServerConnection {
+  func begin(_ event: HTTP2Event) {
+    let stream = event.stream
+    let head = RequestHead(event.fields)
+    if event.fieldsTooLarge {
+      let limit = server.options.http2.maxHeaderListBytes
+      refuse(stream, Status(.resourceExhausted, "header fields exceed \(limit) bytes"))
+      return
+    }
+    guard head.isPost else {
+      refuse(stream, http: "405", "gRPC requests use POST\n", extra: ("allow", "POST"))
+      return
+    }
+    guard head.isGRPC else {
+      refuse(stream, http: "415", "the content-type must be application/grpc\n")
+      return
+    }
+    guard let route = server.dispatch.find(head.path) else {
+      let path = String(decoding: head.path.prefix(200), as: UTF8.self)
+      refuse(stream, Status(.unimplemented, "unknown method \(path)"))
+      return
+    }
+    if head.hasEncoding {
+      refuse(
+        stream,
+        Status(
+          .unimplemented, "grpc-encoding is not supported",
+          trailers: [.init("grpc-accept-encoding", "identity")]))
+      return
+    }
+    if head.isTimeoutMalformed {
+      refuse(stream, Status(.internal, "malformed grpc-timeout"))
+      return
+    }
+    if let name = head.malformedBinaryName {
+      let name = String(decoding: name.prefix(200), as: UTF8.self)
+      refuse(stream, Status(.internal, "metadata '\(name)' is not base64"))
+      return
+    }
+    if hasTooMuchUnread {
+      refuse(stream, tooMuchUnread)
+      return
+    }
+    server.takeCall()._withUnsafeGuaranteedRef {
+      $0.begin(self, stream, route, event.fields, timeout: head.timeout)
+      if event.endsStream { $0.halfClosed() }
+    }
+  }
+
+  /// Answers a request for which there is no call.
+  private func refuse(_ stream: HTTP2StreamRef, _ status: Status) {
+    respondTrailersOnly(stream, status)
+  }
+
+  func respondTrailersOnly(_ stream: HTTP2StreamRef, _ status: Status) {
+    let fields = server.scratchFields
+    fields.removeAll()
+    fields.append(":status", "200")
+    fields.append("content-type", "application/grpc")
+    StatusFields.append(status, to: fields)
+    session.submitResponse(stream, fields, endsStream: true)
+    session.resetWhenEnded(stream)
+    scheduleFlush()
+  }
+
+  /// Answers what is not gRPC in HTTP's own terms. The body is for the human who sees it.
+  private func refuse(
+    _ stream: HTTP2StreamRef, http status: String, _ body: StaticString,
+    extra: (String, String)? = nil
+  ) {
+    let fields = server.scratchFields
+    fields.removeAll()
+    fields.append(":status", status)
+    fields.append("content-type", "text/plain")
+    if let extra { fields.append(extra.0, extra.1) }
+    if let place = session.reserve(stream, body.utf8CodeUnitCount) {
+      place.copyMemory(from: body.utf8Start, byteCount: body.utf8CodeUnitCount)
+    }
+    session.finish(stream, trailers: nil)
+    session.submitResponse(stream, fields, endsStream: false)
+    session.resetWhenEnded(stream)
+    scheduleFlush()
+  }
+}
