@@ -32,7 +32,7 @@ final class ServerCall {
 
   var handle: StreamingCall?
   var receiver: (any RequestStream)?
-  private var hasSentHeaders = false
+  var hasSentHeaders = false
   /// The responses are over the high-water mark: requests wait.
   var isBackedUp = false
   /// Requests that came meanwhile. They are not given back to the window, which so bounds them.
@@ -95,13 +95,13 @@ final class ServerCall {
   private static let deadlineExceeded = Status(.deadlineExceeded, "the deadline has passed")
 
   /// The answer has been submitted, or cannot be any more. The object is free for another call.
-  private func end() {
+  func end() {
     stream?.user = nil
     isOver = true
     if !isDelivering { recycle() }
   }
 
-  private func recycle() {
+  func recycle() {
     if expiresAt != .max {
       if let expiry, expiry.isSet { server.deadlines.clear(expiry) }
       expiresAt = .max
