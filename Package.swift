@@ -45,6 +45,7 @@ let package = Package(
     .systemLibrary(
       name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     // Generated protobuf-c code and the descriptor set, checked in (`make generate`).
     .target(name: "CQuireProtos", dependencies: ["CProtobufC"]),
@@ -57,6 +58,7 @@ let package = Package(
     // Transport.
     module("UVLoop", ["CUV"]),
     module("HTTP2", ["CNGHTTP2"]),
+    module("TLSEngine", ["COpenSSL"]),
     module("GRPCWire"),
     module("GRPCServer", ["UVLoop", "HTTP2", "GRPCWire"]),
     module("GRPCClient", ["UVLoop", "HTTP2", "GRPCWire"]),
@@ -73,11 +75,14 @@ let package = Package(
       path: "clients/load/quire-load"),
 
     // Tests and benchmarks.
-    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: settings),
+    .target(
+      name: "TestSupport", path: "Tests/TestSupport", exclude: ["Certificates"],
+      swiftSettings: settings),
     tests("KVBlocksTests", ["KVBlocks", "TestSupport"], exclude: ["Vectors", "RULES.md"]),
     tests("BlockHashingTests", ["BlockHashing"], exclude: ["Vectors"]),
     tests("UVLoopTests", ["UVLoop", "TestSupport"]),
     tests("HTTP2Tests", ["HTTP2", "TestSupport"]),
+    tests("TLSEngineTests", ["TLSEngine", "TestSupport"]),
     tests("GRPCWireTests", ["GRPCWire", "TestSupport"]),
     tests("GRPCServerTests", ["GRPCServer", "GRPCWire", "HTTP2", "UVLoop", "TestSupport"]),
     tests(
