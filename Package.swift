@@ -60,8 +60,8 @@ let package = Package(
     module("HTTP2", ["CNGHTTP2"]),
     module("TLSEngine", ["COpenSSL"]),
     module("GRPCWire"),
-    module("GRPCServer", ["UVLoop", "HTTP2", "GRPCWire"]),
-    module("GRPCClient", ["UVLoop", "HTTP2", "GRPCWire"]),
+    module("GRPCServer", ["UVLoop", "HTTP2", "TLSEngine", "GRPCWire"]),
+    module("GRPCClient", ["UVLoop", "HTTP2", "TLSEngine", "GRPCWire"]),
 
     // Service: messages to commands, outcomes to messages.
     module("BlockMessages", ["CQuireProtos"]),

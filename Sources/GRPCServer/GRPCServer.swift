@@ -3,6 +3,7 @@
 /// what the messages mean, and it never blocks.
 package import GRPCWire
 import HTTP2
+package import TLSEngine
 package import UVLoop
 
 /// Serves the methods of one table on any number of addresses, all on one loop.
@@ -23,6 +24,11 @@ package final class GRPCServer {
   let okTrailers: HTTP2FieldList
   /// For answers that are copied as soon as they are written.
   let scratchFields = HTTP2FieldList()
+
+  /// The certificates that new connections get; a new context leaves the others as they are.
+  package var tls: TLSContext?
+  /// Told what happens to connections. Costs nothing per call, and nothing while it is nil.
+  package var onConnection: ((ConnectionNotice) -> Void)?
 
   private var listeners: [StreamListener] = []
   private var connections: [ServerConnection] = []
@@ -58,10 +64,16 @@ package final class GRPCServer {
 
   /// Accepts connections at `address` from now on.
   ///
+  /// - Parameter isSecure: Speak TLS there, with `tls`, which is then to be set.
   /// - Returns: The address in use: with the port that the system chose for port 0.
-  package func listen(on address: ListenAddress) throws(UVError) -> String {
+  package func listen(
+    on address: ListenAddress, isSecure: Bool = false
+  ) throws(UVError) -> String {
     precondition(!isShuttingDown, "listening after the shutdown began")
-    let listener = try StreamListener(on: loop, at: address) { [unowned self] in accept($0) }
+    precondition(tls != nil || !isSecure, "TLS without certificates")
+    let listener = try StreamListener(on: loop, at: address) { [unowned self] in
+      accept($0, isSecure: isSecure)
+    }
     listeners.append(listener)
     return listener.address
   }
@@ -76,18 +88,22 @@ package final class GRPCServer {
 
   // MARK: Connections
 
-  private func accept(_ stream: ByteStream) {
+  private func accept(_ stream: ByteStream, isSecure: Bool) {
     guard connections.count < options.maxConnections, !isShuttingDown else {
       counts.connectionsRefused += 1
       stream.close()
       return
     }
     counts.connectionsTotal += 1
-    let connection = ServerConnection(server: self, stream: stream)
+    let connection = ServerConnection(
+      server: self, stream: stream, tls: isSecure ? tls.map { TLSSession($0) } : nil)
     connection.index = connections.count
     connections.append(connection)
+    onConnection?(.accepted(peer: connection.peer))
     connection.start()
   }
+
+  func countFailedHandshake() { counts.handshakesFailed += 1 }
 
   func remove(_ connection: ServerConnection) {
     let last = connections.removeLast()

@@ -22,6 +22,7 @@ extension ServerCall: CallContext {
   var path: String { route?.takeUnretainedValue().path ?? "" }
   var deadlineNanoseconds: UInt64? { expiresAt == .max ? nil : expiresAt }
   var peer: String { connection?.peer ?? "" }
+  var identity: PeerIdentity { connection?.identity ?? PeerIdentity() }
 
   func metadata(_ name: String) -> [[UInt8]] {
     guard let fields else { return [] }

@@ -1,36 +1,42 @@
 import GRPCWire
 import HTTP2
+import TLSEngine
 import UVLoop
 
-/// One connection: a socket, an HTTP/2 session, and the calls on it.
+/// One connection: a socket, an HTTP/2 session, the calls on it, and perhaps TLS in between.
 ///
 /// A read is given to the session whole, its events are handled, and all answers leave in one write.
 final class ServerConnection: ByteStreamHandler {
   unowned(unsafe) let server: GRPCServer
   let session: HTTP2Session
-  private let stream: ByteStream
+  let stream: ByteStream
+  /// nil = cleartext, which pays for it with a branch per read and per write.
+  let tls: TLSSession?
   /// The place in the server's list.
   var index = 0
   private(set) var isClosed = false
   /// In the middle of a batch, whose end flushes.
-  private var isInBatch = false
+  var isInBatch = false
   /// Something was submitted that the present flush may have passed already.
   private var needsFlush = false
   var hasSentGoAway = false
   var closeAfterFlush = false
   private var conduct = PeerConduct()
-  private var handshake: Deadline?
+  var handshake: Deadline?
   private var flushHook: EndOfTurnHook?
   private static let drainBytes = 256 << 10
 
-  init(server: GRPCServer, stream: ByteStream) {
+  init(server: GRPCServer, stream: ByteStream, tls: TLSSession?) {
     self.server = server
     self.stream = stream
+    self.tls = tls
     session = HTTP2Session(.server, context: server.context)
   }
 
   /// The client's address.
   private(set) lazy var peer = stream.peerAddress
+  /// Who the client proved to be. Not asked for before the handshake is done.
+  private(set) lazy var identity = makeIdentity()
 
   var bufferedBytes: Int { stream.writeQueueSize + session.queuedOutputBytes }
 
@@ -49,7 +55,9 @@ final class ServerConnection: ByteStreamHandler {
     // Cancelled by `close`: the loop may still hold the hook when the connection has gone.
     flushHook = EndOfTurnHook { [unowned self] in flush() }
     let handshake = Deadline { [unowned self] in close() }
-    server.deadlines.set(handshake, at: server.loop.now + server.options.handshakeNanoseconds)
+    let patience =
+      tls == nil ? server.options.handshakeNanoseconds : server.options.tlsHandshakeNanoseconds
+    server.deadlines.set(handshake, at: server.loop.now + patience)
     self.handshake = handshake
     flush()
     stream.startReading()
@@ -62,6 +70,7 @@ final class ServerConnection: ByteStreamHandler {
     flushHook?.cancel()
     flushHook = nil
     session.closeAll(.cancel) { handle($0) }
+    if tls != nil { endTLS() }
     stream.close()
     server.remove(self)
   }
@@ -69,6 +78,7 @@ final class ServerConnection: ByteStreamHandler {
   // MARK: Bytes
 
   func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
+    if tls != nil { return didRead(sealed: bytes) }
     isInBatch = true
     let failure = session.receive(bytes) { handle($0) }
     isInBatch = false
@@ -93,8 +103,8 @@ final class ServerConnection: ByteStreamHandler {
     if let flushHook { server.loop.atEndOfTurn(flushHook) }
   }
 
-  private func flush() {
-    if isClosed { return }
+  func flush() {
+    if isClosed || (tls != nil && !canSeal()) { return }
     let output = server.context.output
     let limit = server.options.maxQueuedOutputBytes
     isInBatch = true
@@ -109,7 +119,7 @@ final class ServerConnection: ByteStreamHandler {
       failure = session.drain(limit: ServerConnection.drainBytes) { handle($0) }
       if output.count == 0 { continue }
       if output.count >= ServerConnection.drainBytes { needsFlush = true }
-      let isAlive = stream.write(output.bytes)
+      let isAlive = tls == nil ? stream.write(output.bytes) : write(sealing: output.bytes)
       output.removeAll()
       if !isAlive {
         isInBatch = false
@@ -127,7 +137,7 @@ final class ServerConnection: ByteStreamHandler {
 
   // MARK: Events
 
-  private func handle(_ event: HTTP2Event) {
+  func handle(_ event: HTTP2Event) {
     switch event.kind {
     case .headers: begin(event)
     case .data:

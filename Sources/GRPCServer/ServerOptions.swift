@@ -17,7 +17,10 @@ package struct ServerOptions: Sendable {
   /// RESOURCE_EXHAUSTED, and streaming calls that send more are reset with ENHANCE_YOUR_CALM, which
   /// clients read as the same.
   package var maxUnreadResponseBytes = 64 << 20
-  /// How long a new connection may take to send its first SETTINGS.
+  /// How long a new connection's TLS handshake may take.
+  package var tlsHandshakeNanoseconds: UInt64 = 10_000_000_000
+  /// How long a new connection may take to send its first SETTINGS, after the TLS handshake if there
+  /// is one.
   package var handshakeNanoseconds: UInt64 = 20_000_000_000
   /// Pings closer than this, with nothing sent to the client in between, are strikes (gRPC's
   /// keepalive rules, with C-core's number).
@@ -35,6 +38,8 @@ package struct ServerStatistics: Equatable, Sendable {
   package var connections = 0
   package var connectionsTotal: UInt64 = 0
   package var connectionsRefused: UInt64 = 0
+  /// TLS handshakes that ended in an error.
+  package var handshakesFailed: UInt64 = 0
   /// HTTP/2 streams open now, answered ones that still have bytes to send among them.
   package var openStreams = 0
   /// Calls not answered yet.

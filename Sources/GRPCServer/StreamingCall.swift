@@ -20,4 +20,5 @@ final class StreamingCall: ResponseStream, CallContext {
   func metadata(_ name: String) -> [[UInt8]] { call?.metadata(name) ?? [] }
   var deadlineNanoseconds: UInt64? { call?.deadlineNanoseconds }
   var peer: String { call?.peer ?? "" }
+  var identity: PeerIdentity { call?.identity ?? PeerIdentity() }
 }

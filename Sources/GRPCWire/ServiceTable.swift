@@ -78,6 +78,12 @@ package protocol CallContext: AnyObject {
   func metadata(_ name: String) -> [[UInt8]]
   /// Nanoseconds of the loop's monotonic clock at which the call expires; nil = never.
   var deadlineNanoseconds: UInt64? { get }
-  /// `127.0.0.1:4711` or `unix:`.
+  /// `127.0.0.1:4711`, or `unix:pid=17,uid=1000,gid=1000`.
   var peer: String { get }
+  /// Who the client proved to be.
+  var identity: PeerIdentity { get }
+}
+
+extension CallContext {
+  package var identity: PeerIdentity { PeerIdentity() }
 }

@@ -69,9 +69,17 @@ package final class ByteStream {
     if isTCP { uv_tcp_nodelay(memory.assumingMemoryBound(to: uv_tcp_t.self), 1) }
   }
 
-  /// The peer's address, or `unix:` for a Unix socket.
+  /// The process that connected to a Unix socket, or that listens there; nil over TCP.
+  package var peerCredentials: PeerCredentials? {
+    var descriptor: uv_os_fd_t = -1
+    if isTCP || isClosed || uv_fileno(handlePointer(raw), &descriptor) < 0 { return nil }
+    return PeerCredentials(of: descriptor)
+  }
+
+  /// The peer's address; for a Unix socket `unix:pid=17,uid=1000,gid=1000`.
   package var peerAddress: String {
-    if !isTCP || isClosed { return "unix:" }
+    if isClosed { return "unknown" }
+    if !isTCP { return peerCredentials.map { "unix:\($0)" } ?? "unix:" }
     var storage = sockaddr_storage()
     var length = CInt(MemoryLayout<sockaddr_storage>.size)
     let status = withUnsafeMutablePointer(to: &storage) {

@@ -1,5 +1,6 @@
 import GRPCServer
 import GRPCWire
+import Glibc
 import HTTP2
 import TestSupport
 import Testing
@@ -211,7 +212,7 @@ struct ConnectionTests {
     harness.finish([client])
   }
 
-  @Test("serves a Unix socket")
+  @Test("serves a Unix socket, and knows which process came")
   func unix() throws {
     let path = "/tmp/grpc-\(EventLoop.clock).sock"
     let harness = try Harness()
@@ -225,7 +226,10 @@ struct ConnectionTests {
     let call = client.unary("/test.Echo/Unary", [1])
     harness.run("answer") { call.closed != nil }
     #expect(call.messages == [[1]])
-    #expect(harness.echo.lastContext?.peer == "unix:")
+    let (pid, uid, gid) = (getpid(), getuid(), getgid())
+    #expect(harness.echo.lastContext?.peer == "unix:pid=\(pid),uid=\(uid),gid=\(gid)")
+    #expect(harness.echo.lastIdentity?.process == .init(pid: pid, uid: uid, gid: gid))
+    #expect(harness.echo.lastIdentity?.certificate == nil)
     harness.finish([client])
   }
 }

@@ -6,6 +6,8 @@ final class EchoService {
   private(set) var silent: [SilentStream] = []
   var lastContext: (path: String, values: [[UInt8]], peer: String, hasDeadline: Bool)?
 
+  var lastIdentity: PeerIdentity?
+
   func register(_ table: ServiceTable) {
     table.unary("/test.Echo/Unary") { [unowned self] request, reply, call in
       unaryCalls += 1
@@ -13,6 +15,7 @@ final class EchoService {
         call.path, call.metadata("x-values") + call.metadata("x-data-bin"), call.peer,
         call.deadlineNanoseconds != nil
       )
+      lastIdentity = call.identity
       copy(request, to: reply.message(byteCount: request.count))
       return .ok
     }

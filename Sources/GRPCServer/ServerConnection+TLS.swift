@@ -1,0 +1,85 @@
+import GRPCWire
+import HTTP2
+import TLSEngine
+import UVLoop
+
+/// TLS between the socket and the session. None of this is called on a cleartext connection.
+extension ServerConnection {
+  private var security: TLSSession { tls.unsafelyUnwrapped }
+
+  /// As for cleartext, but the session gets a record's plaintext at a time; all answers still leave
+  /// in one write.
+  func didRead(sealed bytes: UnsafeRawBufferPointer) {
+    let tls = security
+    let wasEstablished = tls.isEstablished
+    let mark = tls.context.buffers.count
+    var failure: HTTP2Failure?
+    isInBatch = true
+    let progress = tls.receive(bytes) {
+      failure = session.receive($0) { handle($0) }
+      return failure == nil
+    }
+    isInBatch = false
+    // What TLS itself has to say: handshake messages, new keys, an alert.
+    guard send(from: mark) else { return close() }
+    if !wasEstablished, tls.isEstablished { didSecure() }
+    flush()
+    if case .failed(let reason) = progress { didFail(reason) }
+    if failure != nil || progress != .more { close() }
+  }
+
+  /// Whether the session's frames can be sent. Until the handshake is done they wait in the session.
+  func canSeal() -> Bool {
+    if security.isEstablished { return true }
+    if closeAfterFlush { close() }
+    return false
+  }
+
+  /// Encrypts and sends. False when the connection is dead.
+  func write(sealing plaintext: UnsafeRawBufferPointer) -> Bool {
+    let tls = security
+    let mark = tls.context.buffers.count
+    let failure = tls.seal(plaintext)
+    return send(from: mark) && failure == nil
+  }
+
+  /// Says that nothing more will come, as far as the socket takes it at once.
+  func endTLS() {
+    let mark = security.context.buffers.count
+    security.end()
+    _ = send(from: mark)
+  }
+
+  private func send(from mark: Int) -> Bool {
+    let buffers = security.context.buffers
+    if buffers.count == mark { return true }
+    defer { buffers.truncate(to: mark) }
+    return stream.write(buffers.bytes(from: mark))
+  }
+
+  private func didSecure() {
+    // The client's turn to greet, as on a cleartext connection from its start.
+    if let handshake {
+      server.deadlines.set(
+        handshake, at: server.loop.now + server.options.handshakeNanoseconds)
+    }
+    server.onConnection?(
+      .secured(peer: peer, protocol: security.protocolDescription, identity))
+  }
+
+  private func didFail(_ reason: TLSFailure) {
+    if reason.isHandshake { server.countFailedHandshake() }
+    server.onConnection?(.failed(peer: peer, reason: reason.description))
+  }
+
+  func makeIdentity() -> PeerIdentity {
+    var identity = PeerIdentity()
+    identity.certificate = tls?.peer.map {
+      PeerIdentity.Certificate(subject: $0.subject, uris: $0.uris, dnsNames: $0.dnsNames)
+    }
+    identity.process = stream.peerCredentials.map {
+      PeerIdentity.Process(pid: $0.pid, uid: $0.uid, gid: $0.gid)
+    }
+    return identity
+  }
+}
