@@ -46,6 +46,7 @@ let package = Package(
       name: "CProtobufC", pkgConfig: "libprotobuf-c", providers: [.apt(["libprotobuf-c-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     // Generated protobuf-c code and the descriptor set, checked in (`make generate`).
     .target(name: "CQuireProtos", dependencies: ["CProtobufC"]),
@@ -60,8 +61,9 @@ let package = Package(
     module("HTTP2", ["CNGHTTP2"]),
     module("TLSEngine", ["COpenSSL"]),
     module("GRPCWire"),
-    module("GRPCServer", ["UVLoop", "HTTP2", "TLSEngine", "GRPCWire"]),
-    module("GRPCClient", ["UVLoop", "HTTP2", "TLSEngine", "GRPCWire"]),
+    module("MessageCompression", ["CZlib", "GRPCWire"]),
+    module("GRPCServer", ["UVLoop", "HTTP2", "TLSEngine", "GRPCWire", "MessageCompression"]),
+    module("GRPCClient", ["UVLoop", "HTTP2", "TLSEngine", "GRPCWire", "MessageCompression"]),
 
     // Service: messages to commands, outcomes to messages.
     module("BlockMessages", ["CQuireProtos"]),
@@ -84,13 +86,19 @@ let package = Package(
     tests("HTTP2Tests", ["HTTP2", "TestSupport"]),
     tests("TLSEngineTests", ["TLSEngine", "TestSupport"]),
     tests("GRPCWireTests", ["GRPCWire", "TestSupport"]),
-    tests("GRPCServerTests", ["GRPCServer", "GRPCWire", "HTTP2", "UVLoop", "TestSupport"]),
+    tests("MessageCompressionTests", ["MessageCompression", "GRPCWire", "TestSupport"]),
+    tests(
+      "GRPCServerTests",
+      ["GRPCServer", "GRPCWire", "HTTP2", "MessageCompression", "UVLoop", "TestSupport"]),
     tests(
       "GRPCClientTests",
-      ["GRPCClient", "GRPCServer", "GRPCWire", "HTTP2", "UVLoop", "TestSupport"]),
+      [
+        "GRPCClient", "GRPCServer", "GRPCWire", "HTTP2", "MessageCompression", "UVLoop",
+        "TestSupport",
+      ]),
     tests("BlockMessagesTests", ["BlockMessages", "TestSupport"]),
     tests("BlockServiceTests", ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks"]),
-    tests("QuiredTests", ["quired", "BlockService", "UVLoop"]),
+    tests("QuiredTests", ["quired", "BlockService", "GRPCServer", "UVLoop"]),
     tests("WorkloadsTests", ["Workloads", "TestSupport"]),
     tests(
       "QuireLoadTests",

@@ -17,11 +17,13 @@ package struct UnaryCall {
 /// The sending side of a streaming call.
 package final class StreamCall {
   private let call: ClientCall
+  private let encoding: MessageEncoding?
   private let context: GRPCClientContext
   private var isHalfClosed = false
 
-  init(call: ClientCall, context: GRPCClientContext) {
+  init(call: ClientCall, encoding: MessageEncoding?, context: GRPCClientContext) {
     self.call = call
+    self.encoding = encoding
     self.context = context
   }
 
@@ -32,16 +34,19 @@ package final class StreamCall {
   /// go on when the handler hears `drained`.
   package var queuedBytes: Int { call.stream?.queuedBytes ?? 0 }
 
+  /// Whether the response message being handed over came compressed.
+  package var isResponseCompressed: Bool { call.isResponseCompressed }
+
   /// Queues one message; its bytes are copied.
   ///
+  /// - Parameter isCompressed: False sends it as it is, whatever the call's encoding.
   /// - Returns: False when the call has ended or is half-closed: nothing was queued.
   @discardableResult
-  package func send(_ message: UnsafeRawBufferPointer) -> Bool {
+  package func send(_ message: UnsafeRawBufferPointer, isCompressed: Bool = true) -> Bool {
     guard call.phase == .open, !isHalfClosed, let stream = call.stream,
       let connection = call.connection,
-      let place = connection.session.reserve(stream, GRPCChannel.prefixBytes + message.count)
+      context.queue(message, isCompressed ? encoding : nil, on: stream)
     else { return false }
-    GRPCChannel.write(message, to: place)
     if stream.queuedBytes > context.options.streamHighWaterBytes {
       connection.session.notifyWhenDrained(stream)
     }

@@ -1,9 +1,12 @@
 package import GRPCWire
 internal import HTTP2
+internal import MessageCompression
 internal import UVLoop
 
 /// Receives what the server sends on a streaming call. Kept alive until `finished`.
 package protocol ResponseHandler: AnyObject {
+  /// The response's headers are here. Not called when the status comes at once.
+  func began(_ head: ResponseHead)
   /// One whole message, borrowed for the time of the call.
   func received(_ message: UnsafeRawBufferPointer)
   /// The call is over. The last thing that is called.
@@ -13,6 +16,7 @@ package protocol ResponseHandler: AnyObject {
 }
 
 extension ResponseHandler {
+  package func began(_ head: ResponseHead) {}
   package func drained() {}
 }
 
@@ -55,7 +59,16 @@ final class ClientCall {
 
   private(set) var isUnary = false
 
-  init(maxMessageBytes: Int) { framer = MessageFramer(limitBytes: maxMessageBytes) }
+  /// Of the response's messages, as its headers say.
+  private var encoding: MessageEncoding?
+  /// The message being handed over came compressed.
+  private(set) var isResponseCompressed = false
+  private unowned let context: GRPCClientContext
+
+  init(_ context: GRPCClientContext) {
+    self.context = context
+    framer = MessageFramer(limitBytes: context.options.maxResponseMessageBytes)
+  }
 
   deinit { response?.deallocate() }
 
@@ -89,22 +102,47 @@ final class ClientCall {
 
   // MARK: What the server sends
 
+  func began(_ fields: HTTP2Fields) {
+    encoding = ResponseFields.encoding(in: fields)
+    framer.acceptsCompressed = encoding != nil
+    if phase == .open, let handler { handler.began(ResponseHead(fields)) }
+  }
+
   func received(_ bytes: UnsafeRawBufferPointer) {
     var rest = bytes
     while phase == .open {
       switch framer.next(&rest) {
       case .needsMore: return
       case .failed(let error): return abort(error.status)
-      case .message(let message):
-        messageCount += 1
-        if let handler {
-          handler.received(message)
-        } else if messageCount == 1 {
-          store(message)
-        } else {
-          return abort(Status(.unimplemented, "more than one message in a unary response"))
-        }
+      case .message(let message): take(message)
+      case .compressed(let message): unpack(message)
       }
+    }
+  }
+
+  @inline(__always)
+  private func take(_ message: UnsafeRawBufferPointer) {
+    messageCount += 1
+    if let handler {
+      handler.received(message)
+    } else if messageCount == 1 {
+      store(message)
+    } else {
+      abort(Status(.unimplemented, "more than one message in a unary response"))
+    }
+  }
+
+  @inline(never)
+  private func unpack(_ message: UnsafeRawBufferPointer) {
+    guard let encoding else { preconditionFailure("a compressed message without an encoding") }
+    do throws(DecompressionError) {
+      let plain = try context.decompressor.decompress(
+        message, encoding, limitBytes: framer.limitBytes)
+      isResponseCompressed = true
+      take(plain)
+      isResponseCompressed = false
+    } catch {
+      abort(error.status)
     }
   }
 
@@ -202,7 +240,8 @@ final class ClientCall {
     messageCount = 0
     responseCount = 0
     deadlineNanoseconds = .max
-    if !framer.isBetweenMessages { framer.reset() }
+    if encoding != nil || !framer.isBetweenMessages { framer.reset() }
+    encoding = nil
     if responseCapacity > ClientCall.keptResponseBytes {
       response?.deallocate()
       response = nil

@@ -187,6 +187,8 @@ final class ClientConnection: ByteStreamHandler {
         to: event.fields, httpStatus: event.status)
       {
         call.abort(objection)
+      } else {
+        call.began(event.fields)
       }
     case .trailers:
       if event.fieldsTooLarge { return call.abort(ClientConnection.fieldsTooLarge) }

@@ -103,21 +103,21 @@ package final class GRPCChannel {
   /// - Parameters:
   ///   - message: The request's bytes; copied before this returns.
   ///   - timeoutNanoseconds: From now, enforced here and told to the server; nil = none.
+  ///   - encoding: Compresses the request, if that makes it smaller. Responses are read whatever
+  ///     their encoding is.
   ///   - completion: Called once. The message is borrowed for the time of the call, and empty unless
   ///     the status is OK.
   @discardableResult
   package func unary(
     _ method: GRPCMethod, message: UnsafeRawBufferPointer, timeoutNanoseconds: UInt64? = nil,
-    metadata: CallMetadata? = nil,
+    metadata: CallMetadata? = nil, encoding: MessageEncoding? = nil,
     completion: @escaping (Status, UnsafeRawBufferPointer) -> Void
   ) -> UnaryCall {
     let call = context.takeCall()
     call.prepare(completion: completion)
-    if let connection = begin(call, method, timeoutNanoseconds, metadata),
-      let stream = call.stream,
-      let place = connection.session.reserve(stream, GRPCChannel.prefixBytes + message.count)
+    if let connection = begin(call, method, timeoutNanoseconds, metadata, encoding),
+      let stream = call.stream, context.queue(message, encoding, on: stream)
     {
-      GRPCChannel.write(message, to: place)
       connection.session.finish(stream, trailers: nil)
       connection.scheduleFlush()
     }
@@ -128,49 +128,41 @@ package final class GRPCChannel {
   @discardableResult
   package func unary(
     path: String, message: UnsafeRawBufferPointer, timeoutNanoseconds: UInt64? = nil,
-    metadata: CallMetadata? = nil,
+    metadata: CallMetadata? = nil, encoding: MessageEncoding? = nil,
     completion: @escaping (Status, UnsafeRawBufferPointer) -> Void
   ) -> UnaryCall {
     unary(
       method(path), message: message, timeoutNanoseconds: timeoutNanoseconds, metadata: metadata,
-      completion: completion)
+      encoding: encoding, completion: completion)
   }
 
   /// Starts a call whose messages are sent with the returned object, and whose responses go to
-  /// `handler`. Server-, client- and bidirectional streaming alike.
+  /// `handler`. Server-, client- and bidirectional streaming alike. With `encoding`, messages are
+  /// compressed unless they are sent otherwise.
   package func startStream(
     _ method: GRPCMethod, timeoutNanoseconds: UInt64? = nil, metadata: CallMetadata? = nil,
-    handler: any ResponseHandler
+    encoding: MessageEncoding? = nil, handler: any ResponseHandler
   ) -> StreamCall {
-    let call = ClientCall(maxMessageBytes: context.options.maxResponseMessageBytes)
+    let call = ClientCall(context)
     call.prepare(handler: handler)
-    begin(call, method, timeoutNanoseconds, metadata)?.scheduleFlush()
-    return StreamCall(call: call, context: context)
+    begin(call, method, timeoutNanoseconds, metadata, encoding)?.scheduleFlush()
+    return StreamCall(call: call, encoding: encoding, context: context)
   }
 
   /// The same by path.
   package func startStream(
     path: String, timeoutNanoseconds: UInt64? = nil, metadata: CallMetadata? = nil,
-    handler: any ResponseHandler
+    encoding: MessageEncoding? = nil, handler: any ResponseHandler
   ) -> StreamCall {
     startStream(
-      method(path), timeoutNanoseconds: timeoutNanoseconds, metadata: metadata, handler: handler)
-  }
-
-  static let prefixBytes = 5
-
-  @inline(__always)
-  static func write(_ message: UnsafeRawBufferPointer, to place: UnsafeMutableRawPointer) {
-    MessageFramer.writePrefix(message.count, to: place)
-    if let source = message.baseAddress, message.count > 0 {
-      (place + prefixBytes).copyMemory(from: source, byteCount: message.count)
-    }
+      method(path), timeoutNanoseconds: timeoutNanoseconds, metadata: metadata,
+      encoding: encoding, handler: handler)
   }
 
   /// Opens the call's stream and sets its deadline. nil = the call ends, soon.
   private func begin(
     _ call: ClientCall, _ method: GRPCMethod, _ timeoutNanoseconds: UInt64?,
-    _ metadata: CallMetadata?
+    _ metadata: CallMetadata?, _ encoding: MessageEncoding?
   ) -> ClientConnection? {
     precondition(method.context === context, "a method used with another context's channel")
     guard var connection = connection() else {
@@ -185,7 +177,8 @@ package final class GRPCChannel {
     }
     // Beyond this a deadline is none.
     let timeout = timeoutNanoseconds.map { $0 > UInt64(Int64.max) ? .max : $0 } ?? .max
-    let fields = method.fields(timeoutNanoseconds: timeout, metadata: metadata)
+    let fields = method.fields(
+      timeoutNanoseconds: timeout, metadata: metadata, encoding: encoding)
     var stream = connection.session.submitRequest(fields, endsStream: false)
     if stream == nil {
       // A connection has stream numbers for 2^30 calls.

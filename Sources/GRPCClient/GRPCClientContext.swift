@@ -1,4 +1,5 @@
 internal import HTTP2
+internal import MessageCompression
 package import UVLoop
 
 /// What the channels of one loop share: options, memory, deadlines and spare calls. A load tool with
@@ -10,6 +11,9 @@ package final class GRPCClientContext {
   let deadlines: DeadlineQueue
   /// For header lists that are copied at once.
   let scratchFields = HTTP2FieldList()
+  /// Of all calls: a message is packed or unpacked in one step.
+  private(set) lazy var compressor = MessageCompressor()
+  private(set) lazy var decompressor = MessageDecompressor()
 
   private var spareCalls: [ClientCall] = []
   private static let spareCallsLimit = 4_096
@@ -37,7 +41,7 @@ package final class GRPCClientContext {
   }
 
   func takeCall() -> ClientCall {
-    spareCalls.popLast() ?? ClientCall(maxMessageBytes: options.maxResponseMessageBytes)
+    spareCalls.popLast() ?? ClientCall(self)
   }
 
   func giveCall(_ call: ClientCall) {

@@ -11,8 +11,9 @@ package final class GRPCMethod {
   let context: GRPCClientContext
   private let authority: String
   private let untimed: HTTP2FieldList
-  /// Lists that differ in their timeout. Constant lists are never freed, so there are only so many.
-  private var timed: [(nanoseconds: UInt64, fields: HTTP2FieldList)] = []
+  /// Lists that differ in their timeout or encoding. Constant lists are never freed, so there are only so many.
+  private var timed: [(nanoseconds: UInt64, encoding: MessageEncoding?, fields: HTTP2FieldList)] =
+    []
   private static let timedLimit = 4
 
   init(path: String, authority: String, context: GRPCClientContext) {
@@ -20,28 +21,39 @@ package final class GRPCMethod {
     self.authority = authority
     self.context = context
     untimed = context.http2.constantFields(
-      GRPCMethod.leading(path, authority) + GRPCMethod.trailing(context))
+      GRPCMethod.leading(path, authority) + GRPCMethod.trailing(context, nil))
   }
 
   /// The fields of one call, valid until the next is asked for.
   ///
-  /// - Parameter timeoutNanoseconds: `.max` = none.
-  func fields(timeoutNanoseconds: UInt64, metadata: CallMetadata?) -> HTTP2FieldList {
+  /// - Parameters:
+  ///   - timeoutNanoseconds: `.max` = none.
+  ///   - encoding: What the request's messages may be compressed with.
+  func fields(
+    timeoutNanoseconds: UInt64, metadata: CallMetadata?, encoding: MessageEncoding?
+  ) -> HTTP2FieldList {
     if metadata?.isEmpty ?? true {
-      if timeoutNanoseconds == .max { return untimed }
-      for entry in timed where entry.nanoseconds == timeoutNanoseconds { return entry.fields }
+      if timeoutNanoseconds == .max, encoding == nil { return untimed }
+      for entry in timed
+      where entry.nanoseconds == timeoutNanoseconds && entry.encoding == encoding {
+        return entry.fields
+      }
       if timed.count < GRPCMethod.timedLimit {
-        let timeout = ("grpc-timeout", GRPCTimeout.format(nanoseconds: timeoutNanoseconds))
-        let fields = context.http2.constantFields(
-          GRPCMethod.leading(path, authority) + [timeout] + GRPCMethod.trailing(context))
-        timed.append((timeoutNanoseconds, fields))
-        return fields
+        var fields = GRPCMethod.leading(path, authority)
+        if timeoutNanoseconds != .max {
+          fields.append(("grpc-timeout", GRPCTimeout.format(nanoseconds: timeoutNanoseconds)))
+        }
+        let list = context.http2.constantFields(fields + GRPCMethod.trailing(context, encoding))
+        timed.append((timeoutNanoseconds, encoding, list))
+        return list
       }
     }
-    return build(timeoutNanoseconds, metadata)
+    return build(timeoutNanoseconds, metadata, encoding)
   }
 
-  private func build(_ timeoutNanoseconds: UInt64, _ metadata: CallMetadata?) -> HTTP2FieldList {
+  private func build(
+    _ timeoutNanoseconds: UInt64, _ metadata: CallMetadata?, _ encoding: MessageEncoding?
+  ) -> HTTP2FieldList {
     let fields = context.scratchFields
     fields.removeAll()
     for (name, value) in GRPCMethod.leading(path, authority) { fields.append(name, value) }
@@ -49,7 +61,7 @@ package final class GRPCMethod {
       fields.append(
         "grpc-timeout", GRPCTimeout.format(nanoseconds: timeoutNanoseconds), isIndexed: false)
     }
-    for (name, value) in GRPCMethod.trailing(context) { fields.append(name, value) }
+    for (name, value) in GRPCMethod.trailing(context, encoding) { fields.append(name, value) }
     if let metadata {
       for entry in metadata.entries { fields.append(entry.name, entry.value) }
     }
@@ -62,10 +74,14 @@ package final class GRPCMethod {
     [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", authority)]
   }
 
-  private static func trailing(_ context: GRPCClientContext) -> [(name: String, value: String)] {
-    [
-      ("te", "trailers"), ("content-type", "application/grpc"),
-      ("user-agent", context.options.userAgent),
-    ]
+  private static func trailing(
+    _ context: GRPCClientContext, _ encoding: MessageEncoding?
+  ) -> [(name: String, value: String)] {
+    [("te", "trailers"), ("content-type", "application/grpc")]
+      + (encoding.map { [("grpc-encoding", $0.name)] } ?? [])
+      + [
+        ("grpc-accept-encoding", MessageEncoding.accepted),
+        ("user-agent", context.options.userAgent),
+      ]
   }
 }

@@ -39,7 +39,7 @@ enum ResponseFields {
         result.message = PercentEncoding.decode(value)
       } else if equals(name, "grpc-status-details-bin") {
         result.details = Base64.decode(value) ?? []
-      } else if MetadataName.isCustom(name) {
+      } else if MetadataName.isCustom(name) || name.elementsEqual(Status.pushbackName.utf8) {
         result.trailers.append(
           Status.Trailer(
             String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self)))
@@ -55,5 +55,36 @@ enum ResponseFields {
       result.message = "the server ended the call without grpc-status (HTTP \(httpStatus))"
     }
     return result
+  }
+
+  /// What the response's messages may be compressed with; nil also for an encoding that is not spoken
+  /// here, so that only a message which really is compressed fails.
+  static func encoding(in fields: HTTP2Fields) -> MessageEncoding? {
+    for (name, value) in fields where equals(name, "grpc-encoding") {
+      return MessageEncoding(name: value)
+    }
+    return nil
+  }
+}
+
+/// A response's headers. Valid for the time of the call that hands it over.
+package struct ResponseHead {
+  private let fields: HTTP2Fields
+
+  init(_ fields: HTTP2Fields) { self.fields = fields }
+
+  /// Values of a custom field, in order; `-bin` values are decoded bytes, and left out when they are
+  /// not base64.
+  package func metadata(_ name: String) -> [[UInt8]] {
+    var values: [[UInt8]] = []
+    for field in fields where field.name.elementsEqual(name.utf8) {
+      guard MetadataName.isCustom(field.name) else { return [] }
+      if MetadataName.isBinary(field.name) {
+        values.append(contentsOf: Base64.decodeList(field.value) ?? [])
+      } else {
+        values.append(Array(field.value))
+      }
+    }
+    return values
   }
 }

@@ -3,6 +3,7 @@
 /// what the messages mean, and it never blocks.
 package import GRPCWire
 import HTTP2
+import MessageCompression
 package import TLSEngine
 package import UVLoop
 
@@ -20,10 +21,15 @@ package final class GRPCServer {
   let deadlines: DeadlineQueue
   /// `:status: 200`, `content-type: application/grpc`.
   let responseFields: HTTP2FieldList
+  /// The same with `grpc-accept-encoding`.
+  let announcingFields: HTTP2FieldList
   /// `grpc-status: 0`.
   let okTrailers: HTTP2FieldList
   /// For answers that are copied as soon as they are written.
   let scratchFields = HTTP2FieldList()
+  /// Of all calls: a message is packed or unpacked in one step.
+  private(set) lazy var compressor = MessageCompressor()
+  private(set) lazy var decompressor = MessageDecompressor()
 
   /// The certificates that new connections get; a new context leaves the others as they are.
   package var tls: TLSContext?
@@ -54,6 +60,10 @@ package final class GRPCServer {
     deadlines = DeadlineQueue(on: loop)
     responseFields = context.constantFields([
       (":status", "200"), ("content-type", "application/grpc"),
+    ])
+    announcingFields = context.constantFields([
+      (":status", "200"), ("content-type", "application/grpc"),
+      ("grpc-accept-encoding", MessageEncoding.accepted),
     ])
     okTrailers = context.constantFields([("grpc-status", "0")])
   }

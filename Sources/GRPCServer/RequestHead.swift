@@ -7,8 +7,12 @@ struct RequestHead {
   private(set) var path = UnsafeRawBufferPointer(start: nil, count: 0)
   private(set) var isPost = false
   private(set) var isGRPC = false
-  /// An encoding other than identity was announced.
-  private(set) var hasEncoding = false
+  /// What the messages may be compressed with; nil = with nothing.
+  private(set) var encoding: MessageEncoding?
+  /// An encoding was announced that is not spoken here.
+  private(set) var hasUnknownEncoding = false
+  /// Encodings are spoken of, in whatever way.
+  private(set) var namesEncodings = false
   /// Nanoseconds; nil = none.
   private(set) var timeout: UInt64?
   private(set) var isTimeoutMalformed = false
@@ -27,12 +31,20 @@ struct RequestHead {
           timeout = GRPCTimeout.parse(value)
           if timeout == nil { isTimeoutMalformed = true }
         }
-      case 13: if name.matches("grpc-encoding") { hasEncoding = !value.matches("identity") }
+      case 13: if name.matches("grpc-encoding") { readEncoding(value) }
+      case 20: if name.matches("grpc-accept-encoding") { namesEncodings = true }
       default: break
       }
       // One byte tells nearly all others apart.
       if name.last == UInt8(ascii: "n") { checkBinary(name, value) }
     }
+  }
+
+  @inline(never)
+  private mutating func readEncoding(_ value: UnsafeRawBufferPointer) {
+    namesEncodings = true
+    encoding = MessageEncoding(name: value)
+    hasUnknownEncoding = encoding == nil && !value.matches("identity")
   }
 
   @inline(never)

@@ -17,6 +17,9 @@ extension ServerCall {
   /// Ends a streaming call as its handler wants.
   func finish(_ status: Status) {
     guard !isOver, let connection, let stream else { return }
+    if !hasSentHeaders, status.code == .ok, extras?.initialMetadata.isEmpty == false {
+      sendHeaders()
+    }
     if !hasSentHeaders, status.code != .ok || stream.queuedBytes == 0 {
       connection.respondTrailersOnly(stream, status)
     } else {
@@ -36,6 +39,7 @@ extension ServerCall {
     guard let place = stream.reserve(5 + byteCount) else { return }
     MessageFramer.writePrefix(byteCount, to: place)
     fill(place + 5)
+    if extras != nil { packReply(byteCount) }
     sendHeaders()
     if !isBackedUp, stream.queuedBytes > server.options.responseHighWaterBytes {
       isBackedUp = true

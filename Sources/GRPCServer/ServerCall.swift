@@ -12,6 +12,7 @@ final class ServerCall {
   var nextFree: Unmanaged<ServerCall>?
 
   private let responseFields: HTTP2FieldList
+  private let announcingFields: HTTP2FieldList
   private let okTrailers: HTTP2FieldList
 
   // What the path of a unary call touches is plain memory or unmanaged: reference counts are atomic,
@@ -19,9 +20,9 @@ final class ServerCall {
   unowned(unsafe) var connection: ServerConnection?
   var stream: HTTP2StreamRef?
   var route: Unmanaged<Route>?
-  private var isClientStreaming = false
+  private(set) var isClientStreaming = false
   var fields: HTTP2Fields?
-  private var framer: MessageFramer
+  var framer: MessageFramer
   /// The only request message, until the client has ended its side.
   private var request: UnsafeMutableRawBufferPointer?
   private var requestCount = 0
@@ -33,6 +34,10 @@ final class ServerCall {
   var handle: StreamingCall?
   var receiver: (any RequestStream)?
   var hasSentHeaders = false
+  /// The client has shown that it knows of encodings: it is told which ones are read here.
+  var announcesEncodings = false
+  /// nil for nearly all calls.
+  var extras: CallExtras?
   /// The responses are over the high-water mark: requests wait.
   var isBackedUp = false
   /// Requests that came meanwhile. They are not given back to the window, which so bounds them.
@@ -46,6 +51,7 @@ final class ServerCall {
   init(server: GRPCServer) {
     self.server = server
     responseFields = server.responseFields
+    announcingFields = server.announcingFields
     okTrailers = server.okTrailers
     framer = MessageFramer(limitBytes: server.options.maxMessageBytes)
   }
@@ -115,6 +121,8 @@ final class ServerCall {
     framer.reset()
     if handle != nil { dropHandler() }
     hasSentHeaders = false
+    announcesEncodings = false
+    if extras != nil { extras = nil }
     connection = nil
     stream = nil
     route = nil
@@ -135,12 +143,8 @@ final class ServerCall {
     isDelivering = true
     deliver: while !isOver, !isBackedUp {
       switch framer.next(&rest) {
-      case .message(let message):
-        if isClientStreaming {
-          receiver?.received(message)
-        } else {
-          takeOnly(message, isLast: endsStream && rest.isEmpty)
-        }
+      case .message(let message): deliver(message, isLast: endsStream && rest.isEmpty)
+      case .compressed(let message): unpack(message, isLast: endsStream && rest.isEmpty)
       case .needsMore: break deliver
       case .failed(let error):
         fail(error.status)
@@ -156,6 +160,15 @@ final class ServerCall {
     stream.consume(data.count - rest.count)
     if !rest.isEmpty { held.append(contentsOf: rest) }
     if endsStream { halfClosed() }
+  }
+
+  @inline(__always)
+  func deliver(_ message: UnsafeRawBufferPointer, isLast: Bool) {
+    if isClientStreaming {
+      receiver?.received(message)
+    } else {
+      takeOnly(message, isLast: isLast)
+    }
   }
 
   /// The one message of a call that has one.
@@ -210,12 +223,14 @@ final class ServerCall {
     }
     if status.code == .ok, status.details.isEmpty, status.trailers.isEmpty {
       precondition(replyBytes > 0, "a unary handler returned ok without a reply")
+      if extras != nil { packReply(replyBytes - 5) }
       // The batch that brought the request flushes at its end.
       stream.finish(trailers: okTrailers)
-      stream.submitResponse(responseFields, endsStream: false)
+      submitHeaders(stream)
       end()
     } else if status.code == .ok {
       precondition(replyBytes > 0, "a unary handler returned ok without a reply")
+      if extras != nil { packReply(replyBytes - 5) }
       sendHeaders()
       finish(status)
     } else {
@@ -269,6 +284,16 @@ final class ServerCall {
   func sendHeaders() {
     guard !hasSentHeaders, let stream else { return }
     hasSentHeaders = true
-    stream.submitResponse(responseFields, endsStream: false)
+    submitHeaders(stream)
+  }
+
+  @inline(__always)
+  private func submitHeaders(_ stream: HTTP2StreamRef) {
+    if extras != nil {
+      stream.submitResponse(fieldsWithExtras(), endsStream: false)
+    } else {
+      stream.submitResponse(
+        announcesEncodings ? announcingFields : responseFields, endsStream: false)
+    }
   }
 }

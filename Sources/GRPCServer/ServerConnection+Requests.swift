@@ -24,12 +24,12 @@ extension ServerConnection {
       refuse(stream, Status(.unimplemented, "unknown method \(path)"))
       return
     }
-    if head.hasEncoding {
+    if head.hasUnknownEncoding {
       refuse(
         stream,
         Status(
           .unimplemented, "grpc-encoding is not supported",
-          trailers: [.init("grpc-accept-encoding", "identity")]))
+          trailers: [.init("grpc-accept-encoding", MessageEncoding.accepted)]))
       return
     }
     if head.isTimeoutMalformed {
@@ -46,6 +46,7 @@ extension ServerConnection {
       return
     }
     server.takeCall()._withUnsafeGuaranteedRef {
+      if head.namesEncodings { $0.setEncodings(head) }
       $0.begin(self, stream, route, event.fields, timeout: head.timeout)
       if event.endsStream { $0.halfClosed() }
     }

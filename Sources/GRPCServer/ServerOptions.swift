@@ -5,7 +5,12 @@ package struct ServerOptions: Sendable {
   /// HTTP/2's own: streams, windows, frame and header sizes.
   package var http2 = HTTP2Options()
   /// The longest request message, without its prefix.
+  /// Compressed messages are measured in both forms.
   package var maxMessageBytes = 4 << 20
+  /// Which replies are compressed when their handler does not say.
+  package var replyCompression = ReplyCompressionPolicy.mirror
+  /// Shorter replies are compressed only when their handler says so.
+  package var minCompressedReplyBytes = 1_024
   /// Connections of the whole server; further ones are closed as they come.
   package var maxConnections = 10_000
   /// Above this many response bytes waiting for flow control, a streaming call's requests are no

@@ -31,8 +31,7 @@ enum StatusFields {
       appendIfItFits("grpc-status-details-bin", Base64.encode(status.details), to: list)
     }
     for trailer in status.trailers {
-      let value = trailer.value.utf8.filter { $0 >= 0x20 && $0 != 0x7F }
-      appendIfItFits(trailer.name, value, to: list)
+      appendIfItFits(trailer.name, trailer.cleanValue, to: list)
     }
   }
 

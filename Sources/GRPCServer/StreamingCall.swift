@@ -21,4 +21,7 @@ final class StreamingCall: ResponseStream, CallContext {
   var deadlineNanoseconds: UInt64? { call?.deadlineNanoseconds }
   var peer: String { call?.peer ?? "" }
   var identity: PeerIdentity { call?.identity ?? PeerIdentity() }
+  var isRequestCompressed: Bool { call?.isRequestCompressed ?? false }
+  func addInitialMetadata(_ field: MetadataField) { call?.addInitialMetadata(field) }
+  func compressReplies(_ choice: ReplyCompression) { call?.compressReplies(choice) }
 }

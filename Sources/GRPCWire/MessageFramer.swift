@@ -10,6 +10,8 @@ package struct MessageFramer: ~Copyable {
   package enum Step {
     /// One whole message. Points into the input or into the framer: valid until the next call.
     case message(UnsafeRawBufferPointer)
+    /// The same, compressed. Only with `acceptsCompressed`.
+    case compressed(UnsafeRawBufferPointer)
     /// The input is used up.
     case needsMore
     /// The stream cannot be read on. Do not call again before `reset`.
@@ -17,9 +19,12 @@ package struct MessageFramer: ~Copyable {
   }
 
   package let limitBytes: Int
+  /// Whether the stream named an encoding that is spoken here. Gone with `reset`.
+  package var acceptsCompressed = false
   private var prefix: UInt64 = 0
   private var prefixCount = 0
   private var length = 0
+  private var isCompressed = false
   private var storage: UnsafeMutableRawPointer?
   /// Bytes of memory held for messages that come in pieces.
   package private(set) var capacity = 0
@@ -45,6 +50,7 @@ package struct MessageFramer: ~Copyable {
     prefix = 0
     prefixCount = 0
     length = 0
+    acceptsCompressed = false
     stored = 0
     if capacity > MessageFramer.keptBytes {
       storage?.deallocate()
@@ -81,7 +87,8 @@ package struct MessageFramer: ~Copyable {
       if flag > 1 { return .failed(.badFlag(flag)) }
       length = Int(prefix & 0xFFFF_FFFF)
       if length > limitBytes { return .failed(.tooLarge(length: length, limit: limitBytes)) }
-      if flag == 1 { return .failed(.compressed) }
+      isCompressed = flag == 1
+      if isCompressed, !acceptsCompressed { return .failed(.compressed) }
       stored = 0
     }
     let count = min(length - stored, input.count)
@@ -95,7 +102,8 @@ package struct MessageFramer: ~Copyable {
     if stored < length { return .needsMore }
     prefixCount = 0
     prefix = 0
-    return .message(UnsafeRawBufferPointer(start: storage, count: length))
+    let message = UnsafeRawBufferPointer(start: storage, count: length)
+    return isCompressed ? .compressed(message) : .message(message)
   }
 
   private mutating func reserve(_ needed: Int) {
@@ -110,6 +118,11 @@ package struct MessageFramer: ~Copyable {
     }
     storage = moved
     capacity = larger
+  }
+
+  /// Marks the message whose prefix is at `place` as compressed.
+  package static func markCompressed(_ place: UnsafeMutableRawPointer) {
+    place.storeBytes(of: 1, as: UInt8.self)
   }
 
   /// Writes the prefix of an uncompressed message of `byteCount` bytes to the 5 bytes at `place`.

@@ -82,8 +82,26 @@ package protocol CallContext: AnyObject {
   var peer: String { get }
   /// Who the client proved to be.
   var identity: PeerIdentity { get }
-}
+  /// Whether the request message being handed over came compressed.
+  var isRequestCompressed: Bool { get }
 
 extension CallContext {
   package var identity: PeerIdentity { PeerIdentity() }
+}
+  /// Sends a field with the response's headers. Ignored once these have gone, and when the call fails
+  /// before its first reply. Trailing fields go with the status.
+  func addInitialMetadata(_ field: MetadataField)
+  /// Whether replies are compressed from now on. The encoding is announced with the response's
+  /// headers: a streaming call that wants any of its replies compressed says so before the first.
+  func compressReplies(_ choice: ReplyCompression)
+}
+
+/// A handler's wish for its replies. Whatever it is, only an encoding that the client lists is used,
+/// and a reply that would not get smaller is sent as it is.
+package enum ReplyCompression: Sendable {
+  /// As the server's options say.
+  case asConfigured
+  case never
+  /// Any size, in the request's encoding or another that the client reads.
+  case always
 }

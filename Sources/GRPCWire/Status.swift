@@ -8,15 +8,6 @@ package struct Status: Equatable, Sendable {
   /// Further ASCII trailers, in order (names lower-case, without `grpc-`).
   package var trailers: [Trailer]
 
-  package struct Trailer: Equatable, Sendable {
-    package var name: String
-    package var value: String
-    package init(_ name: String, _ value: String) {
-      self.name = name
-      self.value = value
-    }
-  }
-
   package init(
     _ code: StatusCode, _ message: String = "", details: [UInt8] = [], trailers: [Trailer] = []
   ) {

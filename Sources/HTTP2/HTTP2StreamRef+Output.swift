@@ -37,6 +37,13 @@ extension HTTP2StreamRef {
     slot.pointee.session.unsafelyUnwrapped.pointee.queuedOutput -= byteCount
   }
 
+  /// The last `byteCount` bytes that were reserved, as long as nothing was drained since; nil when the
+  /// stream is closed.
+  package func queuedEnd(_ byteCount: Int) -> UnsafeMutableRawPointer? {
+    guard isOpen, byteCount <= slot.pointee.output.count else { return nil }
+    return slot.pointee.output.base.map { $0 + slot.pointee.output.tail - byteCount }
+  }
+
   /// Ends our side after the queued output: with trailers, or with the last DATA.
   package func finish(trailers: HTTP2FieldList?) {
     guard isOpen, !slot.pointee.outputEnded else { return }

@@ -1,4 +1,5 @@
 package import BlockService
+package import GRPCServer
 package import UVLoop
 
 /// What the command line asks for. Parsing is a pure function: it reads nothing but its arguments.
@@ -35,6 +36,7 @@ package struct Arguments: Equatable {
 
   package var listen: [ListenAddress] = []
   package var pools: [Pool] = []
+  package var replyCompression = ReplyCompressionPolicy.mirror
   package var logLevel = Log.Level.info
   package var logFormat = Log.Format.text
 
@@ -55,6 +57,8 @@ package struct Arguments: Equatable {
       --pool NAME:kv-bytes=SIZE,layers=L,kv-heads=H,head-size=D,dtype-bytes=E
                              a pool of as many blocks as fit a share of SIZE (for example 60GiB):
                              memory-utilization=U, default 0.9
+      --compress-replies HOW replies of a KiB and more: none, mirror (as the client's request is),
+                             gzip or deflate, where the client reads it (default mirror)
       --log-level LEVEL      error, warning, info or debug (default info)
       --log-format FORMAT    text or json (default text)
       --version              say the version and exit
@@ -74,7 +78,7 @@ package struct Arguments: Equatable {
       case "--help", "-h", "--version":
         if attached != nil { throw Problem("\(flag) takes no value") }
         return flag == "--version" ? .version : .help
-      case "--listen", "--pool", "--log-level", "--log-format":
+      case "--listen", "--pool", "--compress-replies", "--log-level", "--log-format":
         guard let value = attached ?? rest.popFirst() else {
           throw Problem("\(flag) needs a value")
         }
@@ -109,6 +113,11 @@ package struct Arguments: Equatable {
         throw Problem("--pool '\(value)': the name '\(pool.name)' is taken by another --pool")
       }
       pools.append(pool)
+    case "--compress-replies":
+      guard let policy = ReplyCompressionPolicy(rawValue: value) else {
+        throw Problem("--compress-replies '\(value)': must be none, mirror, gzip or deflate")
+      }
+      replyCompression = policy
     case "--log-level":
       guard let level = Log.Level(name: value) else {
         throw Problem("--log-level '\(value)': must be error, warning, info or debug")

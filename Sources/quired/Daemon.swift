@@ -22,7 +22,9 @@ final class Daemon {
   private var signals: [SignalSource] = []
   private var isEnding = false
 
-  init(_ registry: PoolRegistry, _ log: Log) throws(UVError) {
+  init(
+    _ registry: PoolRegistry, _ options: ServerOptions, _ log: Log
+  ) throws(UVError) {
     self.log = log
     self.registry = registry
     let loop = try EventLoop()
@@ -46,7 +48,7 @@ final class Daemon {
     }
     health = HealthService(table)
     _ = ReflectionService(table, descriptorSet: QuireService.descriptorSet)
-    server = GRPCServer(loop: loop, services: table)
+    server = GRPCServer(loop: loop, services: table, options: options)
     // Before anything is said to be ready: whoever is told may end the server at once.
     for number in [SIGTERM, SIGINT] {
       signals.append(

@@ -1,4 +1,5 @@
 internal import BlockService
+internal import GRPCServer
 internal import Glibc
 internal import UVLoop
 
@@ -35,8 +36,10 @@ enum Quired {
       let sizes = registry.pools.first { $0.name == pool.name }?.sizes ?? []
       log.write(.info, "pool", [("name", pool.name)] + sizes)
     }
+    var options = ServerOptions()
+    options.replyCompression = arguments.replyCompression
     do throws(UVError) {
-      let daemon = try Daemon(registry, log)
+      let daemon = try Daemon(registry, options, log)
       for address in arguments.listen { try daemon.listen(on: address) }
       log.info("serving", ("version", quireVersion))
       daemon.run()

@@ -11,6 +11,8 @@ final class ScriptedServer {
   var connections: [ServerConnection] = []
   /// A request's headers are here.
   var onStart: (ServerCall) -> Void = { _ in }
+  /// Bytes of a request's body are here.
+  var onData: (ServerCall, [UInt8]) -> Void = { _, _ in }
   /// A whole message is here.
   var onMessage: (ServerCall, [UInt8]) -> Void = { _, _ in }
   /// The client has half-closed.
@@ -107,6 +109,7 @@ final class ServerConnection: ByteStreamHandler {
     let call = Unmanaged<ServerCall>.fromOpaque(user).takeUnretainedValue()
     if event.kind == .data {
       session.consume(event.stream, event.data.count)
+      server.onData(call, Array(event.data))
       call.received(event.data)
     }
     if event.endsStream { server.onHalfClose(call) }

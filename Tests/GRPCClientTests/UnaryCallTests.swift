@@ -58,6 +58,7 @@ struct UnaryCallTests {
     ]
     let end = [
       ("te", "trailers"), ("content-type", "application/grpc"),
+      ("grpc-accept-encoding", "identity,deflate,gzip"),
       ("user-agent", "grpc-swift-quire/0.1"),
     ]
     try #require(seen.count == 3)
@@ -85,7 +86,10 @@ struct UnaryCallTests {
     #expect(outcome.status.code == .failedPrecondition)
     #expect(outcome.status.message == "no ☺ 100%")
     #expect(outcome.status.details == [0x08, 0x09, 0x12, 0x02, 0x6E, 0x6F])
-    #expect(outcome.status.trailers == [Status.Trailer("x-revision", "17")])
+    #expect(
+      outcome.status.trailers == [
+        Status.Trailer("x-revision", "17"), Status.Trailer("grpc-retry-pushback-ms", "5"),
+      ])
     #expect(outcome.message.isEmpty)
   }
 

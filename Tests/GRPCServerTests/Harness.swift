@@ -148,17 +148,17 @@ final class RawClient: ByteStreamHandler {
     flush()
   }
 
-  func send(_ call: Call, _ message: [UInt8], ends: Bool = false) {
+  func send(_ call: Call, _ message: [UInt8], flag: UInt8 = 0, ends: Bool = false) {
     let count = message.count
-    let prefix = [0, UInt8(count >> 24), UInt8(count >> 16 & 255), UInt8(count >> 8 & 255)]
+    let prefix = [flag, UInt8(count >> 24), UInt8(count >> 16 & 255), UInt8(count >> 8 & 255)]
     send(call, raw: prefix + [UInt8(count & 255)] + message, ends: ends)
   }
 
   func unary(
-    _ path: String, _ message: [UInt8], _ fields: [String: String] = [:]
+    _ path: String, _ message: [UInt8], _ fields: [String: String] = [:], flag: UInt8 = 0
   ) -> Call {
     let call = begin(path, fields)
-    send(call, message, ends: true)
+    send(call, message, flag: flag, ends: true)
     return call
   }
 

@@ -191,7 +191,7 @@ struct UnaryTests {
         [0, 0, 0x40, 0, 1], false, [:], "8",
         "message of 4194305 bytes is longer than the limit of 4194304"
       ),
-      ([0, 0, 0, 0, 0], true, ["grpc-encoding": "gzip"], "12", "grpc-encoding is not supported"),
+      ([0, 0, 0, 0, 0], true, ["grpc-encoding": "br"], "12", "grpc-encoding is not supported"),
       ([0, 0, 0, 0, 0], true, ["grpc-timeout": "5s"], "13", "malformed grpc-timeout"),
       ([0, 0, 0, 0, 0], true, ["x-a-bin": "AQ,*"], "13", "metadata 'x-a-bin' is not base64"),
       ([0, 0, 0, 0, 0], true, ["a-bin": "A"], "13", "metadata 'a-bin' is not base64"),

@@ -15,7 +15,7 @@ struct MessageFramerTests {
         var rest = bytes
         while true {
           switch framer.next(&rest) {
-          case .message(let message): messages.append(Array(message))
+          case .message(let message), .compressed(let message): messages.append(Array(message))
           case .needsMore: return nil
           case .failed(let error): return error
           }
@@ -44,6 +44,38 @@ struct MessageFramerTests {
   func singleBytes() {
     let result = run([[0], [0], [0], [0], [2], [1], [2], [0], [0], [0], [0], [0]])
     #expect(result.messages == [[1, 2], []])
+  }
+
+  @Test("flag 1 marks a compressed message, where these are accepted, until the next reset")
+  func compressed() {
+    var framer = MessageFramer()
+    framer.acceptsCompressed = true
+    let bytes: [UInt8] = [1, 0, 0, 0, 1, 7, 0, 0, 0, 0, 1, 8, 1, 0, 0, 0, 0]
+    bytes.withUnsafeBytes { bytes in
+      var rest = bytes
+      var flags: [Bool] = []
+      while true {
+        switch framer.next(&rest) {
+        case .message(let message):
+          #expect(Array(message) == [8])
+          flags.append(false)
+          continue
+        case .compressed(let message):
+          #expect(Array(message) == (flags.isEmpty ? [7] : []))
+          flags.append(true)
+          continue
+        case .needsMore, .failed: break
+        }
+        break
+      }
+      #expect(flags == [true, false, true] && framer.isBetweenMessages)
+      framer.reset()
+      rest = bytes
+      guard case .failed(.compressed) = framer.next(&rest) else {
+        Issue.record("a compressed message was accepted")
+        return
+      }
+    }
   }
 
   @Test("a whole message in one slice is handed out in place")

@@ -75,18 +75,20 @@ private let demoTrace = URL(filePath: #filePath).deletingLastPathComponent()
 
 @Suite("quire-load as its users run it")
 struct ProgramTests {
-  @Test("a replay into a tight pool preempts, finishes everything and leaves nothing behind")
-  func replay() throws {
+  @Test(
+    "a replay into a tight pool preempts, finishes everything and leaves nothing behind",
+    arguments: [[], ["--compress", "gzip"]])
+  func replay(more: [String]) throws {
     let server = try Server(blocks: 1_200)
     let json = FileManager.default.temporaryDirectory
-      .appending(path: "quire-load-\(ProcessInfo.processInfo.processIdentifier).json")
+      .appending(path: "quire-load-\(ProcessInfo.processInfo.processIdentifier)-\(more.count).json")
     defer { unlink(json.path) }
     let load = try Program(
       "quire-load",
       [
         "replay", demoTrace, "--target", server.address, "--limit", "40", "--speed", "10",
         "--json", json.path, "--quiet",
-      ])
+      ] + more)
     let end = load.finish()
     // 4: on a busy machine the client may find that it was too slow itself.
     #expect(end.code == 0 || end.code == 4, "\(end.errors)")

@@ -1,4 +1,5 @@
 import BlockService
+import GRPCServer
 import Testing
 import UVLoop
 import quired
@@ -21,6 +22,7 @@ struct ArgumentsTests {
     }
     #expect(arguments.listen == [.tcp(host: "127.0.0.1", port: 8765)])
     #expect(arguments.pools == [.init(name: "default", blocks: 4_096, blockSize: 16)])
+    #expect(arguments.replyCompression == .mirror)
     #expect(arguments.logLevel == .info)
     #expect(arguments.logFormat == .text)
   }
@@ -29,7 +31,8 @@ struct ArgumentsTests {
   func values() throws {
     let request = try parse(
       "--listen", "[::1]:0", "--listen=unix:/tmp/q.sock", "--pool=a:blocks=10,block-size=32",
-      "--pool", "b:blocks=7", "--log-level=debug", "--log-format", "json"
+      "--pool", "b:blocks=7", "--log-level=debug", "--log-format", "json",
+      "--compress-replies", "deflate"
     ).get()
     guard case .serve(let arguments) = request else {
       Issue.record("does not serve")
@@ -40,6 +43,7 @@ struct ArgumentsTests {
       arguments.pools == [
         .init(name: "a", blocks: 10, blockSize: 32), .init(name: "b", blocks: 7, blockSize: 16),
       ])
+    #expect(arguments.replyCompression == .deflate)
     #expect(arguments.logLevel == .debug)
     #expect(arguments.logFormat == .json)
   }
@@ -89,6 +93,10 @@ struct ArgumentsTests {
       (["--pot"], "unknown option '--pot'"),
       (["serve"], "unexpected argument 'serve'"),
       (["--listen"], "--listen needs a value"),
+      (
+        ["--compress-replies=brotli"],
+        "--compress-replies 'brotli': must be none, mirror, gzip or deflate"
+      ),
       (["--help=yes"], "--help takes no value"),
       (["--listen", "8765"], "--listen '8765': the port is missing"),
       (

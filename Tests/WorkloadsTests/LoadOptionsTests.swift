@@ -14,6 +14,7 @@ func fullLine() throws {
   var options = RunOptions()
   options.target = "unix:/run/q.sock"
   options.pool = "tight"
+  options.compression = .gzip
   options.speed = 60
   options.limit = 100
   options.seed = 7
@@ -23,7 +24,7 @@ func fullLine() throws {
   options.hasPlainStatus = true
   let line =
     "replay t.csv --target unix:/run/q.sock --pool=tight --speed 60 --limit 100 --seed 7 "
-    + "--decode-ms 25 --json out.json --quiet --no-tty --dequantise"
+    + "--decode-ms 25 --json out.json --quiet --no-tty --dequantise --compress gzip"
   #expect(try parse(line).get() == .replay(path: "t.csv", isDequantised: true, options))
 }
 
@@ -53,6 +54,7 @@ func durations() throws {
     ("replay a b --target h:1", "b: replay takes one file"),
     ("replay t --target h:1 --sped 3", "--sped is no option of replay"),
     ("replay t --target", "--target needs a value"),
+    ("replay t --target h:1 --compress br", "--compress is 'br'; expected gzip or deflate"),
     (
       "replay t --target h:1 --speed fast",
       "--speed is 'fast'; expected a number from 0.001 to 100000"

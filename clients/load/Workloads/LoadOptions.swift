@@ -15,6 +15,8 @@ package struct RunOptions: Equatable {
   /// `host:port`, `[::1]:port` or `unix:PATH`.
   package var target = ""
   package var pool = "default"
+  /// What requests are compressed with; nil = nothing.
+  package var compression: RequestCompression?
   package var speed: Double = 1
   package var limit = Int.max
   package var seed: UInt64 = 42
@@ -27,6 +29,12 @@ package struct RunOptions: Equatable {
   package var hasPlainStatus = false
 
   package init() {}
+}
+
+/// A message encoding, by gRPC's name.
+package enum RequestCompression: String, Sendable, CaseIterable {
+  case gzip
+  case deflate
 }
 
 /// What is wrong with a command line: names the argument and what was expected.
@@ -52,6 +60,7 @@ extension LoadCommand {
 
     --target ADDR     host:port, [::1]:port or unix:PATH
     --pool NAME       the pool to load (default: default)
+    --compress HOW    gzip or deflate: compress requests, as servers then do replies (default: not)
     --speed X         how many times faster than the trace's own time (default: 1)
     --limit N         play only the first N requests
     --duration S      run: seconds of arrivals, in the scenario's time (default: 60 without --limit)
@@ -176,6 +185,12 @@ extension RunOptions {
     switch option {
     case "--target": target = try arguments.value(after: option)
     case "--pool": pool = try arguments.value(after: option)
+    case "--compress":
+      let text = try arguments.value(after: option)
+      guard let choice = RequestCompression(rawValue: text) else {
+        throw UsageError("--compress is '\(text)'; expected gzip or deflate")
+      }
+      compression = choice
     case "--speed": speed = try arguments.number(after: option, 0.001...100_000)
     case "--limit": limit = Int(try arguments.whole(after: option, 1...1_000_000_000))
     case "--seed": seed = try arguments.whole(after: option, 0...UInt64.max)

@@ -27,6 +27,7 @@ final class LoadRun {
   private var received: UInt64 = 0
 
   // Kept from step to step.
+  private let encoding: MessageEncoding?
   private var stepPlan = StepPlan()
   private var result = StepResult()
 
@@ -50,6 +51,12 @@ final class LoadRun {
     }
     step = channel.method("/quire.v1.Scheduler/Step")
     stats = channel.method("/quire.v1.Analyzer/GetStats")
+    encoding = options.compression.map {
+      switch $0 {
+      case .gzip: .gzip
+      case .deflate: .deflate
+      }
+    }
     codec = StepCodec(pool: options.pool)
     status = StatusLine(isQuiet: options.isQuiet, isPlain: options.hasPlainStatus)
   }
@@ -177,8 +184,9 @@ final class LoadRun {
     _ read: @escaping (UnsafeRawBufferPointer) -> Void
   ) -> Status {
     outcome = nil
-    channel.unary(method, message: request, timeoutNanoseconds: Self.callTimeout) {
-      [unowned self] status, reply in
+    channel.unary(
+      method, message: request, timeoutNanoseconds: Self.callTimeout, encoding: encoding
+    ) { [unowned self] status, reply in
       received = EventLoop.clock
       if status.code == .ok { read(reply) }
       outcome = status
