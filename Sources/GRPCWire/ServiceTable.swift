@@ -84,16 +84,16 @@ package protocol CallContext: AnyObject {
   var identity: PeerIdentity { get }
   /// Whether the request message being handed over came compressed.
   var isRequestCompressed: Bool { get }
-
-extension CallContext {
-  package var identity: PeerIdentity { PeerIdentity() }
-}
   /// Sends a field with the response's headers. Ignored once these have gone, and when the call fails
   /// before its first reply. Trailing fields go with the status.
   func addInitialMetadata(_ field: MetadataField)
   /// Whether replies are compressed from now on. The encoding is announced with the response's
   /// headers: a streaming call that wants any of its replies compressed says so before the first.
   func compressReplies(_ choice: ReplyCompression)
+}
+
+extension CallContext {
+  package var identity: PeerIdentity { PeerIdentity() }
 }
 
 /// A handler's wish for its replies. Whatever it is, only an encoding that the client lists is used,
