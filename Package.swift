@@ -93,8 +93,8 @@ let package = Package(
     tests(
       "GRPCClientTests",
       [
-        "GRPCClient", "GRPCServer", "GRPCWire", "HTTP2", "MessageCompression", "UVLoop",
-        "TestSupport",
+        "GRPCClient", "GRPCServer", "GRPCWire", "HTTP2", "MessageCompression", "TLSEngine",
+        "UVLoop", "TestSupport",
       ]),
     tests("BlockMessagesTests", ["BlockMessages", "TestSupport"]),
     tests("BlockServiceTests", ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks"]),

@@ -1,4 +1,5 @@
 package import GRPCWire
+package import TLSEngine
 package import UVLoop
 
 /// A channel with a loop of its own, for command-line tools: every call runs the loop until it is
@@ -9,7 +10,7 @@ package final class BlockingChannel {
 
   /// - Parameter target: As for `GRPCChannel`.
   package init(
-    target: String, options: GRPCClientOptions = GRPCClientOptions()
+    target: String, options: GRPCClientOptions = GRPCClientOptions(), tls: TLSContext? = nil
   ) throws(BlockingChannelError) {
     do throws(UVError) {
       loop = try EventLoop()
@@ -17,7 +18,7 @@ package final class BlockingChannel {
       throw .loop(error)
     }
     do throws(AddressError) {
-      channel = try GRPCChannel(loop: loop, target: target, options: options)
+      channel = try GRPCChannel(loop: loop, target: target, options: options, tls: tls)
     } catch {
       throw .address(error)
     }

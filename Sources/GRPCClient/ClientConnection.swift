@@ -1,5 +1,6 @@
 internal import GRPCWire
 internal import HTTP2
+internal import TLSEngine
 internal import UVLoop
 
 /// One connection of a channel, from before it is up to after it is gone.
@@ -11,7 +12,7 @@ final class ClientConnection: ByteStreamHandler {
     /// Not before the delay after a failed attempt has passed.
     case waiting
     case connecting
-    /// Connected; the server's SETTINGS are not here yet.
+    /// Connected; the TLS handshake is under way, or the server's SETTINGS are not here yet.
     case greeting
     case ready
     case closed
@@ -27,8 +28,11 @@ final class ClientConnection: ByteStreamHandler {
 
   /// Nil once the channel is gone (`abandon`) or knows nothing of this connection any more (`lose`).
   private unowned(unsafe) var channel: GRPCChannel?
-  private let target: ListenAddress
-  private var stream: ByteStream?
+  let target: ListenAddress
+  var stream: ByteStream?
+  /// nil = cleartext, or not connected yet.
+  var tls: TLSSession?
+  private let security: TLSContext?
   /// Set while its socket is not connected: closing it ends the attempt.
   private var attempt: ByteStream?
   private var delay: LoopTimer?
@@ -44,6 +48,7 @@ final class ClientConnection: ByteStreamHandler {
     self.channel = channel
     context = channel.context
     target = channel.target
+    security = channel.tls
     session = HTTP2Session(.client, context: context.http2)
     flushHook = EndOfTurnHook { [flushTarget] in flushTarget.connection?.flush() }
     flushTarget.connection = self
@@ -93,13 +98,14 @@ final class ClientConnection: ByteStreamHandler {
       self.stream = stream
       stream.handler = self
       stream.startReading()
-      scheduleFlush()
+      if let security { startTLS(security) } else { scheduleFlush() }
     }
   }
 
   // MARK: Bytes
 
   func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
+    if tls != nil { return didRead(sealed: bytes) }
     let failure = session.receive(bytes) { handle($0) }
     if let failure { return lose(Status(.unavailable, "connection to \(target): \(failure)")) }
     if !closeIfDone() { scheduleFlush() }
@@ -117,14 +123,14 @@ final class ClientConnection: ByteStreamHandler {
   }
 
   private func flush() {
-    guard let stream else { return }
+    guard let stream, tls?.isEstablished ?? true else { return }
     let output = context.http2.output
     var isMore = true
     // What the kernel does not take waits in the socket's queue; `streamDidDrain` goes on.
     while isMore, stream.writeQueueSize < context.options.maxSocketQueueBytes {
       let failure = session.drain(limit: ClientConnection.framingBatchBytes) { handle($0) }
       isMore = output.count >= ClientConnection.framingBatchBytes
-      let isAlive = stream.write(output.bytes)
+      let isAlive = tls == nil ? stream.write(output.bytes) : write(sealing: output.bytes)
       output.removeAll()
       if let failure { return lose(Status(.unavailable, "connection to \(target): \(failure)")) }
       if !isAlive {
@@ -136,7 +142,7 @@ final class ClientConnection: ByteStreamHandler {
 
   /// Ends a connection that has nothing left to do.
   @discardableResult
-  private func closeIfDone() -> Bool {
+  func closeIfDone() -> Bool {
     let isIdle = isRetired && session.openStreams == 0 && !session.wantsWrite
     guard isIdle || (!session.wantsRead && !session.wantsWrite) else { return false }
     lose(Status(.unavailable, "connection to \(target): the server ended it"))
@@ -145,7 +151,7 @@ final class ClientConnection: ByteStreamHandler {
 
   // MARK: Events
 
-  private func handle(_ event: borrowing HTTP2Event) {
+  func handle(_ event: borrowing HTTP2Event) {
     switch event.kind {
     case .headers, .trailers, .data, .ended, .drained, .closed:
       guard let user = event.stream.user else { return }
@@ -269,8 +275,8 @@ final class ClientConnection: ByteStreamHandler {
     channel?.didLose(self, wasReady: wasReady, reason)
     channel = nil
     if let stream {
+      if tls?.isEstablished ?? true { sayGoodbye(stream) }
       self.stream = nil
-      sayGoodbye(stream)
       stream.close()
     }
     attempt?.close()
@@ -283,8 +289,9 @@ final class ClientConnection: ByteStreamHandler {
     session.submitGoAway(.noError)
     let output = context.http2.output
     _ = session.drain(limit: ClientConnection.framingBatchBytes) { handle($0) }
-    _ = stream.write(output.bytes)
+    _ = tls == nil ? stream.write(output.bytes) : write(sealing: output.bytes)
     output.removeAll()
+    if tls != nil { endTLS() }
   }
 
   /// The channel is gone: closes without telling anyone. Unlike `lose`, this may come in the middle

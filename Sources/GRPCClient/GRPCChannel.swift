@@ -3,6 +3,7 @@
 /// and runs on one loop only.
 package import GRPCWire
 internal import HTTP2
+package import TLSEngine
 package import UVLoop
 
 /// A server as its callers see it: one address, at most one HTTP/2 connection that takes new calls.
@@ -14,8 +15,11 @@ package import UVLoop
 package final class GRPCChannel {
   package let context: GRPCClientContext
   package let target: ListenAddress
-  /// Sent as `:authority`: the target, or `localhost` for a Unix socket.
+  /// Sent as `:authority`: the target, or `localhost` for a Unix socket; the name that TLS expects
+  /// instead of the target's, if there is one.
   package let authority: String
+  /// nil = cleartext.
+  let tls: TLSContext?
 
   private var current: ClientConnection?
   /// Connections that finish what they have begun.
@@ -27,23 +31,26 @@ package final class GRPCChannel {
   private var failedAttempts = 0
   private var lastAttempt: UInt64 = 0
 
-  package init(target: ListenAddress, context: GRPCClientContext) {
+  /// - Parameter tls: A client's; nil = cleartext. Many channels of one loop may share it.
+  package init(target: ListenAddress, context: GRPCClientContext, tls: TLSContext? = nil) {
     self.context = context
     self.target = target
+    self.tls = tls
     switch target {
-    case .tcp: authority = target.description
-    case .unix: authority = "localhost"
+    case .tcp: authority = tls?.serverName ?? target.description
+    case .unix: authority = tls?.serverName ?? "localhost"
     }
   }
 
   /// - Parameter target: `host:port`, `[::1]:port` or `unix:PATH`. A name is looked up when the
   ///   channel connects, and blocks the loop meanwhile.
   package convenience init(
-    loop: EventLoop, target: String, options: GRPCClientOptions = GRPCClientOptions()
+    loop: EventLoop, target: String, options: GRPCClientOptions = GRPCClientOptions(),
+    tls: TLSContext? = nil
   ) throws(AddressError) {
     self.init(
       target: try ListenAddress(parsing: target),
-      context: GRPCClientContext(loop: loop, options: options))
+      context: GRPCClientContext(loop: loop, options: options), tls: tls)
   }
 
   deinit {
@@ -93,7 +100,8 @@ package final class GRPCChannel {
   /// The method of a path (`/package.Service/Method`), to be kept and used for many calls.
   package func method(_ path: String) -> GRPCMethod {
     if let method = methods[path] { return method }
-    let method = GRPCMethod(path: path, authority: authority, context: context)
+    let method = GRPCMethod(
+      path: path, scheme: tls == nil ? "http" : "https", authority: authority, context: context)
     methods[path] = method
     return method
   }

@@ -10,18 +10,20 @@ package final class GRPCMethod {
   package let path: String
   let context: GRPCClientContext
   private let authority: String
+  private let scheme: String
   private let untimed: HTTP2FieldList
   /// Lists that differ in their timeout or encoding. Constant lists are never freed, so there are only so many.
   private var timed: [(nanoseconds: UInt64, encoding: MessageEncoding?, fields: HTTP2FieldList)] =
     []
   private static let timedLimit = 4
 
-  init(path: String, authority: String, context: GRPCClientContext) {
+  init(path: String, scheme: String, authority: String, context: GRPCClientContext) {
     self.path = path
+    self.scheme = scheme
     self.authority = authority
     self.context = context
     untimed = context.http2.constantFields(
-      GRPCMethod.leading(path, authority) + GRPCMethod.trailing(context, nil))
+      GRPCMethod.leading(path, scheme, authority) + GRPCMethod.trailing(context, nil))
   }
 
   /// The fields of one call, valid until the next is asked for.
@@ -39,7 +41,7 @@ package final class GRPCMethod {
         return entry.fields
       }
       if timed.count < GRPCMethod.timedLimit {
-        var fields = GRPCMethod.leading(path, authority)
+        var fields = GRPCMethod.leading(path, scheme, authority)
         if timeoutNanoseconds != .max {
           fields.append(("grpc-timeout", GRPCTimeout.format(nanoseconds: timeoutNanoseconds)))
         }
@@ -56,7 +58,7 @@ package final class GRPCMethod {
   ) -> HTTP2FieldList {
     let fields = context.scratchFields
     fields.removeAll()
-    for (name, value) in GRPCMethod.leading(path, authority) { fields.append(name, value) }
+    for (name, value) in GRPCMethod.leading(path, scheme, authority) { fields.append(name, value) }
     if timeoutNanoseconds != .max {
       fields.append(
         "grpc-timeout", GRPCTimeout.format(nanoseconds: timeoutNanoseconds), isIndexed: false)
@@ -69,9 +71,9 @@ package final class GRPCMethod {
   }
 
   private static func leading(
-    _ path: String, _ authority: String
+    _ path: String, _ scheme: String, _ authority: String
   ) -> [(name: String, value: String)] {
-    [(":method", "POST"), (":scheme", "http"), (":path", path), (":authority", authority)]
+    [(":method", "POST"), (":scheme", scheme), (":path", path), (":authority", authority)]
   }
 
   private static func trailing(
