@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-.PHONY: help deps build test unit e2e soak check-all demo bench lint generate clean
+.PHONY: help deps build test unit e2e soak fuzz check-all demo bench lint generate clean
 
 help: ## Shows this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ e2e: ## Stock grpcio drives the built server.
 
 soak: deps ## Ten million random commands, model against implementation.
 	QUIRE_MODEL_COMMANDS=10000000 swift test -c release --disable-xctest --filter KVBlocksTests
+
+fuzz: deps ## Looks for bytes that break something, FUZZ_SECONDS (30) per target.
+	Tests/Fuzz/run.sh
 
 check-all: test soak build ## All that is too slow for `make test` too: real traces, ten million commands.
 	Tests/EndToEnd/traces.sh

@@ -103,6 +103,18 @@ let package = Package(
     tests(
       "QuireLoadTests",
       ["quire-load", "quired", "Workloads", "BlockMessages", "BlockService", "GRPCWire"]),
+    // Fuzzing: the targets, and the replay of what the fuzzer found. The fuzzer itself is below.
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "BlockMessages", "BlockService", "GRPCClient", "GRPCServer", "GRPCWire", "HTTP2",
+        "KVBlocks",
+        "TestSupport", "UVLoop",
+      ],
+      path: "Tests/Fuzz/FuzzTargets", swiftSettings: settings),
+    .testTarget(
+      name: "FuzzReplayTests", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/FuzzReplayTests",
+      swiftSettings: settings),
     program(
       "BlockPoolBenchmark", ["KVBlocks", "BlockHashing"],
       path: "Tests/Benchmarks/BlockPoolBenchmark"),
@@ -111,3 +123,9 @@ let package = Package(
     program("GrowthBenchmark", ["KVBlocks"], path: "Tests/Benchmarks/GrowthBenchmark"),
   ]
 )
+
+// libFuzzer needs a build of its own, which `Tests/Fuzz/run.sh` asks for: no other build links it.
+if Context.environment["QUIRE_FUZZ"] != nil {
+  package.targets.append(
+    program("quire-fuzz", ["FuzzTargets"], path: "Tests/Fuzz/QuireFuzz"))
+}

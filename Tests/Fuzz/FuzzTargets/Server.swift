@@ -1,0 +1,273 @@
+internal import GRPCClient
+internal import GRPCServer
+internal import GRPCWire
+internal import HTTP2
+internal import UVLoop
+
+/// A byte of choices, then a `FrameScript` or bytes as they are: what one client sends to a server.
+///
+/// The whole server over a Unix socket. Whatever the client does, what it is answered is HTTP/2,
+/// another client beside it is served, and when it has gone nothing is left of it.
+func fuzzServer(_ input: UnsafeRawBufferPointer) {
+  var reader = InputReader(input)
+  let choices = reader.byte()
+  var options = ServerOptions()
+  options.maxMessageBytes = 8_192
+  options.responseHighWaterBytes = 2_048
+  options.maxUnreadResponseBytes = 65_536
+  options.http2.maxHeaderListBytes = 4_096
+  options.http2.outputLowWaterBytes = 512
+  if choices & 1 != 0 {
+    options.http2.maxConcurrentStreams = 3
+    options.http2.streamWindowBytes = 100
+  }
+  let slices =
+    choices & 2 == 0
+    ? FrameScript(reader, isServer: false, paths: FuzzedServer.paths).slices
+    : [Array(reader.rest.prefix(2_000)), Array(reader.rest.dropFirst(2_000))]
+
+  let fuzzed = FuzzedServer(options)
+  let peer = fuzzed.connect(readsNothing: choices & 4 != 0)
+  for slice in slices where !peer.hasEnded {
+    peer.send(slice)
+    fuzzed.settle()
+  }
+  fuzzed.checkOther()
+  if choices & 8 != 0 { fuzzed.beginShutdown() }
+  fuzzed.settle()
+  peer.close()
+  fuzzed.finish()
+  if choices & 4 == 0 { checkAnswer(peer.received) }
+}
+
+/// A server of methods of every kind, an honest client of it, and the loop they run on.
+private final class FuzzedServer {
+  static let paths = [
+    "/f/Unary", "/f/Bidi", "/f/Hold", "/f/Burst", "/f/Refuse", "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.health.v1.Health/Check",
+  ]
+  /// More turns than any input needs: without an end to them a server that spins would look busy.
+  private static let mostTurns = 20_000
+
+  let loop: EventLoop
+  private let server: GRPCServer
+  private let address: ListenAddress
+  private let honest: GRPCChannel
+  private let counts = CallCounts()
+  private var isStopped = false
+  private var isStopping = false
+  private var peers: [FuzzPeer] = []
+
+  init(_ options: ServerOptions) {
+    let path = uniqueSocketPath()
+    do {
+      loop = try EventLoop()
+      let table = ServiceTable()
+      registerMethods(in: table, counts)
+      HealthService(table).setServing("", true)
+      _ = ReflectionService(table, descriptorSet: UnsafeRawBufferPointer(start: nil, count: 0))
+      server = GRPCServer(loop: loop, services: table, options: options)
+      address = .unix(path: path)
+      _ = try server.listen(on: address)
+      honest = GRPCChannel(target: address, context: GRPCClientContext(loop: loop))
+    } catch {
+      fatalError("\(error)")
+    }
+  }
+
+  func connect(readsNothing: Bool) -> FuzzPeer {
+    var peer: FuzzPeer?
+    do {
+      try ByteStream.connect(to: address, on: loop) {
+        if case .success(let stream) = $0 {
+          peer = FuzzPeer(stream, readsNothing: readsNothing)
+        }
+      }
+    } catch {
+      fatalError("\(error)")
+    }
+    turn("a connection") { peer != nil }
+    peers.append(peer!)
+    return peer!
+  }
+
+  func turn(_ what: String, until condition: () -> Bool) {
+    var turns = 0
+    while !condition() {
+      loop.runOneTurn(waiting: false)
+      turns += 1
+      demand(turns < FuzzedServer.mostTurns, "waited for \(what)")
+    }
+  }
+
+  /// Turns the loop until nothing moves any more.
+  func settle() {
+    var still = 0
+    var turns = 0
+    while still < 3 {
+      let before = peers.map(\.progress)
+      loop.runOneTurn(waiting: false)
+      still = peers.map(\.progress) == before ? still + 1 : 0
+      turns += 1
+      demand(turns < FuzzedServer.mostTurns, "it never comes to rest")
+    }
+  }
+
+  /// The honest client is served, whatever the other one did.
+  func checkOther() {
+    var outcome: (Status, [UInt8])?
+    let message: [UInt8] = [1, 2, 3]
+    message.withUnsafeBytes {
+      _ = honest.unary(path: "/f/Unary", message: $0) { outcome = ($0, Array($1)) }
+    }
+    turn("the honest client's answer") { outcome != nil }
+    demand(outcome?.0 == .ok && outcome?.1 == message, "the honest client got \(outcome!)")
+  }
+
+  func beginShutdown() {
+    isStopping = true
+    server.beginShutdown(graceNanoseconds: 0) { [unowned self] in isStopped = true }
+  }
+
+  func finish() {
+    honest.close()
+    turn("the connections to go") { server.statistics.connections == 0 }
+    let left = server.statistics
+    demand(left.openStreams == 0, "\(left.openStreams) streams left")
+    demand(left.activeCalls == 0, "\(left.activeCalls) calls left")
+    demand(left.bufferedBytes == 0, "\(left.bufferedBytes) bytes left")
+    demand(counts.open == 0, "\(counts.open) handlers were never told of their call's end")
+    if !isStopping { beginShutdown() }
+    turn("the shutdown") { isStopped }
+    // What was closed lives until the loop has let go of it.
+    settle()
+  }
+}
+
+// MARK: Methods
+
+private final class CallCounts {
+  /// Streaming handlers that neither ended their call nor heard of its end.
+  var open = 0
+}
+
+private func registerMethods(in table: ServiceTable, _ counts: CallCounts) {
+  table.unary("/f/Unary") { request, reply, call in
+    demand(call.path == "/f/Unary", "the path is \(call.path)")
+    _ = call.metadata("a-bin")
+    _ = call.deadlineNanoseconds
+    let place = reply.message(byteCount: request.count)
+    if let source = request.baseAddress {
+      place.copyMemory(from: source, byteCount: request.count)
+    }
+    return .ok
+  }
+  table.unary("/f/Refuse") { _, reply, _ in
+    // Room that is asked for and not used, and asked for again.
+    _ = reply.message(byteCount: 100)
+    _ = reply.message(byteCount: 7)
+    return Status(
+      .failedPrecondition, "é\u{1}% \(String(repeating: "x", count: 50))", details: [1, 2, 3],
+      trailers: [.init("why", "b\r\nc")])
+  }
+  for (path, kind) in [
+    ("/f/Bidi", FuzzHandler.Kind.echo), ("/f/Hold", .hold), ("/f/Burst", .burst),
+  ] {
+    table.streaming(path, isClientStreaming: kind != .burst) { responses, _ in
+      FuzzHandler(kind, responses, counts)
+    }
+  }
+}
+
+private final class FuzzHandler: RequestStream {
+  enum Kind {
+    case echo
+    /// Never says anything.
+    case hold
+    /// Answers with more than flow control lets through.
+    case burst
+  }
+
+  private let kind: Kind
+  private let responses: any ResponseStream
+  private let counts: CallCounts
+  private var isOver = false
+
+  init(_ kind: Kind, _ responses: any ResponseStream, _ counts: CallCounts) {
+    self.kind = kind
+    self.responses = responses
+    self.counts = counts
+    counts.open += 1
+  }
+
+  private func over() {
+    demand(!isOver, "the end of a call was told twice")
+    isOver = true
+    counts.open -= 1
+  }
+
+  private func send(_ bytes: UnsafeRawBufferPointer) {
+    responses.send(byteCount: bytes.count) { place in
+      if let source = bytes.baseAddress { place.copyMemory(from: source, byteCount: bytes.count) }
+    }
+  }
+
+  func received(_ message: UnsafeRawBufferPointer) {
+    demand(!isOver, "a message after the end")
+    switch kind {
+    case .hold: break
+    case .echo:
+      send(message)
+      if !isOver, message.first == 0xFF {
+        responses.finish(Status(.aborted, "as asked"))
+        over()
+      }
+    case .burst:
+      for _ in 0..<20 where !isOver {
+        responses.send(byteCount: 4_000) {
+          $0.initializeMemory(as: UInt8.self, repeating: 1, count: 4_000)
+        }
+      }
+    }
+  }
+
+  func halfClosed() {
+    demand(!isOver, "an end after the end")
+    if kind == .hold { return }
+    responses.finish(.ok)
+    over()
+  }
+
+  func cancelled(_ status: Status) { over() }
+  func drained() { demand(!isOver, "drained after the end") }
+}
+
+// MARK: What the client hears
+
+/// Frames come whole and make sense together, stream by stream (RFC 9113, 5.1).
+private func checkAnswer(_ bytes: [UInt8]) {
+  var rest = bytes[...]
+  // A server that does not hear HTTP/2 may say so in HTTP/1.1's words.
+  if rest.starts(with: "HTTP/1.1 ".utf8) { return }
+  var begun: Set<UInt32> = []
+  var ended: Set<UInt32> = []
+  var isFirst = true
+  while rest.count >= 9 {
+    let head = Array(rest.prefix(9))
+    let length = Int(head[0]) << 16 | Int(head[1]) << 8 | Int(head[2])
+    let stream = head[5...].reduce(0) { $0 << 8 | UInt32($1) }
+    // The peer may close before it has read all.
+    guard rest.count >= 9 + length else { return }
+    demand(head[3] <= 9, "a frame of type \(head[3])")
+    demand(!isFirst || head[3] == 4, "the first frame is of type \(head[3])")
+    isFirst = false
+    if stream != 0, head[3] <= 1 {
+      demand(stream % 2 == 1, "an answer on stream \(stream)")
+      demand(!ended.contains(stream), "frame type \(head[3]) on the ended stream \(stream)")
+      demand(head[3] == 1 || begun.contains(stream), "data before headers on \(stream)")
+      begun.insert(stream)
+      if head[4] & 1 != 0 { ended.insert(stream) }
+    }
+    rest = rest.dropFirst(9 + length)
+  }
+}
