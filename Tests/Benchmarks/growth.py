@@ -19,7 +19,7 @@ import sys
 import tempfile
 
 from step_decode import field, number
-from unary_allocate import Server
+from unary import Server
 
 PROGRAM = ".build/release/GrowthBenchmark"
 POOLS = [4_096, 65_536, 1_000_000, 10_000_000]
@@ -52,7 +52,7 @@ def lines(measure, blocks, live):
         with tempfile.TemporaryDirectory() as work:
             stripped = os.path.join(work, "GrowthBenchmark")
             shutil.copy(PROGRAM, stripped)
-            subprocess.run(["strip", "-g", stripped], check=True)  # As in unary_allocate.py.
+            subprocess.run(["strip", "-g", stripped], check=True)  # As in unary.py.
             errors = run(measure, blocks, live, rounds, [
                 "valgrind", "--tool=cachegrind", "--cache-sim=yes", "--D1=32768,8,64",
                 f"--cachegrind-out-file={work}/out"], stripped).stderr

@@ -10,4 +10,5 @@ swift build -c release --product BlockHashBenchmark 2>&1 | tail -n 1
 .build/release/BlockHashBenchmark
 python3 Tests/Benchmarks/peers/vllm_block_manager.py
 python3 Tests/Benchmarks/unary_allocate.py
+python3 Tests/Benchmarks/unary_peers.py
 python3 Tests/Benchmarks/step_decode.py

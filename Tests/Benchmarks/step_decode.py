@@ -17,7 +17,7 @@ import sys
 import tempfile
 
 from one_call import Connection
-from unary_allocate import Server
+from unary import Server
 
 SEQUENCES = 256
 STEPS = 10_000
