@@ -76,6 +76,20 @@ let package = Package(
       "quire-load", ["Workloads", "GRPCClient", "GRPCWire", "BlockMessages", "UVLoop"],
       path: "clients/load/quire-load"),
 
+    // gRPC's interoperability tests on our stack, both sides: for tests only.
+    module("GRPCTestingMessages", ["GRPCWire"], path: "Tests/Interop/Messages"),
+    program(
+      "InteropServer",
+      ["GRPCServer", "GRPCTestingMessages", "GRPCWire", "TLSEngine", "UVLoop"],
+      path: "Tests/Interop/Server"),
+    program(
+      "InteropClient",
+      ["GRPCClient", "GRPCTestingMessages", "GRPCWire", "TLSEngine", "UVLoop"],
+      path: "Tests/Interop/Client"),
+    tests(
+      "InteropTests",
+      ["InteropServer", "InteropClient", "GRPCClient", "GRPCServer", "GRPCWire", "UVLoop"]),
+
     // Tests and benchmarks.
     .target(
       name: "TestSupport", path: "Tests/TestSupport", exclude: ["Certificates"],
