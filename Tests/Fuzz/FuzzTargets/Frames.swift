@@ -27,6 +27,7 @@ func fuzzFrames(_ input: UnsafeRawBufferPointer) {
           demand(message.count <= limit, "a message over the limit")
           found.append(Array(message))
           continue
+        case .compressed: fatalError("a compressed message, where none is accepted")
         case .needsMore:
           demand(rest.isEmpty, "\(rest.count) of \(before) bytes left while more are needed")
         case .failed(let failure): error = failure
