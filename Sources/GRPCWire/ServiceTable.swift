@@ -92,8 +92,12 @@ package protocol CallContext: AnyObject {
   func compressReplies(_ choice: ReplyCompression)
 }
 
+// For contexts of no transport's.
 extension CallContext {
   package var identity: PeerIdentity { PeerIdentity() }
+  package var isRequestCompressed: Bool { false }
+  package func addInitialMetadata(_ field: MetadataField) {}
+  package func compressReplies(_ choice: ReplyCompression) {}
 }
 
 /// A handler's wish for its replies. Whatever it is, only an encoding that the client lists is used,

@@ -110,9 +110,6 @@ final class ServiceHarness {
     func metadata(_ name: String) -> [[UInt8]] { [] }
     let deadlineNanoseconds: UInt64? = nil
     let peer = "unix:"
-    let isRequestCompressed = false
-    func addInitialMetadata(_ field: MetadataField) {}
-    func compressReplies(_ choice: ReplyCompression) {}
   }
 }
 

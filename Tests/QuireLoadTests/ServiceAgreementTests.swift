@@ -14,10 +14,7 @@ private final class DirectService: ReplyWriter, CallContext {
   let path = ""
   let deadlineNanoseconds: UInt64? = nil
   let peer = "test"
-  let isRequestCompressed = false
   func metadata(_ name: String) -> [[UInt8]] { [] }
-  func addInitialMetadata(_ field: MetadataField) {}
-  func compressReplies(_ choice: ReplyCompression) {}
 
   init() { QuireService(pools: PoolRegistry()).register(in: table) }
   deinit { reply.deallocate() }
