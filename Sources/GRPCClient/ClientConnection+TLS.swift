@@ -11,7 +11,7 @@ extension ClientConnection {
     let host =
       switch target {
       case .tcp(let host, _): host
-      case .unix: "localhost"
+      case .unix, .abstract: "localhost"
       }
     let tls = TLSSession(security, host: host)
     self.tls = tls

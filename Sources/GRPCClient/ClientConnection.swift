@@ -33,8 +33,7 @@ final class ClientConnection: ByteStreamHandler {
   /// nil = cleartext, or not connected yet.
   var tls: TLSSession?
   private let security: TLSContext?
-  /// Set while its socket is not connected: closing it ends the attempt.
-  private var attempt: ByteStream?
+  private var attempt: ConnectAttempt?
   private var delay: LoopTimer?
   private var timeout: Deadline?
   private let flushHook: EndOfTurnHook
@@ -279,7 +278,7 @@ final class ClientConnection: ByteStreamHandler {
       self.stream = nil
       stream.close()
     }
-    attempt?.close()
+    attempt?.cancel()
     attempt = nil
     session.closeAll(.noError) { handle($0) }
   }
@@ -304,7 +303,7 @@ final class ClientConnection: ByteStreamHandler {
     timeout = nil
     stream?.close()
     stream = nil
-    attempt?.close()
+    attempt?.cancel()
     attempt = nil
     context.later { [self] in session.closeAll(.noError) { handle($0) } }
   }

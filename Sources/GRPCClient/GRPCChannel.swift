@@ -38,12 +38,12 @@ package final class GRPCChannel {
     self.tls = tls
     switch target {
     case .tcp: authority = tls?.serverName ?? target.description
-    case .unix: authority = tls?.serverName ?? "localhost"
+    case .unix, .abstract: authority = tls?.serverName ?? "localhost"
     }
   }
 
-  /// - Parameter target: `host:port`, `[::1]:port` or `unix:PATH`. A name is looked up when the
-  ///   channel connects, and blocks the loop meanwhile.
+  /// - Parameter target: As for `ListenAddress`. A name is looked up when the channel connects, and
+  ///   its addresses are tried in turn.
   package convenience init(
     loop: EventLoop, target: String, options: GRPCClientOptions = GRPCClientOptions(),
     tls: TLSContext? = nil

@@ -74,15 +74,17 @@ package final class GRPCServer {
 
   /// Accepts connections at `address` from now on.
   ///
-  /// - Parameter isSecure: Speak TLS there, with `tls`, which is then to be set.
+  /// - Parameters:
+  ///   - isSecure: Speak TLS there, with `tls`, which is then to be set.
+  ///   - unixMode: A Unix socket's permissions.
   /// - Returns: The address in use: with the port that the system chose for port 0.
   package func listen(
-    on address: ListenAddress, isSecure: Bool = false
+    on address: ListenAddress, isSecure: Bool = false, unixMode: UInt32 = 0o600
   ) throws(UVError) -> String {
     precondition(!isShuttingDown, "listening after the shutdown began")
     precondition(tls != nil || !isSecure, "TLS without certificates")
-    let listener = try StreamListener(on: loop, at: address) { [unowned self] in
-      accept($0, isSecure: isSecure)
+    let listener = try StreamListener(on: loop, at: address, unixMode: unixMode) {
+      [unowned self] in accept($0, isSecure: isSecure)
     }
     listeners.append(listener)
     return listener.address

@@ -26,6 +26,7 @@ package final class ByteStream {
   var raw: UnsafeMutablePointer<uv_stream_t> {
     memory.assumingMemoryBound(to: uv_stream_t.self)
   }
+  var pipe: UnsafeMutablePointer<uv_pipe_t> { memory.assumingMemoryBound(to: uv_pipe_t.self) }
 
   init(on loop: EventLoop, isTCP: Bool) {
     self.loop = loop

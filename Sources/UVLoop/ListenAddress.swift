@@ -1,14 +1,29 @@
-/// Where to listen or to connect: `host:port`, `[::1]:port` or `unix:PATH`.
+/// Where to listen or to connect: `host:port`, `[::1]:port`, `unix:PATH` or `unix-abstract:NAME`.
 package enum ListenAddress: Equatable, Sendable, CustomStringConvertible {
   /// `host` without brackets; port 0 lets the system choose when listening.
   case tcp(host: String, port: UInt16)
   case unix(path: String)
+  /// A Unix socket without a file; it goes with its last user. It has no permissions: every process
+  /// in the network namespace may connect.
+  case abstract(name: String)
 
   /// The longest path a Unix socket address holds on Linux, in bytes, without its final NUL.
   package static let longestUnixPath = 107
 
   package init(parsing text: String) throws(AddressError) {
     func fail(_ reason: String) -> AddressError { AddressError(text: text, reason: reason) }
+    if text.hasPrefix("unix-abstract:") {
+      let name = String(text.dropFirst(14))
+      if name.isEmpty { throw fail("the name after 'unix-abstract:' is empty") }
+      if name.utf8.count > ListenAddress.longestUnixPath {
+        throw fail(
+          "the socket name has \(name.utf8.count) bytes, the limit is "
+            + "\(ListenAddress.longestUnixPath)")
+      }
+      if name.utf8.contains(0) { throw fail("the socket name holds a NUL byte") }
+      self = .abstract(name: name)
+      return
+    }
     if text.hasPrefix("unix:") {
       let path = String(text.dropFirst(5))
       if path.isEmpty { throw fail("the path after 'unix:' is empty") }
@@ -48,6 +63,7 @@ package enum ListenAddress: Equatable, Sendable, CustomStringConvertible {
     switch self {
     case .tcp(let host, let port): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
     case .unix(let path): "unix:\(path)"
+    case .abstract(let name): "unix-abstract:\(name)"
     }
   }
 }

@@ -3,9 +3,25 @@ internal import Glibc
 
 /// Numeric socket addresses for libuv's calls, and their text.
 enum SocketAddress {
-  /// Resolves a numeric address or a name. Names block the loop: they are resolved at start-up, and
-  /// `localhost` needs no network. IPv4 wins when a name has both.
+  /// Resolves a numeric address or a name. Names block the loop: for listening, which is done before
+  /// anything is served. IPv4 wins when a name has both.
   static func resolve(host: String, port: UInt16) throws(UVError) -> sockaddr_storage {
+    if let numeric = numeric(host: host, port: port) { return numeric }
+    var hints = addrinfo()
+    hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+    var list: UnsafeMutablePointer<addrinfo>?
+    guard getaddrinfo(host, "\(port)", &hints, &list) == 0 else {
+      throw UVError("resolve host '\(host)'", code: UV_ENOENT.rawValue)
+    }
+    defer { freeaddrinfo(list) }
+    let all = all(in: list, limit: .max)
+    guard let chosen = all.first(where: { $0.ss_family == sa_family_t(AF_INET) }) ?? all.first
+    else { throw UVError("resolve host '\(host)'", code: UV_ENOENT.rawValue) }
+    return chosen
+  }
+
+  /// The address a text spells out; nil for a name.
+  static func numeric(host: String, port: UInt16) -> sockaddr_storage? {
     var storage = sockaddr_storage()
     let isIPv4 = withUnsafeMutablePointer(to: &storage) {
       $0.withMemoryRebound(to: sockaddr_in.self, capacity: 1) {
@@ -18,30 +34,27 @@ enum SocketAddress {
         uv_ip6_addr(host, CInt(port), $0) == 0
       }
     }
-    if isIPv6 { return storage }
+    return isIPv6 ? storage : nil
+  }
 
-    var hints = addrinfo()
-    hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
-    var list: UnsafeMutablePointer<addrinfo>?
-    guard getaddrinfo(host, "\(port)", &hints, &list) == 0, let list else {
-      throw UVError("resolve host '\(host)'", code: UV_ENOENT.rawValue)
-    }
-    defer { freeaddrinfo(list) }
-    var chosen = list
-    var next: UnsafeMutablePointer<addrinfo>? = list
-    while let entry = next {
-      if entry.pointee.ai_family == AF_INET {
-        chosen = entry
-        break
-      }
+  /// What a look-up found, in its order.
+  static func all(
+    in list: UnsafeMutablePointer<addrinfo>?, limit: Int
+  ) -> [sockaddr_storage] {
+    var found: [sockaddr_storage] = []
+    var next = list
+    while let entry = next, found.count < limit {
       next = entry.pointee.ai_next
+      let size = Int(entry.pointee.ai_addrlen)
+      guard let address = entry.pointee.ai_addr, size <= MemoryLayout<sockaddr_storage>.size
+      else { continue }
+      var storage = sockaddr_storage()
+      withUnsafeMutableBytes(of: &storage) {
+        $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: size))
+      }
+      found.append(storage)
     }
-    withUnsafeMutableBytes(of: &storage) {
-      $0.copyMemory(
-        from: UnsafeRawBufferPointer(
-          start: chosen.pointee.ai_addr, count: Int(chosen.pointee.ai_addrlen)))
-    }
-    return storage
+    return found
   }
 
   static func withPointer<R>(

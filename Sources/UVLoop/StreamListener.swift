@@ -14,6 +14,8 @@ package final class StreamListener {
   private let memory: UnsafeMutableRawPointer
   private let isTCP: Bool
   private var isClosed = false
+  /// A Unix socket's path and the file that was made there.
+  private var file: (path: String, identity: FileIdentity)?
   private let onAccept: (ByteStream) -> Void
 
   private var raw: UnsafeMutablePointer<uv_stream_t> {
@@ -23,8 +25,10 @@ package final class StreamListener {
   /// Listens from now on.
   ///
   /// A Unix path that exists is taken over only if it is a socket to which nobody answers.
+  /// - Parameter unixMode: A Unix path's permissions; to connect is to write. Nobody who may not
+  ///   connect could have done so before they were set.
   package init(
-    on loop: EventLoop, at wanted: ListenAddress, backlog: Int32 = 511,
+    on loop: EventLoop, at wanted: ListenAddress, backlog: Int32 = 511, unixMode: UInt32 = 0o600,
     onAccept: @escaping (ByteStream) -> Void
   ) throws(UVError) {
     self.loop = loop
@@ -45,14 +49,13 @@ package final class StreamListener {
     case .unix(let path):
       isTCP = false
       uv_pipe_init(loop.raw, pipe, 0)
-      var status = uv_pipe_bind(pipe, path)
-      if status == UV_EADDRINUSE.rawValue, StreamListener.isStaleSocket(path) {
-        unlink(path)
-        status = uv_pipe_bind(pipe, path)
-      }
-      try UVError.check(status, "bind \(wanted)")
-      // Before anyone can connect: the path admits its owner only.
-      chmod(path, 0o600)
+      let descriptor = try StreamListener.open(pipe)
+      file = (path, try UnixSocket.bind(descriptor, path: path, mode: unixMode))
+    case .abstract:
+      isTCP = false
+      uv_pipe_init(loop.raw, pipe, 0)
+      let descriptor = try StreamListener.open(pipe)
+      try UVError.check(UnixSocket.bind(descriptor, wanted), "bind \(wanted)")
     }
     raw.pointee.data = Unmanaged.passUnretained(self).toOpaque()
     try UVError.check(
@@ -73,12 +76,25 @@ package final class StreamListener {
     }
   }
 
+  /// A socket of the pipe's own, closed with it.
+  private static func open(_ pipe: UnsafeMutablePointer<uv_pipe_t>) throws(UVError) -> CInt {
+    let descriptor = try UnixSocket.make()
+    let status = uv_pipe_open(pipe, descriptor)
+    if status < 0 {
+      Glibc.close(descriptor)
+      throw UVError("make a Unix socket", code: status)
+    }
+    return descriptor
+  }
+
   deinit { close() }
 
   /// Stops accepting. Connections that were accepted live on.
   package func close() {
     if isClosed { return }
     isClosed = true
+    // Unless a successor has put its own there.
+    if let file, FileIdentity(ofSocket: file.path) == file.identity { unlink(file.path) }
     uv_close(handlePointer(raw)) { UnsafeMutableRawPointer($0!).deallocate() }
   }
 
@@ -96,26 +112,5 @@ package final class StreamListener {
     }
     stream.disableNagle()
     onAccept(stream)
-  }
-
-  /// True for a socket at `path` that refuses connections: its owner died without removing it.
-  private static func isStaleSocket(_ path: String) -> Bool {
-    var information = stat()
-    // Connecting to a plain file is refused in the same way.
-    guard lstat(path, &information) == 0, information.st_mode & S_IFMT == S_IFSOCK else {
-      return false
-    }
-    let probe = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
-    if probe < 0 { return false }
-    defer { Glibc.close(probe) }
-    var name = sockaddr_un()
-    name.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: path.utf8) }
-    let status = withUnsafePointer(to: &name) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        connect(probe, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
-    }
-    return status != 0 && errno == ECONNREFUSED
   }
 }

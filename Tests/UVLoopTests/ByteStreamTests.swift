@@ -89,6 +89,9 @@ struct ByteStreamTests {
     #expect(!FileManager.default.fileExists(atPath: path))
   }
 
+  @Test("three megabytes come back over an abstract name")
+  func abstract() throws { try echo(at: .abstract(name: "quire-\(UUID().uuidString)")) }
+
   @Test("localhost resolves")
   func localhost() throws { try echo(at: .tcp(host: "localhost", port: 0)) }
 

@@ -10,7 +10,7 @@ struct ListenAddressTests {
       ("localhost:0", .tcp(host: "localhost", port: 0)),
       ("[::1]:65535", .tcp(host: "::1", port: 65535)),
       ("unix:/a/b c", .unix(path: "/a/b c")),
-      ("unix:rel", .unix(path: "rel")),
+      ("unix:rel", .unix(path: "rel")), ("unix-abstract:a b", .abstract(name: "a b")),
     ] as [(String, ListenAddress)])
   func reads(text: String, address: ListenAddress) throws {
     #expect(try ListenAddress(parsing: text) == address)
@@ -29,6 +29,11 @@ struct ListenAddressTests {
       ("[::1]80", "a ':port' must follow ']'"), ("[::1]", "a ':port' must follow ']'"),
       ("[host]:1", "only an IPv6 address goes in brackets"),
       ("unix:", "the path after 'unix:' is empty"),
+      ("unix-abstract:", "the name after 'unix-abstract:' is empty"),
+      (
+        "unix-abstract:" + String(repeating: "x", count: 108),
+        "the socket name has 108 bytes, the limit is 107"
+      ),
       (
         "unix:/" + String(repeating: "x", count: 107),
         "the socket path has 108 bytes, the limit is 107"
