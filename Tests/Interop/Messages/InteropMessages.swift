@@ -1,6 +1,7 @@
 /// The messages of `grpc.testing` that the interoperability cases use, field by field: they are few
 /// and small, and the domain's own generated code stays free of them.
 package import GRPCWire
+import Glibc
 
 /// `grpc.testing.EchoStatus{1: code, 2: message}`.
 package struct EchoStatus: Equatable {
@@ -83,21 +84,26 @@ extension ProtoWriter {
   /// `grpc.testing.Payload{1: type, 2: body}` of zeros.
   fileprivate mutating func payload(_ number: Int, _ size: Int) {
     message(number) {
-      if size > 0 { $0.bytes(2, repeatElement(0 as UInt8, count: size)) }
+      if size > 0 { $0.bytes(2, [UInt8](repeating: 0, count: size)) }
     }
   }
 }
 
-/// The length of a `grpc.testing.Payload`'s body, and whether it is all zeros.
-private func payload(_ bytes: UnsafeRawBufferPointer) -> (size: Int, isZero: Bool) {
+/// The body of a `grpc.testing.Payload`.
+private func payload(_ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
   var reader = ProtoReader(bytes)
-  var result = (size: 0, isZero: true)
+  var result = UnsafeRawBufferPointer(start: nil, count: 0)
   while let (number, value) = reader.next() {
-    if number == 2, case .bytes(let body) = value {
-      result = (body.count, body.allSatisfy { $0 == 0 })
-    }
+    if number == 2, case .bytes(let body) = value { result = body }
   }
   return result
+}
+
+/// Whether all bytes are 0: the first one is, and each is like the one before it.
+private func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
+  guard let first = bytes.first else { return true }
+  let base = bytes.baseAddress.unsafelyUnwrapped
+  return first == 0 && memcmp(base, base + 1, bytes.count - 1) == 0
 }
 
 /// `SimpleRequest`, `StreamingOutputCallRequest` and `StreamingInputCallRequest` in one: what each
@@ -128,7 +134,7 @@ package struct InteropRequest {
       case (.simple, 2, .varint(let size)): responseSize = Int(Int32(truncatingIfNeeded: size))
       case (.simple, 3, .bytes(let bytes)), (.streamingOutput, 3, .bytes(let bytes)),
         (.streamingInput, 1, .bytes(let bytes)):
-        payloadSize = payload(bytes).size
+        payloadSize = payload(bytes).count
       case (.simple, 6, .bytes(let bytes)): responseIsCompressed = boolValue(bytes)
       case (.simple, 7, .bytes(let bytes)), (.streamingOutput, 7, .bytes(let bytes)):
         guard let status = EchoStatus(bytes) else { return nil }
@@ -197,13 +203,11 @@ package enum InteropResponse {
   /// The payload's size; nil when the message is malformed or holds anything but zeros.
   package static func payloadSize(_ bytes: UnsafeRawBufferPointer) -> Int? {
     var reader = ProtoReader(bytes)
-    var found = (size: 0, isZero: true)
+    var body = UnsafeRawBufferPointer(start: nil, count: 0)
     while let (number, value) = reader.next() {
-      if number == 1, case .bytes(let bytes) = value {
-        found = GRPCTestingMessages.payload(bytes)
-      }
+      if number == 1, case .bytes(let bytes) = value { body = GRPCTestingMessages.payload(bytes) }
     }
-    return reader.isMalformed || !found.isZero ? nil : found.size
+    return reader.isMalformed || !isZero(body) ? nil : body.count
   }
 
   package static func total(in bytes: UnsafeRawBufferPointer) -> Int? {
