@@ -36,6 +36,8 @@ final class RunStream: RequestStream {
 
   func cancelled(_ status: Status) { isOver = true }
   func drained() {}
+  /// A step is answered within `received`.
+  var isIdle: Bool { true }
 
   private func finish(_ status: Status) {
     isOver = true

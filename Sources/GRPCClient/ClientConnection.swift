@@ -170,7 +170,7 @@ final class ClientConnection: ByteStreamHandler {
     case .goAway:
       goAwayCode = event.errorCode
       retire()
-    case .ping, .pingAcknowledged: break
+    case .ping, .pingAcknowledged, .settingsAcknowledged: break
     }
   }
 

@@ -38,7 +38,7 @@ package final class GRPCServer {
 
   private var listeners: [StreamListener] = []
   private var connections: [ServerConnection] = []
-  private var counts = ServerStatistics()
+  var counts = ServerStatistics()
   /// Every call object there is; the free ones are linked.
   private var calls: [ServerCall] = []
   private var freeCall: Unmanaged<ServerCall>?
@@ -46,6 +46,11 @@ package final class GRPCServer {
   private var onShutdown: (() -> Void)?
   private var shutdownTimers: [LoopTimer] = []
   private(set) var isShuttingDown = false
+
+  /// Output that waits for clients, and bytes of half-sent requests, of all connections.
+  var bufferedBytes = 0
+  let checkupInterval: UInt64
+  private var ageRandom: AgeRandom
 
   package init(
     loop: EventLoop, services: ServiceTable, options: ServerOptions = ServerOptions()
@@ -58,6 +63,8 @@ package final class GRPCServer {
     context = HTTP2Context(http2)
     dispatch = DispatchTable(services)
     deadlines = DeadlineQueue(on: loop)
+    checkupInterval = GRPCServer.checkupInterval(options)
+    ageRandom = AgeRandom(seed: options.ageSeed)
     responseFields = context.constantFields([
       (":status", "200"), ("content-type", "application/grpc"),
     ])
@@ -94,7 +101,11 @@ package final class GRPCServer {
     var now = counts
     now.connections = connections.count
     now.openStreams = context.openStreams
-    for connection in connections { now.bufferedBytes += connection.bufferedBytes }
+    for connection in connections {
+      now.bufferedBytes += connection.bufferedBytes
+      now.heldRequestBytes += connection.heldBytes
+    }
+    for listener in listeners { now.failedAccepts += listener.failedAccepts }
     return now
   }
 
@@ -103,6 +114,7 @@ package final class GRPCServer {
   private func accept(_ stream: ByteStream, isSecure: Bool) {
     guard connections.count < options.maxConnections, !isShuttingDown else {
       counts.connectionsRefused += 1
+      if !isShuttingDown { count(.connectionLimit, on: nil) }
       stream.close()
       return
     }
@@ -117,6 +129,13 @@ package final class GRPCServer {
 
   func countFailedHandshake() { counts.handshakesFailed += 1 }
 
+  var connectionCount: Int { connections.count }
+
+  /// When a connection that began at `time` has reached its age.
+  func endOfLife(from time: UInt64) -> UInt64 {
+    ageRandom.end(from: time, after: options.maxAgeNanoseconds)
+  }
+
   func remove(_ connection: ServerConnection) {
     let last = connections.removeLast()
     if last !== connection {
@@ -127,6 +146,9 @@ package final class GRPCServer {
   }
 
   // MARK: Calls
+
+  @inline(__always)
+  var hasTooManyCalls: Bool { counts.activeCalls >= options.maxCalls }
 
   /// The server keeps all call objects; nobody else needs to retain one.
   func takeCall() -> Unmanaged<ServerCall> {
@@ -166,7 +188,7 @@ package final class GRPCServer {
       finishShutdown()
       return
     }
-    for connection in connections { connection.announceShutdown() }
+    for connection in connections { connection.beginEnding() }
     let goAway = LoopTimer(on: loop) { [unowned self] in
       for connection in connections { connection.sendGoAway() }
     }

@@ -1,24 +1,70 @@
+import HTTP2
+
 /// Counts what a peer does that is legal now and then and an attack in numbers. One per connection;
 /// it decides nothing but whether the peer has gone too far.
 struct PeerConduct {
   private var lastPing: UInt64 = 0
   private var pingStrikes = 0
+  private var framesAtPing: UInt32 = 0
+  private var framesAtUpdate: UInt32 = 0
+  /// WINDOW_UPDATE frames that the frames we sent were worth.
+  private var welcomeUpdates: UInt32 = 0
+  private static let mostWelcomeUpdates: UInt32 = 10_000
+  private var controlFrames = RateLimit()
+  private var inducedResets = RateLimit()
 
   /// Keepalive pings cost us wake-ups. Those that follow an answer measure bandwidth and are welcome.
   ///
-  /// - Parameter afterPayload: HEADERS or DATA were sent since the last ping.
+  /// - Parameters:
+  ///   - sentFrames: HEADERS and DATA frames sent on the connection so far.
+  ///   - hasCalls: Some call is open. Without one, a client has to wait for longer.
   /// - Returns: False for one strike too many. The words for the client, `too_many_pings`, are part
   ///   of the protocol: clients then double their interval.
   mutating func toleratesPing(
-    at now: UInt64, afterPayload: Bool, _ options: ServerOptions
+    at now: UInt64, sentFrames: UInt32, hasCalls: Bool, _ options: ServerOptions
   ) -> Bool {
-    let isTooSoon = lastPing != 0 && now &- lastPing < options.minPingIntervalNanoseconds
+    let interval =
+      hasCalls || options.permitsPingsWithoutCalls
+      ? options.minPingIntervalNanoseconds : options.minPingIntervalWithoutCallsNanoseconds
+    let isTooSoon = lastPing != 0 && now &- lastPing < interval
     lastPing = now
-    if afterPayload {
+    if sentFrames != framesAtPing {
+      framesAtPing = sentFrames
       pingStrikes = 0
     } else if isTooSoon {
       pingStrikes += 1
     }
     return pingStrikes <= options.maxPingStrikes
+  }
+
+  /// Takes the counts of what has come and says what there was too much of.
+  mutating func judge(
+    _ counts: inout HTTP2Conduct, at now: UInt64, _ options: ServerOptions
+  ) -> CutOff? {
+    // Whoever reads what we send gives window back: once for the stream, once for the connection.
+    let sent = counts.payloadFrames &- framesAtUpdate
+    framesAtUpdate = counts.payloadFrames
+    welcomeUpdates += 2 * min(sent, PeerConduct.mostWelcomeUpdates)
+    welcomeUpdates = min(welcomeUpdates, PeerConduct.mostWelcomeUpdates)
+    let welcome = min(counts.windowUpdates, welcomeUpdates)
+    welcomeUpdates -= welcome
+
+    let control = counts.controlFrames + counts.windowUpdates - welcome
+    let induced = counts.inducedResets
+    counts.controlFrames = 0
+    counts.windowUpdates = 0
+    counts.inducedResets = 0
+    if !controlFrames.takes(
+      control, at: now, burst: options.controlFrameBurst, perSecond: options.controlFramesPerSecond)
+    {
+      return .controlFrames
+    }
+    // Whether the client resets a stream or makes us do it costs the same.
+    if !inducedResets.takes(
+      induced, at: now, burst: options.http2.resetBurst, perSecond: options.http2.resetsPerSecond)
+    {
+      return .inducedResets
+    }
+    return nil
   }
 }

@@ -31,7 +31,8 @@ extension ServerCall {
   func send(_ byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void) {
     guard !isOver, let connection, let stream else { return }
     if connection.hasTooMuchUnread {
-      stream.reset(.enhanceYourCalm)
+      server.count(.overload, on: connection)
+      stream.reset(.cancel)
       connection.scheduleFlush()
       tellCancelled(connection.tooMuchUnread)
       return

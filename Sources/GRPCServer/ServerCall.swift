@@ -24,8 +24,10 @@ final class ServerCall {
   var fields: HTTP2Fields?
   var framer: MessageFramer
   /// The only request message, until the client has ended its side.
-  private var request: UnsafeMutableRawBufferPointer?
-  private var requestCount = 0
+  private(set) var request: UnsafeMutableRawBufferPointer?
+  private(set) var requestCount = 0
+  /// Bytes of the request that the connection knows to be held.
+  var heldBytes = 0
   private var expiry: Deadline?
   var expiresAt = UInt64.max
   /// Bytes of the unary reply, prefix included.
@@ -119,6 +121,10 @@ final class ServerCall {
       request = nil
     }
     framer.reset()
+    if heldBytes != 0 {
+      connection?.holds(-heldBytes)
+      heldBytes = 0
+    }
     if handle != nil { dropHandler() }
     hasSentHeaders = false
     announcesEncodings = false
@@ -135,6 +141,7 @@ final class ServerCall {
   func received(_ data: UnsafeRawBufferPointer, endsStream: Bool) {
     if isBackedUp {
       held.append(contentsOf: data)
+      noteHeldBytes()
       if endsStream { halfClosed() }
       return
     }
@@ -159,7 +166,8 @@ final class ServerCall {
     // A message under way needs window to be completed; a whole one has been dealt with.
     stream.consume(data.count - rest.count)
     if !rest.isEmpty { held.append(contentsOf: rest) }
-    if endsStream { halfClosed() }
+    if endsStream { return halfClosed() }
+    noteHeldBytes()
   }
 
   @inline(__always)

@@ -41,13 +41,17 @@ extension ServerConnection {
       refuse(stream, Status(.internal, "metadata '\(name)' is not base64"))
       return
     }
-    if hasTooMuchUnread {
-      refuse(stream, tooMuchUnread)
+    if hasTooMuchUnread || server.hasTooManyCalls {
+      server.count(.overload, on: self)
+      refuse(
+        stream,
+        hasTooMuchUnread ? tooMuchUnread : server.overloaded("the server has too many calls"))
       return
     }
     server.takeCall()._withUnsafeGuaranteedRef {
       if head.namesEncodings { $0.setEncodings(head) }
       $0.begin(self, stream, route, event.fields, timeout: head.timeout)
+      if event.fields.byteCount > ServerCall.freeFieldBytes { $0.noteHeldBytes() }
       if event.endsStream { $0.halfClosed() }
     }
   }

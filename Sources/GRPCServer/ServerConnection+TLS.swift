@@ -23,9 +23,11 @@ extension ServerConnection {
     // What TLS itself has to say: handshake messages, new keys, an alert.
     guard send(from: mark) else { return close() }
     if !wasEstablished, tls.isEstablished { didSecure() }
-    flush()
+    if failure == nil { flush() }
     if case .failed(let reason) = progress { didFail(reason) }
-    if failure != nil || progress != .more { close() }
+    if let failure { return fail(failure, after: UnsafeRawBufferPointer(start: nil, count: 0)) }
+    if progress != .more { return close() }
+    if session.hasConduct { judgeConduct() }
   }
 
   /// Whether the session's frames can be sent. Until the handshake is done they wait in the session.
@@ -59,10 +61,7 @@ extension ServerConnection {
 
   private func didSecure() {
     // The client's turn to greet, as on a cleartext connection from its start.
-    if let handshake {
-      server.deadlines.set(
-        handshake, at: server.loop.now + server.options.handshakeNanoseconds)
-    }
+    times.greetingBegan = server.loop.now
     server.onConnection?(
       .secured(peer: peer, protocol: security.protocolDescription, identity))
   }

@@ -21,8 +21,20 @@ final class ServerConnection: ByteStreamHandler {
   private var needsFlush = false
   var hasSentGoAway = false
   var closeAfterFlush = false
-  private var conduct = PeerConduct()
-  var handshake: Deadline?
+  var conduct = PeerConduct()
+  /// Something was read since the last checkup.
+  var hasRead = false
+  /// The next checkup is far: a read wants one soon.
+  var isDozing = false
+  /// The graceful end has begun.
+  var isEnding = false
+  var hasReportedCutOff = false
+  var times: ConnectionTimes
+  private(set) lazy var checkup = Deadline { [unowned self] in lookAtItself() }
+  /// Bytes of requests that have come in part.
+  private(set) var heldBytes = 0
+  /// Output that waits for the client, as the server knows it.
+  private var countedOutput = 0
   private var flushHook: EndOfTurnHook?
   private static let drainBytes = 256 << 10
 
@@ -31,6 +43,7 @@ final class ServerConnection: ByteStreamHandler {
     self.stream = stream
     self.tls = tls
     session = HTTP2Session(.server, context: server.context)
+    times = ConnectionTimes(now: server.loop.now)
   }
 
   /// The client's address.
@@ -42,31 +55,44 @@ final class ServerConnection: ByteStreamHandler {
 
   /// Flow control holds back more than one client may have us keep.
   var hasTooMuchUnread: Bool {
-    session.queuedOutputBytes > server.options.maxUnreadResponseBytes
+    let unread = session.queuedOutputBytes
+    return unread > ServerConnection.freeBytes
+      && unread > server.share(of: server.options.maxUnreadResponseBytes)
   }
   var tooMuchUnread: Status {
-    let limit = server.options.maxUnreadResponseBytes
-    return Status(
-      .resourceExhausted, "more than \(limit) response bytes on this connection are not read")
+    server.overloaded("too many response bytes on this connection are not read")
   }
+  /// Less than the smallest share.
+  private static let freeBytes = 32 << 10
+
+  /// A call holds more bytes of a request than before, or less.
+  func holds(_ more: Int) {
+    heldBytes += more
+    server.bufferedBytes += more
+  }
+  var holdsTooMuch: Bool {
+    heldBytes > server.share(of: server.options.maxHeldRequestBytes)
+  }
+
+  var queuedSocketBytes: Int { stream.writeQueueSize }
+  var socketBytesTaken: Int { stream.lateBytesTaken }
 
   func start() {
     stream.handler = self
     // Cancelled by `close`: the loop may still hold the hook when the connection has gone.
     flushHook = EndOfTurnHook { [unowned self] in flush() }
-    let handshake = Deadline { [unowned self] in close() }
-    let patience =
-      tls == nil ? server.options.handshakeNanoseconds : server.options.tlsHandshakeNanoseconds
-    server.deadlines.set(handshake, at: server.loop.now + patience)
-    self.handshake = handshake
-    flush()
+    times.endsAt = server.endOfLife(from: times.began)
+    scheduleCheckup(at: times.began &+ server.checkupInterval)
+    // Our SETTINGS go with the answer to the client's: whoever speaks something else is told so.
     stream.startReading()
   }
 
   func close() {
     if isClosed { return }
     isClosed = true
-    handshake = nil
+    server.deadlines.clear(checkup)
+    server.bufferedBytes -= countedOutput
+    countedOutput = 0
     flushHook?.cancel()
     flushHook = nil
     session.closeAll(.cancel) { handle($0) }
@@ -78,13 +104,15 @@ final class ServerConnection: ByteStreamHandler {
   // MARK: Bytes
 
   func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
+    hasRead = true
+    if isDozing { wake() }
     if tls != nil { return didRead(sealed: bytes) }
     isInBatch = true
     let failure = session.receive(bytes) { handle($0) }
     isInBatch = false
+    if let failure { return fail(failure, after: bytes) }
     flush()
-    // What could still be said, a GOAWAY, has been written.
-    if failure != nil { close() }
+    if session.hasConduct { judgeConduct() }
   }
 
   func streamDidEnd(_ error: UVError?) { close() }
@@ -105,7 +133,7 @@ final class ServerConnection: ByteStreamHandler {
 
   func flush() {
     if isClosed || (tls != nil && !canSeal()) { return }
-    let output = server.context.output
+    let sink = server.context.output
     let limit = server.options.maxQueuedOutputBytes
     isInBatch = true
     var failure: HTTP2Failure?
@@ -117,10 +145,10 @@ final class ServerConnection: ByteStreamHandler {
         break
       }
       failure = session.drain(limit: ServerConnection.drainBytes) { handle($0) }
-      if output.count == 0 { continue }
-      if output.count >= ServerConnection.drainBytes { needsFlush = true }
-      let isAlive = tls == nil ? stream.write(output.bytes) : write(sealing: output.bytes)
-      output.removeAll()
+      if sink.count == 0 { continue }
+      if sink.count >= ServerConnection.drainBytes { needsFlush = true }
+      let isAlive = tls == nil ? stream.write(sink.bytes) : write(sealing: sink.bytes)
+      sink.removeAll()
       if !isAlive {
         isInBatch = false
         close()
@@ -128,9 +156,15 @@ final class ServerConnection: ByteStreamHandler {
       }
     } while needsFlush && failure == nil
     isInBatch = false
+    let output = session.queuedOutputBytes + stream.writeQueueSize
+    if output != countedOutput {
+      server.bufferedBytes += output - countedOutput
+      countedOutput = output
+    }
     if failure != nil || closeAfterFlush
       || (!session.wantsRead && !session.wantsWrite && stream.writeQueueSize == 0)
     {
+      if !closeAfterFlush { countItsEnd() }
       close()
     }
   }
@@ -159,23 +193,18 @@ final class ServerConnection: ByteStreamHandler {
       if let call = ServerCall.of(event.stream) {
         call._withUnsafeGuaranteedRef { $0.drained() }
       }
-    case .settings: handshake = nil
+    case .settings: times.hasSettings = true
+    case .settingsAcknowledged: times.hasSettingsAcknowledged = true
     case .pingAcknowledged:
-      if event.opaque == ServerConnection.shutdownPing, server.isShuttingDown { sendGoAway() }
+      if event.opaque == ServerConnection.shutdownPing, isEnding { sendGoAway() }
     case .ping:
       if !conduct.toleratesPing(
-        at: server.loop.now, afterPayload: session.takeHasSentPayload(), server.options)
+        at: server.loop.now, sentFrames: session.conduct.payloadFrames,
+        hasCalls: session.openStreams > 0, server.options)
       {
-        cutOff(.enhanceYourCalm, "too_many_pings")
+        cutOff(.pings, .enhanceYourCalm, "too_many_pings")
       }
     case .goAway: break
     }
-  }
-
-  /// Ends the connection for what the peer does. What can be said, a GOAWAY, is said first.
-  private func cutOff(_ code: HTTP2ErrorCode, _ words: String) {
-    session.submitGoAway(code, debug: words)
-    closeAfterFlush = true
-    scheduleFlush()
   }
 }

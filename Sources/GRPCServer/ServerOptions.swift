@@ -18,22 +18,69 @@ package struct ServerOptions: Sendable {
   package var responseHighWaterBytes = 256 << 10
   /// Above this many bytes waiting for the socket, the connection is no longer read.
   package var maxQueuedOutputBytes = 1 << 20
-  /// Above this many response bytes waiting for flow control, new calls are refused with
-  /// RESOURCE_EXHAUSTED, and streaming calls that send more are reset with ENHANCE_YOUR_CALM, which
-  /// clients read as the same.
+  /// Above this many response bytes of one connection waiting for flow control, its new calls are
+  /// refused with UNAVAILABLE, and streaming calls that send more are reset with CANCEL.
   package var maxUnreadResponseBytes = 64 << 20
+  /// The same for the requests of one connection that have come in part: a call that would hold more
+  /// is refused with UNAVAILABLE.
+  package var maxHeldRequestBytes = 64 << 20
+  /// Both, of all connections together. Above it each connection may hold its share, and at least
+  /// 64 KiB.
+  package var maxBufferedBytes = 512 << 20
+  /// Calls of all connections together that are not answered yet; further ones are refused with
+  /// UNAVAILABLE.
+  package var maxCalls = 100_000
+  /// How long a client that was refused for overload is asked to wait (`grpc-retry-pushback-ms`).
+  package var retryPushbackMilliseconds = 1_000
+
+  /// No limit, for every time below but `handshakeNanoseconds`.
+  package static let never = UInt64.max
+
   /// How long a new connection's TLS handshake may take.
   package var tlsHandshakeNanoseconds: UInt64 = 10_000_000_000
-  /// How long a new connection may take to send its first SETTINGS, after the TLS handshake if there
-  /// is one.
+  /// How long a new connection may take to send its first SETTINGS and to answer ours, after the TLS
+  /// handshake if there is one.
   package var handshakeNanoseconds: UInt64 = 20_000_000_000
+  /// How long a request, or its header block, may be on its way at less than `minBytesPerSecond`.
+  package var requestStallNanoseconds: UInt64 = 20_000_000_000
+  /// How long responses, or a socket, may be read at less than `minBytesPerSecond`.
+  package var responseStallNanoseconds: UInt64 = 60_000_000_000
+  package var minBytesPerSecond = 1_000
+
+  /// Control frames (PING, SETTINGS, GOAWAY, and WINDOW_UPDATE beyond two for each frame
+  /// sent to the client) at once and then in a second.
+  package var controlFrameBurst: UInt64 = 1_000
+  package var controlFramesPerSecond: UInt64 = 100
+
   /// Pings closer than this, with nothing sent to the client in between, are strikes (gRPC's
   /// keepalive rules, with C-core's number).
   package var minPingIntervalNanoseconds: UInt64 = 300_000_000_000
+  /// The same while no call is open, unless `permitsPingsWithoutCalls`.
+  package var minPingIntervalWithoutCallsNanoseconds: UInt64 = 7_200_000_000_000
+  package var permitsPingsWithoutCalls = false
   /// A client with more strikes than this is told `too_many_pings` and cut off.
   package var maxPingStrikes = 2
+
+  /// A client that was silent for so long is pinged.
+  package var keepaliveNanoseconds: UInt64 = 7_200_000_000_000
+  /// A client that does not answer the ping, nor says anything else, is gone.
+  package var keepaliveTimeoutNanoseconds: UInt64 = 20_000_000_000
+  /// A connection without a call for so long is ended, gracefully.
+  package var maxIdleNanoseconds = ServerOptions.never
+  /// A connection older than this is ended, gracefully: clients then look up where to connect again.
+  /// Each connection's own limit lies up to a tenth to either side, so that they do not all come back
+  /// together.
+  package var maxAgeNanoseconds = ServerOptions.never
+  /// How long the calls of such a connection may go on.
+  package var ageGraceNanoseconds = ServerOptions.never
+  /// Where the ages' randomness begins; nil = anywhere.
+  package var ageSeed: UInt64?
+
   /// How long an ending server waits for a client's answer before it sends the final GOAWAY.
   package var goAwayDelayNanoseconds: UInt64 = 1_000_000_000
+  /// How long after that it leaves a streaming call open to which nothing comes any more and whose
+  /// every request has been answered. Calls with work under way get the whole grace.
+  package var idleCallGraceNanoseconds: UInt64 = 2_000_000_000
 
   package init() {}
 }
@@ -52,6 +99,11 @@ package struct ServerStatistics: Equatable, Sendable {
   package var callsTotal: UInt64 = 0
   /// Response bytes waiting for flow control or for sockets.
   package var bufferedBytes = 0
+  /// Bytes of requests that have come in part, or wait for responses to be read.
+  package var heldRequestBytes = 0
+  /// Connections that could not be accepted: mostly for want of descriptors.
+  package var failedAccepts = 0
+  package var cutOff = CutOffCounts()
 
   package init() {}
 }

@@ -45,6 +45,9 @@ package struct MessageFramer: ~Copyable {
   /// False in the middle of a message: a stream that ends there was truncated.
   package var isBetweenMessages: Bool { prefixCount == 0 }
 
+  /// Bytes of the message under way that have come; 0 between messages.
+  package var gatheredBytes: Int { prefixCount == 0 ? 0 : prefixCount + stored }
+
   /// Forgets a half message. Keeps at most 4 KiB of memory.
   package mutating func reset() {
     prefix = 0
@@ -82,6 +85,7 @@ package struct MessageFramer: ~Copyable {
       input = UnsafeRawBufferPointer(rebasing: input.dropFirst())
       prefix = prefix << 8 | UInt64(byte)
       prefixCount += 1
+      stored = 0
       if prefixCount < MessageFramer.prefixLength { continue }
       let flag = UInt8(truncatingIfNeeded: prefix >> 32)
       if flag > 1 { return .failed(.badFlag(flag)) }
@@ -89,7 +93,6 @@ package struct MessageFramer: ~Copyable {
       if length > limitBytes { return .failed(.tooLarge(length: length, limit: limitBytes)) }
       isCompressed = flag == 1
       if isCompressed, !acceptsCompressed { return .failed(.compressed) }
-      stored = 0
     }
     let count = min(length - stored, input.count)
     if count > 0 {

@@ -68,6 +68,13 @@ package protocol RequestStream: AnyObject {
   func cancelled(_ status: Status)
   /// The response queue fell below the low-water mark after having been above the high one.
   func drained()
+  /// Nothing is under way: every message has been answered. When the server stops, an idle call is
+  /// ended at once and others are waited for. False unless a handler says otherwise.
+  var isIdle: Bool { get }
+}
+
+extension RequestStream {
+  package var isIdle: Bool { false }
 }
 
 /// What is known of a call beside its messages.

@@ -7,8 +7,8 @@ struct SessionState {
   var raw: OpaquePointer?
   /// Window owed to the peer for streams that need none themselves.
   var connectionCredit = 0
-  /// HEADERS or DATA were sent since the owner last asked.
-  var hasSentPayload = false
+  /// What the owner may want to judge the peer by.
+  var conduct = HTTP2Conduct()
   /// Output bytes of all open streams that are not framed yet.
   var queuedOutput = 0
   /// Open streams to be reset once their own end has been sent.
@@ -28,8 +28,7 @@ struct SessionState {
   var goAwayLast: Int32?
   /// Frames that broke the protocol, and empty ones that did nothing.
   var uselessFrames = 0
-  /// A peer that sends this many of them is cut off.
-  static let uselessFramesLimit = 1_000
+  let maxUselessFrames: Int
 
   static func openSlot(
     of state: UnsafeMutablePointer<SessionState>
@@ -92,7 +91,7 @@ struct SessionState {
   /// Counts a frame that only costs us work. False = too many.
   mutating func tolerateUselessFrame() -> Bool {
     uselessFrames += 1
-    return uselessFrames < SessionState.uselessFramesLimit
+    return uselessFrames < maxUselessFrames
   }
 }
 
@@ -238,24 +237,28 @@ private func receivedFrame(
     event.value = UInt64(slot.pointee.status)
     state.pointee.emit(event)
   case NGHTTP2_SETTINGS.rawValue:
-    if header.pointee.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) == 0 {
-      state.pointee.emit(HTTP2Event(.settings, nil))
-    }
+    let isAck = header.pointee.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0
+    if !isAck { state.pointee.conduct.controlFrames += 1 }
+    state.pointee.emit(HTTP2Event(isAck ? .settingsAcknowledged : .settings, nil))
   case NGHTTP2_PING.rawValue:
     let isAck = header.pointee.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0
+    state.pointee.conduct.controlFrames += 1
     var event = HTTP2Event(isAck ? .pingAcknowledged : .ping, nil)
     event.value = withUnsafeBytes(of: frame.unsafelyUnwrapped.pointee.ping.opaque_data) {
       $0.loadUnaligned(as: UInt64.self)
     }
     state.pointee.emit(event)
   case NGHTTP2_GOAWAY.rawValue:
+    state.pointee.conduct.controlFrames += 1
     let goAway = frame.unsafelyUnwrapped.pointee.goaway
     state.pointee.goAwayLast = goAway.last_stream_id
     var event = HTTP2Event(.goAway, nil)
     event.errorCode = HTTP2ErrorCode(rawValue: goAway.error_code)
     event.value = UInt64(goAway.last_stream_id)
     state.pointee.emit(event)
-  default: break
+  case NGHTTP2_WINDOW_UPDATE.rawValue: state.pointee.conduct.windowUpdates += 1
+  case NGHTTP2_RST_STREAM.rawValue: break  // nghttp2 counts these itself.
+  default: state.pointee.conduct.controlFrames += 1
   }
   return 0
 }
@@ -288,6 +291,7 @@ func readOutput(
     UnsafeMutableRawPointer(place.unsafelyUnwrapped).copyMemory(
       from: slot.pointee.output.bytes.baseAddress.unsafelyUnwrapped, byteCount: count)
     slot.pointee.output.dropFirst(count)
+    slot.pointee.framedBytes &+= count
     let state = state(user)
     state.pointee.queuedOutput -= count
     if slot.pointee.wantsDrained,

@@ -26,6 +26,11 @@ package final class HTTP2Context {
     streams.initialize(to: StreamPool())
     // The receiver decides when bytes are dealt with: see `HTTP2Session.consume`.
     nghttp2_option_set_no_auto_window_update(nghttp2Options, 1)
+    nghttp2_option_set_stream_reset_rate_limit(
+      nghttp2Options, options.resetBurst, options.resetsPerSecond)
+    nghttp2_option_set_max_continuations(nghttp2Options, options.maxContinuations)
+    nghttp2_option_set_max_settings(nghttp2Options, options.maxSettingsEntries)
+    nghttp2_option_set_max_outbound_ack(nghttp2Options, options.maxQueuedAcks)
     installCallbacks(self.callbacks)
   }
 

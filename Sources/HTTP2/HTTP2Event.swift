@@ -17,6 +17,8 @@ package struct HTTP2Event {
     case drained
     /// The peer's first or a later SETTINGS.
     case settings
+    /// The peer has taken up our SETTINGS.
+    case settingsAcknowledged
     /// The peer answered the ping with `opaque`.
     case pingAcknowledged
     /// The peer sent a ping; it has been answered.

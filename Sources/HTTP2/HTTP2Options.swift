@@ -14,6 +14,21 @@ package struct HTTP2Options: Sendable {
   /// `HTTP2Event.Kind.drained` comes when a stream's queued output falls to this.
   package var outputLowWaterBytes = 65_536
 
+  /// RST_STREAM frames a peer may send at once, and then in a second; beyond them nghttp2 ends the
+  /// connection. Honest clients reset every call whose deadline passes, so nghttp2's own 1,000 and 33
+  /// are too few.
+  package var resetBurst: UInt64 = 10_000
+  package var resetsPerSecond: UInt64 = 1_000
+  /// CONTINUATION frames in one header block; more end the connection.
+  package var maxContinuations = 8
+  /// Entries in one SETTINGS frame; more end the connection.
+  package var maxSettingsEntries = 32
+  /// Answers to PING and SETTINGS waiting to be sent; more end the connection.
+  package var maxQueuedAcks = 1_000
+  /// Empty DATA frames that end nothing, and frames that break the protocol on one stream, in the life
+  /// of a connection; this many end it.
+  package var maxUselessFrames = 1_000
+
   /// Whether a server drops `:scheme`, `:authority` and `te` as they come. Every request has them,
   /// and keeping what nobody will ask for costs a twentieth of our part of a small call.
   package var dropsRoutingFields = false
@@ -30,6 +45,7 @@ package struct HTTP2ErrorCode: RawRepresentable, Equatable, Sendable, CustomStri
   package static let protocolError = HTTP2ErrorCode(rawValue: 1)
   package static let internalError = HTTP2ErrorCode(rawValue: 2)
   package static let flowControlError = HTTP2ErrorCode(rawValue: 3)
+  package static let settingsTimeout = HTTP2ErrorCode(rawValue: 4)
   package static let refusedStream = HTTP2ErrorCode(rawValue: 7)
   package static let cancel = HTTP2ErrorCode(rawValue: 8)
   package static let enhanceYourCalm = HTTP2ErrorCode(rawValue: 11)
@@ -50,5 +66,7 @@ package struct HTTP2Failure: Error, Equatable, Sendable, CustomStringConvertible
   package let reason: String
   /// The very first bytes were not HTTP/2's preface.
   package let isBadPreface: Bool
+  /// Too many of something: the peer has not been told yet, as it is of broken frames.
+  package let isFlood: Bool
   package var description: String { reason }
 }

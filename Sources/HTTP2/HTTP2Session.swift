@@ -28,7 +28,8 @@ package final class HTTP2Session {
         isServer: role == .server,
         dropsRoutingFields: role == .server && options.dropsRoutingFields,
         maxHeaderListBytes: options.maxHeaderListBytes,
-        outputLowWaterBytes: options.outputLowWaterBytes, streams: context.streams))
+        outputLowWaterBytes: options.outputLowWaterBytes,
+        streams: context.streams, maxUselessFrames: options.maxUselessFrames))
     var memory = context.memoryFunctions
     var session: OpaquePointer?
     let create = role == .server ? nghttp2_session_server_new3 : nghttp2_session_client_new3
@@ -111,7 +112,11 @@ package final class HTTP2Session {
         continue
       }
       // The fourth byte of a frame is its type: 0 is DATA, 1 is HEADERS.
-      if frame.unsafelyUnwrapped[3] <= 1 { state.pointee.hasSentPayload = true }
+      if frame.unsafelyUnwrapped[3] <= 1 {
+        state.pointee.conduct.payloadFrames &+= 1
+      } else {
+        state.pointee.conduct.sent(frame.unsafelyUnwrapped)
+      }
       output.buffer.append(status).copyMemory(from: frame.unsafelyUnwrapped, byteCount: status)
     }
     finishHandling(handle)
@@ -130,11 +135,14 @@ package final class HTTP2Session {
     }
   }
 
-  /// Whether HEADERS or DATA were sent since this was last asked.
-  package func takeHasSentPayload() -> Bool {
-    defer { state.pointee.hasSentPayload = false }
-    return state.pointee.hasSentPayload
+  /// What the peer did beside asking and answering. The owner may take counts out of it.
+  package var conduct: HTTP2Conduct {
+    get { state.pointee.conduct }
+    set { state.pointee.conduct = newValue }
   }
+  /// Whether `conduct` holds anything to be judged.
+  @inline(__always)
+  package var hasConduct: Bool { state.pointee.conduct.isNoteworthy }
 
   /// Output bytes of all streams that are not framed yet.
   package var queuedOutputBytes: Int { state.pointee.queuedOutput }
@@ -173,9 +181,13 @@ package final class HTTP2Session {
   }
 
   private func failure(_ status: CInt) -> HTTP2Failure {
-    HTTP2Failure(
+    let floods = [
+      NGHTTP2_ERR_FLOODED, NGHTTP2_ERR_CALLBACK_FAILURE, NGHTTP2_ERR_TOO_MANY_CONTINUATIONS,
+    ]
+    return HTTP2Failure(
       reason: nghttp2_strerror(status).map { String(cString: $0) } ?? "unknown",
-      isBadPreface: status == NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue)
+      isBadPreface: status == NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue,
+      isFlood: floods.contains { $0.rawValue == status })
   }
 
   // MARK: Streams

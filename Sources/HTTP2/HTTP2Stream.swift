@@ -23,6 +23,8 @@ struct StreamSlot {
   var peerEnded = false
 
   var output = RawBuffer()
+  /// Output bytes put into frames, of all the streams the slot has served. Wraps around.
+  var framedBytes = 0
   /// No more output will be queued.
   var outputEnded = false
   /// Sent after the last queued byte; nil with `outputEnded` = the last DATA ends the stream.
@@ -32,6 +34,10 @@ struct StreamSlot {
   var wantsDrained = false
   /// To be reset once our end has been sent: the peer should stop sending.
   var awaitsReset = false
+
+  var notes = HTTP2StreamNotes()
+  /// The generation that `notes` are of.
+  var notesGeneration: UInt32 = .max
 
   var previous: UnsafeMutablePointer<StreamSlot>?
   var next: UnsafeMutablePointer<StreamSlot>?
@@ -72,6 +78,27 @@ package struct HTTP2StreamRef: Equatable {
   /// Output bytes accepted and not yet framed.
   package var queuedBytes: Int { isOpen ? slot.pointee.output.count : 0 }
 
+  /// Output bytes put into frames since some time: only the difference of two is of use.
+  package var framedBytes: Int { slot.pointee.framedBytes }
+
+  /// The stream's header block has come only in part, or nobody has answered it.
+  package var isUnanswered: Bool {
+    isOpen && slot.pointee.user == nil && !slot.pointee.outputEnded && !slot.pointee.awaitsReset
+  }
+
+  /// Whatever the owner notes of the stream from time to time; 0 for a stream that is new.
+  ///
+  /// Kept with the generation it is of, so that a stream that nobody takes notes of costs nothing.
+  package var notes: HTTP2StreamNotes {
+    get {
+      slot.pointee.notesGeneration == generation ? slot.pointee.notes : HTTP2StreamNotes()
+    }
+    nonmutating set {
+      slot.pointee.notes = newValue
+      slot.pointee.notesGeneration = generation
+    }
+  }
+
   /// The peer has ended its side.
   package var peerEnded: Bool { isOpen ? slot.pointee.peerEnded : true }
 
@@ -89,6 +116,9 @@ package struct HTTP2Fields: Sequence, IteratorProtocol {
   let slot: UnsafeMutablePointer<StreamSlot>
   var start: Int
   let end: Int
+
+  /// What the rest of them take in memory.
+  package var byteCount: Int { end - start }
 
   @inline(__always)
   package mutating func next() -> (name: Bytes, value: Bytes)? {

@@ -10,6 +10,7 @@ extension HTTP2StreamRef {
     let (vectors, count) = fields.prepared
     let status: CInt
     if endsStream {
+      slot.pointee.outputEnded = true
       status = nghttp2_submit_response(raw, slot.pointee.id, vectors, count, nil)
     } else {
       var provider = dataProvider(slot)

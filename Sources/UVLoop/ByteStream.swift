@@ -129,6 +129,10 @@ package final class ByteStream {
 
   // MARK: Writing
 
+  /// Bytes that the kernel took late, having refused them at first. Wraps around.
+  package var lateBytesTaken: Int { queuedBytes &- writeQueueSize }
+  private var queuedBytes = 0
+
   /// Bytes accepted by `write` and not yet by the kernel.
   package var writeQueueSize: Int { isClosed ? 0 : raw.pointee.write_queue_size }
 
@@ -175,6 +179,7 @@ package final class ByteStream {
       block.deallocate()
       return false
     }
+    queuedBytes &+= bytes.count
     return true
   }
 

@@ -44,6 +44,9 @@ final class EchoService {
     table.streaming("/test.Echo/Repeat", isClientStreaming: false) { responses, _ in
       EchoStream(responses, copies: 3)
     }
+    table.streaming("/test.Echo/Polite", isClientStreaming: true) { responses, _ in
+      EchoStream(responses, copies: 1, isIdle: true)
+    }
     table.streaming("/test.Echo/Silent", isClientStreaming: true) { [unowned self] responses, _ in
       let stream = SilentStream(responses)
       silent.append(stream)
@@ -64,10 +67,13 @@ private func copy(_ source: UnsafeRawBufferPointer, to place: UnsafeMutableRawPo
 private final class EchoStream: RequestStream {
   private let responses: any ResponseStream
   private let copies: Int
+  /// What it says of itself between its messages.
+  let isIdle: Bool
   private var bytes = 0
 
-  init(_ responses: any ResponseStream, copies: Int) {
+  init(_ responses: any ResponseStream, copies: Int, isIdle: Bool = false) {
     self.responses = responses
+    self.isIdle = isIdle
     self.copies = copies
   }
 

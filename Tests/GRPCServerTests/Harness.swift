@@ -99,6 +99,7 @@ final class RawClient: ByteStreamHandler {
   var hasEnded = false
   var goAways: [HTTP2ErrorCode] = []
   var pings = 0
+  var serverPings = 0
   var failure: HTTP2Failure?
   /// False: received bytes are not given back to the windows.
   var consumes = true
@@ -201,6 +202,7 @@ final class RawClient: ByteStreamHandler {
 
   private func handle(_ event: HTTP2Event) {
     if event.kind == .goAway { goAways.append(event.errorCode) }
+    if event.kind == .ping { serverPings += 1 }
     if event.kind == .pingAcknowledged { pings += 1 }
     guard event.hasStream, let call = calls.first(where: { $0.stream == event.stream }) else {
       return

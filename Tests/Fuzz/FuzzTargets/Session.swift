@@ -135,7 +135,8 @@ private final class SessionOwner {
         stream.unconsumed <= max(65_535, options.streamWindowBytes), "more than the window")
       _ = event.data.reduce(0 as UInt8, ^)
     case .ended: demand(event.endsStream, "an end that is none")
-    case .closed, .drained, .settings, .pingAcknowledged, .ping, .goAway: break
+    case .closed, .drained, .settings, .settingsAcknowledged, .pingAcknowledged, .ping, .goAway:
+      break
     }
     if event.endsStream {
       demand(!stream.hasEnded, "ended twice")

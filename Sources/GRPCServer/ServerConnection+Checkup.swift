@@ -1,0 +1,212 @@
+import GRPCWire
+import HTTP2
+import TLSEngine
+import UVLoop
+
+/// When things happened on a connection, for its checkups. All times are nanoseconds of the loop's
+/// clock; `.max` = never.
+struct ConnectionTimes {
+  var began: UInt64
+  /// `began`, or the end of the TLS handshake.
+  var greetingBegan: UInt64
+  var hasSettings = false
+  var hasSettingsAcknowledged = false
+  var lastRead: UInt64
+  var lastCall: UInt64
+  var lastStreamID: Int32 = 0
+  /// 0 = no ping is waiting for its answer.
+  var pinged: UInt64 = 0
+  var looksSincePing = 0
+  var endsAt = UInt64.max
+  /// When the final GOAWAY is due and when the calls that are left are cancelled.
+  var goAwayAt = UInt64.max
+  var cancelsAt = UInt64.max
+  var socket = StallWatch()
+  var headers = StallWatch()
+
+  init(now: UInt64) {
+    began = now
+    greetingBegan = now
+    lastRead = now
+    lastCall = now
+  }
+
+  var isGreeted: Bool { hasSettings && hasSettingsAcknowledged }
+}
+
+/// Every few seconds each connection with something to do looks at itself, and what is not as it
+/// should be has its consequences. A quiet connection sleeps until the next of its own times. Nothing
+/// on the path of a call touches a clock or a timer for this.
+extension ServerConnection {
+  static let keepalivePing: UInt64 = 0x7175_6972_652D_6B61
+
+  /// The next checkup, at the latest at `time`.
+  func scheduleCheckup(at time: UInt64) {
+    isDozing = false
+    server.deadlines.set(checkup, at: time)
+  }
+
+  /// Something was read while the connection slept.
+  @inline(never)
+  func wake() { scheduleCheckup(at: server.loop.now &+ server.checkupInterval) }
+
+  func lookAtItself() {
+    let now = server.loop.now
+    let hasNews = hasRead
+    hasRead = false
+    if hasNews {
+      times.lastRead = now
+      times.pinged = 0
+    }
+    if let tls, !tls.isEstablished {
+      if now &- times.began >= server.options.tlsHandshakeNanoseconds { return end(.handshake) }
+    } else if !times.isGreeted, now &- times.greetingBegan >= server.options.handshakeNanoseconds {
+      return cutOff(.handshake, .settingsTimeout, "no SETTINGS, or no answer to ours")
+    }
+    if socketIsStalled(now) { return end(.unreadSocket) }
+    let hasCalls = session.openStreams > 0
+    if hasCalls, !lookAtStreams(now) {
+      return cutOff(.slowHeaders, .enhanceYourCalm, "a header block does not end")
+    }
+    let lastStreamID = session.lastProcessedStreamID
+    if hasCalls || lastStreamID != times.lastStreamID {
+      times.lastStreamID = lastStreamID
+      times.lastCall = now
+    }
+    if !keepAlive(now) { return end(.keepalive) }
+    endInTime(now)
+    if isClosed { return }
+    if server.isShuttingDown, hasSentGoAway { endIdleCalls(now) }
+
+    let isQuiet =
+      !hasNews && !hasCalls && times.isGreeted && times.pinged == 0 && queuedSocketBytes == 0
+    let soon = isQuiet ? UInt64.max : now &+ checkupInterval
+    let next = min(soon, nextOfItsTimes())
+    if next == .max {
+      server.deadlines.clear(checkup)
+    } else {
+      scheduleCheckup(at: next)
+    }
+    isDozing = isQuiet
+  }
+
+  private var checkupInterval: UInt64 {
+    // A stop waits for it.
+    server.isShuttingDown
+      ? min(server.checkupInterval, server.options.idleCallGraceNanoseconds / 4)
+      : server.checkupInterval
+  }
+
+  private func nextOfItsTimes() -> UInt64 {
+    func after(_ start: UInt64, _ span: UInt64) -> UInt64 {
+      let (time, overflow) = start.addingReportingOverflow(span)
+      return overflow ? .max : time
+    }
+    let options = server.options
+    let keepalive = times.pinged == 0 ? after(times.lastRead, options.keepaliveNanoseconds) : .max
+    let idle = isEnding ? .max : after(times.lastCall, options.maxIdleNanoseconds)
+    return min(
+      min(keepalive, idle), min(times.endsAt, min(times.goAwayAt, times.cancelsAt)))
+  }
+
+  private func socketIsStalled(_ now: UInt64) -> Bool {
+    let options = server.options
+    guard queuedSocketBytes > 0, options.responseStallNanoseconds != ServerOptions.never else {
+      times.socket.reset()
+      return false
+    }
+    return times.socket.isStalled(
+      socketBytesTaken, at: now, limit: options.responseStallNanoseconds,
+      bytesPerSecond: options.minBytesPerSecond)
+  }
+
+  /// Ends the calls that do not move. False when a header block does not: nothing else can come
+  /// before its end.
+  private func lookAtStreams(_ now: UInt64) -> Bool {
+    let options = server.options
+    // While the socket is not read, no stream can move, and the socket has a watch of its own.
+    let isHeldUp = queuedSocketBytes > 0
+    var unansweredID: Int32 = 0
+    session.forEachOpenStream { stream in
+      if stream.isUnanswered { unansweredID = stream.id }
+      var notes = stream.notes
+      if stream.queuedBytes == 0 || isHeldUp {
+        notes.response.reset()
+      } else if notes.response.isStalled(
+        stream.framedBytes, at: now, limit: options.responseStallNanoseconds,
+        bytesPerSecond: options.minBytesPerSecond)
+      {
+        server.count(.unreadResponses, on: self)
+        if let call = ServerCall.of(stream) {
+          call.takeUnretainedValue().fail(
+            Status(.unavailable, "the responses are not read"), timeHasRunOut: true)
+        } else {
+          stream.reset(.cancel)
+          scheduleFlush()
+        }
+        return
+      }
+      if let call = ServerCall.of(stream)?.takeUnretainedValue(), call.waitsForRequest, !isHeldUp {
+        if notes.request.isStalled(
+          call.requestBytes, at: now, limit: options.requestStallNanoseconds,
+          bytesPerSecond: options.minBytesPerSecond)
+        {
+          server.count(.slowRequest, on: self)
+          call.fail(Status(.deadlineExceeded, "the request does not arrive"))
+          return
+        }
+      } else {
+        notes.request.reset()
+      }
+      stream.notes = notes
+    }
+    // Header blocks are not interleaved: there is one at most, and it stops all else.
+    if unansweredID == 0 {
+      times.headers.reset()
+      return true
+    }
+    return !times.headers.isStalled(
+      0, at: now, limit: options.requestStallNanoseconds, bytesPerSecond: options.minBytesPerSecond)
+  }
+
+  /// False when the client is gone.
+  private func keepAlive(_ now: UInt64) -> Bool {
+    let options = server.options
+    if times.pinged != 0 {
+      // Looked at twice: a pause of our own is not the client's.
+      times.looksSincePing += 1
+      return now &- times.pinged < options.keepaliveTimeoutNanoseconds || times.looksSincePing < 2
+    }
+    if options.keepaliveNanoseconds != ServerOptions.never,
+      now &- times.lastRead >= options.keepaliveNanoseconds, times.isGreeted
+    {
+      times.pinged = now
+      times.looksSincePing = 0
+      session.submitPing(ServerConnection.keepalivePing)
+      scheduleFlush()
+    }
+    return true
+  }
+
+  /// The graceful ends: for age, for idleness, and the steps of one that has begun.
+  private func endInTime(_ now: UInt64) {
+    let options = server.options
+    if !isEnding {
+      if now >= times.endsAt {
+        server.count(.age, on: self)
+        beginEnding(graceNanoseconds: options.ageGraceNanoseconds)
+      } else if options.maxIdleNanoseconds != ServerOptions.never,
+        now &- times.lastCall >= options.maxIdleNanoseconds
+      {
+        server.count(.idle, on: self)
+        beginEnding(graceNanoseconds: options.ageGraceNanoseconds)
+      }
+      times.endsAt = isEnding ? .max : times.endsAt
+    }
+    if now >= times.goAwayAt { sendGoAway() }
+    if now >= times.cancelsAt {
+      times.cancelsAt = .max
+      cancelAndClose(Status(.unavailable, "the connection has reached its age limit"))
+    }
+  }
+}

@@ -1,0 +1,227 @@
+import GRPCServer
+import GRPCWire
+import HTTP2
+import Testing
+import UVLoop
+
+/// An attacker at work, and a well-behaved client on another connection that must not notice.
+@Suite("abuse")
+struct AbuseTests {
+  /// Runs `attack` over and over until the attacker is cut off, with a call of the good client
+  /// answered after each.
+  private func attack(
+    _ reason: CutOff, _ options: ServerOptions = ServerOptions(),
+    goAway: UInt32? = 11, _ attack: (RawBytes, _ round: Int) -> Void
+  ) throws {
+    let harness = try Harness(options: options)
+    let client = try harness.connect()
+    let attacker = RawBytes(try harness.open())
+    attacker.greet()
+    var round = 0
+    while !attacker.hasEnded, round < 2_000 {
+      attack(attacker, round)
+      round += 1
+      let call = client.unary("/test.Echo/Unary", [1])
+      harness.run("an answer for others") { call.closed != nil }
+      #expect(call.grpcStatus == "0")
+      client.calls.removeAll()
+    }
+    #expect(attacker.hasEnded)
+    #expect(attacker.goAway == goAway)
+    #expect(harness.server.statistics.cutOff[reason] == 1)
+    #expect(CutOff.allCases.map { harness.server.statistics.cutOff[$0] }.reduce(0, +) == 1)
+    harness.finish([client])
+  }
+
+  @Test("a PING flood ends its own connection only")
+  func pings() throws {
+    try attack(.pings) { attacker, round in
+      attacker.send(attacker.frame(6, [0, 0, 0, 0, 0, 0, 0, UInt8(round & 255)]))
+    }
+  }
+
+  @Test("answers to pings that nobody sent are a flood too")
+  func pongs() throws {
+    try attack(.controlFrames) { attacker, _ in
+      attacker.send(
+        (0..<100).flatMap { _ in attacker.frame(6, flags: 1, [0, 0, 0, 0, 0, 0, 0, 1]) })
+    }
+  }
+
+  @Test("a SETTINGS flood ends its own connection only")
+  func settings() throws {
+    try attack(.controlFrames) { attacker, _ in
+      attacker.send((0..<100).flatMap { _ in attacker.frame(4) })
+    }
+  }
+
+  @Test("more acknowledgements than the socket takes are a flood")
+  func unreadAcknowledgements() throws {
+    var options = ServerOptions()
+    options.controlFrameBurst = 1_000_000
+    options.http2.maxQueuedAcks = 100
+    try attack(.flood, options) { attacker, _ in
+      attacker.send((0..<200).flatMap { _ in attacker.frame(4) })
+    }
+  }
+
+  @Test("frames that HTTP/2 ignores cost their reading, and others do not notice")
+  func ignoredFrames() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    let attacker = RawBytes(try harness.open())
+    attacker.greet()
+    for _ in 0..<100 {
+      attacker.send((0..<500).flatMap { _ in attacker.frame(2, on: 1, [0, 0, 0, 3, 16]) })
+      attacker.send((0..<500).flatMap { _ in attacker.frame(0x77) })
+      let call = client.unary("/test.Echo/Unary", [1])
+      harness.run("an answer for others") { call.closed != nil }
+      #expect(call.grpcStatus == "0")
+    }
+    attacker.stream.close()
+    harness.finish([client])
+  }
+
+  @Test("WINDOW_UPDATE frames that give back nothing are a flood")
+  func windowUpdates() throws {
+    try attack(.controlFrames) { attacker, _ in
+      attacker.send((0..<100).flatMap { _ in attacker.frame(8, [0, 0, 0, 1]) })
+    }
+  }
+
+  @Test("SETTINGS with more entries than allowed end the connection")
+  func settingsEntries() throws {
+    try attack(.flood) { attacker, _ in
+      let entry: [UInt8] = [0, 4, 0, 1, 0, 0]
+      attacker.send(attacker.frame(4, (0..<33).flatMap { _ in entry }))
+    }
+  }
+
+  @Test("a CONTINUATION flood ends its own connection only")
+  func continuations() throws {
+    try attack(.flood) { attacker, round in
+      if round == 0 {
+        attacker.send(attacker.frame(1, on: 1, head()))
+      } else {
+        attacker.send(attacker.frame(9, on: 1, [0, 1, 0x61, 1, 0x62]))
+      }
+    }
+  }
+
+  @Test("empty DATA frames end their own connection only")
+  func emptyData() throws {
+    try attack(.flood) { attacker, round in
+      if round == 0 { attacker.send(attacker.frame(1, flags: 4, on: 1, head("/test.Echo/Silent"))) }
+      attacker.send((0..<100).flatMap { _ in attacker.frame(0, on: 1) })
+    }
+  }
+
+  @Test("resets that the client makes the server send count as its own")
+  func inducedResets() throws {
+    var options = ServerOptions()
+    options.http2.resetBurst = 500
+    options.http2.resetsPerSecond = 1
+    try attack(.inducedResets, options) { attacker, round in
+      // The handler runs; then a window that grows past 2^31 - 1 is an error of the stream's.
+      for index in 0..<20 {
+        let stream = UInt32(2 * (20 * round + index) + 1)
+        attacker.send(attacker.frame(1, flags: 4, on: stream, head("/test.Echo/Silent")))
+        attacker.send(attacker.frame(8, on: stream, [0x7F, 0xFF, 0xFF, 0xFF]))
+      }
+    }
+  }
+
+  @Test("a call whose stream the server had to reset is over at once")
+  func inducedResetFreesTheCall() throws {
+    let harness = try Harness()
+    let attacker = RawBytes(try harness.open())
+    attacker.greet()
+    attacker.send(attacker.frame(1, flags: 4, on: 1, head("/test.Echo/Silent")))
+    harness.run("the call") { harness.echo.silent.count == 1 }
+    #expect(harness.server.statistics.activeCalls == 1)
+    attacker.send(attacker.frame(8, on: 1, [0x7F, 0xFF, 0xFF, 0xFF]))
+    harness.run("the end") { harness.echo.silent[0].cancellation != nil }
+    #expect(harness.server.statistics.activeCalls == 0)
+    attacker.stream.close()
+    harness.finish()
+  }
+
+  @Test("honest deadlines may reset a thousand streams together")
+  func honestResets() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    for _ in 0..<5 {
+      let calls = (0..<500).map { _ in client.begin("/test.Echo/Silent") }
+      for call in calls { client.send(call, [1]) }
+      harness.run("messages") { harness.echo.silent.allSatisfy { $0.received == 1 } }
+      for call in calls { client.reset(call) }
+      client.calls.removeAll()
+      harness.run("ends") { harness.server.statistics.activeCalls == 0 }
+    }
+    let call = client.unary("/test.Echo/Unary", [1])
+    harness.run("answer") { call.closed != nil }
+    #expect(call.grpcStatus == "0" && client.goAways.isEmpty)
+    harness.finish([client])
+  }
+
+  @Test("a small header block that unpacks to much is refused alone")
+  func headerBomb() throws {
+    let harness = try Harness()
+    let client = try harness.connect()
+    let attacker = RawBytes(try harness.open())
+    attacker.greet()
+    // One field of 4,000 bytes goes into the table, and is then named 4,000 times, a byte each.
+    let big = [0x40, 1, 0x61, 0x7F, 0xA1, 0x1E] + [UInt8](repeating: 0x62, count: 4_000)
+    attacker.send(
+      attacker.frame(
+        1, flags: 4, on: 1, head() + big + [UInt8](repeating: 0xBE, count: 4_000)))
+    let call = client.unary("/test.Echo/Unary", [1])
+    harness.run("answer") { call.closed != nil }
+    #expect(call.grpcStatus == "0")
+    #expect(!attacker.hasEnded)
+    attacker.stream.close()
+    harness.finish([client])
+  }
+
+  @Test("an HTTP/1 request is told in its own words what this port speaks")
+  func http1() throws {
+    let harness = try Harness()
+    let stranger = RawBytes(try harness.open())
+    stranger.send(Array("GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".utf8))
+    harness.run("the end") { stranger.hasEnded }
+    #expect(stranger.text.hasPrefix("HTTP/1.1 400 Bad Request\r\n"))
+    #expect(
+      stranger.text.hasSuffix(
+        "\r\n\r\nThis port speaks gRPC, over HTTP/2 without an upgrade from HTTP/1.\n"))
+    #expect(harness.server.statistics.cutOff[.notHTTP2] == 1)
+    harness.finish()
+  }
+
+  @Test("what is cut off is reported once, with its address")
+  func report() throws {
+    let harness = try Harness()
+    var reports: [(CutOff, String)] = []
+    harness.server.onConnection = {
+      if case .cutOff(let peer, let reason) = $0 { reports.append((reason, peer)) }
+    }
+    let stranger = RawBytes(try harness.open())
+    stranger.send([0x16, 3, 1, 0, 0])
+    harness.run("the end") { stranger.hasEnded }
+    #expect(reports.map(\.0) == [.notHTTP2])
+    #expect(reports[0].1.hasPrefix("127.0.0.1:"))
+    #expect(stranger.received.isEmpty)
+    harness.server.onConnection = nil
+    harness.finish()
+  }
+}
+
+/// A request's fields by name and value, none of them indexed.
+func head(_ path: String = "/test.Echo/Unary") -> [UInt8] {
+  let fields = [
+    (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "test"),
+    ("content-type", "application/grpc"), ("te", "trailers"),
+  ]
+  return fields.flatMap { name, value in
+    [0, UInt8(name.utf8.count)] + name.utf8 + [UInt8(value.utf8.count)] + value.utf8
+  }
+}
