@@ -68,7 +68,7 @@ let package = Package(
     // Service: messages to commands, outcomes to messages.
     module("BlockMessages", ["CQuireProtos"]),
     module("BlockService", ["KVBlocks", "BlockHashing", "BlockMessages", "GRPCWire"]),
-    program("quired", ["UVLoop", "GRPCServer", "GRPCWire", "BlockService"]),
+    program("quired", ["UVLoop", "TLSEngine", "GRPCServer", "GRPCWire", "BlockService"]),
 
     // Clients.
     module("Workloads", path: "clients/load/Workloads"),
@@ -112,7 +112,7 @@ let package = Package(
       ]),
     tests("BlockMessagesTests", ["BlockMessages", "TestSupport"]),
     tests("BlockServiceTests", ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks"]),
-    tests("QuiredTests", ["quired", "BlockService", "GRPCServer", "UVLoop"]),
+    tests("QuiredTests", ["quired", "TLSEngine", "BlockService", "GRPCServer", "UVLoop"]),
     tests("WorkloadsTests", ["Workloads", "TestSupport"]),
     tests(
       "QuireLoadTests",

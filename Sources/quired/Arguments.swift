@@ -1,6 +1,7 @@
 package import BlockService
 package import GRPCServer
-package import UVLoop
+package import TLSEngine
+internal import UVLoop
 
 /// What the command line asks for. Parsing is a pure function: it reads nothing but its arguments.
 package struct Arguments: Equatable {
@@ -30,11 +31,15 @@ package struct Arguments: Equatable {
     package let description: String
   }
 
-  package static let defaultListen = ListenAddress.tcp(host: "127.0.0.1", port: 8765)
+  package static let defaultListen = Listener(.tcp(host: "127.0.0.1", port: 8765))
   package static let defaultPool = Pool(name: "default", blocks: 4_096, blockSize: 16)
   package static let defaultBlockSize: UInt32 = 16
 
-  package var listen: [ListenAddress] = []
+  package var listen: [Listener] = []
+  /// nil = no certificates.
+  package var tls: TLSServerConfiguration?
+  package var unixMode: UInt32 = 0o600
+  var transport = TransportWords()
   package var pools: [Pool] = []
   package var replyCompression = ReplyCompressionPolicy.mirror
   package var logLevel = Log.Level.info
@@ -45,8 +50,16 @@ package struct Arguments: Equatable {
 
     Usage: quired [OPTION]...
 
-      --listen ADDR          host:port, [::1]:port or unix:PATH; repeatable; port 0 lets the
-                             system choose (default 127.0.0.1:8765)
+      --listen ADDR          host:port, [::1]:port, unix:PATH or unix-abstract:NAME; repeatable;
+                             port 0 lets the system choose (default 127.0.0.1:8765)
+      --listen tls:ADDR, --listen tcp:ADDR
+                             host:port with TLS, or in plain text, whatever is usual: TCP uses TLS
+                             when there is a --tls-cert, Unix sockets never do
+      --unix-mode MODE       permissions of unix: sockets, octal (default 0600)
+      --tls-cert FILE        the certificate chain, PEM; SIGHUP reads all of these files again
+      --tls-key FILE         its private key, PEM without a passphrase
+      --tls-client-ca FILE   ask clients for a certificate of these authorities, refuse others
+      --tls-min-version V    1.2 (the default) or 1.3
       --pool NAME:blocks=N,block-size=B
                              a pool of N blocks of B tokens (B: default 16); repeatable;
                              host-blocks=H adds a host tier to swap sequences out to;
@@ -78,7 +91,8 @@ package struct Arguments: Equatable {
       case "--help", "-h", "--version":
         if attached != nil { throw Problem("\(flag) takes no value") }
         return flag == "--version" ? .version : .help
-      case "--listen", "--pool", "--compress-replies", "--log-level", "--log-format":
+      case "--listen", "--unix-mode", "--tls-cert", "--tls-key", "--tls-client-ca",
+        "--tls-min-version", "--pool", "--compress-replies", "--log-level", "--log-format":
         guard let value = attached ?? rest.popFirst() else {
           throw Problem("\(flag) needs a value")
         }
@@ -89,6 +103,7 @@ package struct Arguments: Equatable {
       }
     }
     if arguments.listen.isEmpty { arguments.listen = [defaultListen] }
+    try arguments.settleTransport()
     if arguments.pools.isEmpty { arguments.pools = [defaultPool] }
     return .serve(arguments)
   }
@@ -101,12 +116,9 @@ package struct Arguments: Equatable {
 
   private mutating func set(_ flag: String, _ value: String) throws(Problem) {
     switch flag {
-    case "--listen":
-      do throws(AddressError) {
-        listen.append(try ListenAddress(parsing: value))
-      } catch {
-        throw Problem("--listen '\(value)': \(error.reason)")
-      }
+    case "--listen": listen.append(try Listener(parsing: value))
+    case "--unix-mode", "--tls-cert", "--tls-key", "--tls-client-ca", "--tls-min-version":
+      try setTransport(flag, value)
     case "--pool":
       let pool = try Pool(parsing: value)
       if pools.contains(where: { $0.name == pool.name }) {

@@ -12,14 +12,14 @@ final class Daemon {
   /// From a call that leaves a pool short of free blocks to the eviction.
   static let evictionDelayNanoseconds: UInt64 = 1_000_000
 
-  private let log: Log
+  let log: Log
   private let registry: PoolRegistry
-  private let loop: EventLoop
+  let loop: EventLoop
   private let table = ServiceTable()
   private let health: HealthService
-  private let server: GRPCServer
+  let server: GRPCServer
   private let evictionTimer: LoopTimer
-  private var signals: [SignalSource] = []
+  var signals: [SignalSource] = []
   private var isEnding = false
 
   init(
@@ -57,10 +57,12 @@ final class Daemon {
   }
 
   /// Listens, and says so on standard output, where whoever started this program waits for it.
-  func listen(on address: ListenAddress) throws(UVError) {
-    let actual = try server.listen(on: address)
+  func listen(on listener: Arguments.Listener, unixMode: UInt32) throws(UVError) {
+    let actual = try server.listen(
+      on: listener.address, isSecure: listener.isSecure, unixMode: unixMode)
     Output.write("quired: listening on \(actual)\n", to: STDOUT_FILENO)
-    log.info("listening", ("address", actual))
+    log.info("listening", ("address", actual), ("tls", listener.isSecure ? "on" : "off"))
+    warnOfPlainText(listener, actual)
   }
 
   /// Serves until a signal ends it.

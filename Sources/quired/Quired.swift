@@ -38,9 +38,8 @@ enum Quired {
     }
     var options = ServerOptions()
     options.replyCompression = arguments.replyCompression
-    do throws(UVError) {
-      let daemon = try Daemon(registry, options, log)
-      for address in arguments.listen { try daemon.listen(on: address) }
+    do throws(DaemonError) {
+      let daemon = try Daemon.starting(registry, options, arguments, log)
       log.info("serving", ("version", quireVersion))
       daemon.run()
     } catch {

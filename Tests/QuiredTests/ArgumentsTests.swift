@@ -20,7 +20,8 @@ struct ArgumentsTests {
       Issue.record("does not serve")
       return
     }
-    #expect(arguments.listen == [.tcp(host: "127.0.0.1", port: 8765)])
+    #expect(arguments.listen == [.init(.tcp(host: "127.0.0.1", port: 8765))])
+    #expect(arguments.tls == nil && arguments.unixMode == 0o600)
     #expect(arguments.pools == [.init(name: "default", blocks: 4_096, blockSize: 16)])
     #expect(arguments.replyCompression == .mirror)
     #expect(arguments.logLevel == .info)
@@ -38,7 +39,8 @@ struct ArgumentsTests {
       Issue.record("does not serve")
       return
     }
-    #expect(arguments.listen == [.tcp(host: "::1", port: 0), .unix(path: "/tmp/q.sock")])
+    #expect(
+      arguments.listen == [.init(.tcp(host: "::1", port: 0)), .init(.unix(path: "/tmp/q.sock"))])
     #expect(
       arguments.pools == [
         .init(name: "a", blocks: 10, blockSize: 32), .init(name: "b", blocks: 7, blockSize: 16),
