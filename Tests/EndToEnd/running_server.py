@@ -15,9 +15,9 @@ class RunningServer:
     Leaving asks it to stop with SIGTERM and asserts that it exits 0.
     """
 
-    def __init__(self, directory, pools=(), more=()):
+    def __init__(self, directory, pools=(), more=(), listen=()):
         self.socket_path = os.path.join(directory, "q.sock")
-        listeners = ["127.0.0.1:0", f"unix:{self.socket_path}"]
+        listeners = ["127.0.0.1:0", f"unix:{self.socket_path}", *listen]
         arguments = [os.environ["QUIRED"]]
         for listener in listeners:
             arguments += ["--listen", listener]

@@ -234,8 +234,8 @@ def test_an_operator_is_warned_of_a_readable_key_and_of_plain_text(tmp_path, fil
     key = str(tmp_path / "open.key")
     shutil.copy(files[3], key)
     os.chmod(key, 0o640)
-    more = files[:2] + ["--tls-key", key, "--listen", "tcp:0.0.0.0:0"]
-    with RunningServer(str(tmp_path), more=more) as server:
+    more = files[:2] + ["--tls-key", key]
+    with RunningServer(str(tmp_path), more=more, listen=["tcp:0.0.0.0:0"]) as server:
         log = server.log()
     warnings = [line for line in log.splitlines() if " warning " in line]
     assert len(warnings) == 2, log

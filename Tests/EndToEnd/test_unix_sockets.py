@@ -22,7 +22,7 @@ def test_the_path_has_the_permissions_asked_for_whatever_the_umask(tmp_path, wor
 
 def test_an_abstract_name_serves_stock_grpc(tmp_path):
     address = f"unix-abstract:quire-test-{os.getpid()}"
-    with RunningServer(tmp_path, more=["--listen", address]) as server:
+    with RunningServer(tmp_path, listen=[address]) as server:
         with grpc.insecure_channel(address) as channel:
             assert Client(channel).get_pool().blocks == 4096
         assert f"address={address}" in server.log()
