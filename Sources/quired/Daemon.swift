@@ -60,9 +60,9 @@ final class Daemon {
   func listen(on listener: Arguments.Listener, unixMode: UInt32) throws(UVError) {
     let actual = try server.listen(
       on: listener.address, isSecure: listener.isSecure, unixMode: unixMode)
-    Output.write("quired: listening on \(actual)\n", to: STDOUT_FILENO)
     log.info("listening", ("address", actual), ("tls", listener.isSecure ? "on" : "off"))
     warnOfPlainText(listener, actual)
+    Output.write("quired: listening on \(actual)\n", to: STDOUT_FILENO)
   }
 
   /// Serves until a signal ends it.
