@@ -4,10 +4,12 @@
 
 Requests are written as text and encoded by protoc; conversations are the orders of `FrameScript`.
 """
+import gzip
 import os
 import struct
 import subprocess
 import sys
+import zlib
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -110,6 +112,8 @@ def conversations():
     yield "fields", [0, REQUEST, 0, 0, 7, 0, 4, 8, 13, 14, 22, 24, *message(0, [1])]
     yield "long", [0, REQUEST, 0, 0, 2, 100, 0, 20, 100, 0, 20, *message(0, [1])]
     yield "gzip", [0, REQUEST, 0, 0, 2, 5, 8, *message(0, [1], flag=251)]
+    for body in range(3):
+        yield f"packed{body}", [0, REQUEST, 0, body & 1, 2, 6 - (body == 0), 8, *message(0, [body], flag=252)]
     yield "trailers", [0, REQUEST, 0, 1, 0, TRAILERS, 0, 0, 0]
 
 
@@ -139,6 +143,16 @@ def main(folder):
         for choices in (0, 0x14, 0x58):
             write("client", f"{name}-{choices}", [choices, *content])
         write("http2", f"client-{name}", [0xC1, 5, 0, *content])
+    for number, text in enumerate((b"abcabcabcabc", b"x", bytes(5_000))):
+        for choices in range(16):
+            packed = zlib.compress(text) if choices & 1 else gzip.compress(text, mtime=0)
+            write("compression", f"unpack{number}-{choices}", bytes([choices]) + packed)
+        write("compression", f"pack{number}", bytes([0xFA]) + text[:1_000])
+    for choices in range(4):
+        write("tls", f"talk-{choices}", [choices, 1, 10, 0, 129, 3, 1, 9, 131, 5, 0, 1, 1, 5, 0, 9, 136, 9, 8])
+        write("tls", f"tampered-{choices}", [choices | 4, 0, 50, 3, 60, 0, 1, 9])
+        write("tls", f"pieces-{choices}", [choices | 4] + [0, 100, 128, 255] * 20 + [1, 255, 100, 9])
+        write("tls", f"garbage-{choices}", [choices, 4, 6, 23, 3, 3, 0, 1, 0, 9])
     write("server", "raw", b"\2PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
     write("server", "http1", b"\2GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 

@@ -117,8 +117,11 @@ struct FrameScript {
   private mutating func message(ends: Bool) {
     let stream = stream()
     let flag = input.byte()
-    let body = some()
-    let bytes = [flag < 250 ? 0 : flag & 3] + number(UInt32(body.count)) + body
+    var body = some()
+    if flag == 252, let which = body.first {
+      body = FrameScript.packed[Int(which) % FrameScript.packed.count]
+    }
+    let bytes = [flag < 250 ? 0 : flag == 252 ? 1 : flag & 3] + number(UInt32(body.count)) + body
     let first = min(bytes.count, Int(flag % 16))
     if first > 0 { frame(.data, 0, stream, bytes[..<first]) }
     frame(.data, ends ? 1 : 0, stream, bytes[first...])
@@ -203,5 +206,21 @@ struct FrameScript {
     ("user-agent", "f/1"), ("empty", ""), ("grpc-previous-rpc-attempts", "2"),
     (":path", "/late"), ("host", "h"), ("content-type", "application/grpc+proto"),
     ("grpc-retry-pushback-ms", "-1"),
+  ]
+  /// "abc" four times, in gzip and in zlib's format, and 60,000 zeros in the latter.
+  private static let packed: [[UInt8]] = [
+    [
+      31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 75, 76, 74, 78, 132, 33, 0, 52, 42, 110, 90, 12, 0,
+      0, 0,
+    ],
+    [
+      120, 156, 75, 76, 74, 78, 132, 33, 0, 29, 224, 4, 153,
+    ],
+    [
+      120, 218, 237, 193, 49, 1, 0, 0, 0, 194, 160, 245, 79, 109, 13, 15, 160, 0, 0, 0, 0,
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+      0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 190, 12,
+      234, 96, 0, 1,
+    ],
   ]
 }

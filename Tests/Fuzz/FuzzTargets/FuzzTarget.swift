@@ -14,6 +14,8 @@ package struct FuzzTarget: Sendable {
     FuzzTarget(name: "requests", run: fuzzRequests),
     FuzzTarget(name: "timeout", run: fuzzTimeout),
     FuzzTarget(name: "metadata", run: fuzzMetadata),
+    FuzzTarget(name: "compression", run: fuzzCompression),
+    FuzzTarget(name: "tls", run: fuzzTLS),
   ]
 }
 
