@@ -134,6 +134,9 @@ let package = Package(
       path: "Tests/Benchmarks/BlockPoolBenchmark"),
     program(
       "BlockHashBenchmark", ["BlockHashing"], path: "Tests/Benchmarks/BlockHashBenchmark"),
+    program(
+      "StreamBenchmark", ["BlockMessages", "GRPCClient", "GRPCWire", "UVLoop"],
+      path: "Tests/Benchmarks/StreamBenchmark"),
     program("GrowthBenchmark", ["KVBlocks"], path: "Tests/Benchmarks/GrowthBenchmark"),
   ]
 )

@@ -14,6 +14,13 @@ BODY = b"\0" + struct.pack(">I", len(MESSAGE)) + MESSAGE
 PATH = "/quire.v1.BlockPool/Allocate"
 
 
+def pinned(core):
+    """What makes a command run on one core; nothing where there is only one, or no taskset."""
+    if os.environ.get("UNPINNED") or os.cpu_count() < 2 or subprocess.run(["which", "taskset"], capture_output=True).returncode:
+        return ()
+    return ("taskset", "-c", str(core))
+
+
 class Process:
     """A server that prints its address at the end of its first line, and ends by SIGTERM."""
 

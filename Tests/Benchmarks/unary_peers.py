@@ -22,20 +22,13 @@ import sys
 import tempfile
 
 import unary
-from unary import BODY, MESSAGE, QUIRED, Process, Server, check_all_allocated, load, profile
+from unary import BODY, MESSAGE, QUIRED, Process, Server, check_all_allocated, pinned, profile
 
 HERE = pathlib.Path(__file__).resolve().parent
 PEERS = HERE.parents[1] / ".build/bench-peers"
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 SCALE = int(sys.argv[2]) if len(sys.argv) > 2 else 1
 CHECKED = 3
-
-
-def pinned(core):
-    """What makes a command run on one core; nothing where there is only one, or no taskset."""
-    if os.environ.get("UNPINNED") or os.cpu_count() < 2 or subprocess.run(["which", "taskset"], capture_output=True).returncode:
-        return ()
-    return ("taskset", "-c", str(core))
 
 
 class StaticFile(Process):
