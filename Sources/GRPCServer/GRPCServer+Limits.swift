@@ -7,7 +7,8 @@ extension GRPCServer {
   func overloaded(_ message: String) -> Status {
     Status(
       .unavailable, message,
-      trailers: [.init("grpc-retry-pushback-ms", "\(options.retryPushbackMilliseconds)")])
+      trailers: [.init("grpc-retry-pushback-ms", "\(options.retryPushbackNanoseconds / 1_000_000)")]
+    )
   }
 
   /// Bytes a connection may hold of `limit`: its share, when the server as a whole holds too much.

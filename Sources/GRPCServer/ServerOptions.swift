@@ -1,7 +1,7 @@
 package import HTTP2
 
 /// Limits of a server, per connection unless said otherwise.
-package struct ServerOptions: Sendable {
+package struct ServerOptions: Equatable, Sendable {
   /// HTTP/2's own: streams, windows, frame and header sizes.
   package var http2 = HTTP2Options()
   /// The longest request message, without its prefix.
@@ -31,7 +31,7 @@ package struct ServerOptions: Sendable {
   /// UNAVAILABLE.
   package var maxCalls = 100_000
   /// How long a client that was refused for overload is asked to wait (`grpc-retry-pushback-ms`).
-  package var retryPushbackMilliseconds = 1_000
+  package var retryPushbackNanoseconds: UInt64 = 1_000_000_000
 
   /// No limit, for every time below but `handshakeNanoseconds`.
   package static let never = UInt64.max
@@ -82,7 +82,38 @@ package struct ServerOptions: Sendable {
   /// every request has been answered. Calls with work under way get the whole grace.
   package var idleCallGraceNanoseconds: UInt64 = 2_000_000_000
 
+  /// How long the calls under way may go on when the program is told to stop.
+  package var stopGraceNanoseconds: UInt64 = 10_000_000_000
+
   package init() {}
+}
+
+/// HTTP/2's limits that whoever runs a server may want to set.
+extension ServerOptions {
+  package var maxStreams: UInt32 {
+    get { http2.maxConcurrentStreams }
+    set { http2.maxConcurrentStreams = newValue }
+  }
+  package var maxHeaderBytes: Int {
+    get { http2.maxHeaderListBytes }
+    set { http2.maxHeaderListBytes = newValue }
+  }
+  package var resetBurst: UInt64 {
+    get { http2.resetBurst }
+    set { http2.resetBurst = newValue }
+  }
+  package var resetsPerSecond: UInt64 {
+    get { http2.resetsPerSecond }
+    set { http2.resetsPerSecond = newValue }
+  }
+  package var maxContinuations: Int {
+    get { http2.maxContinuations }
+    set { http2.maxContinuations = newValue }
+  }
+  package var maxSettingsEntries: Int {
+    get { http2.maxSettingsEntries }
+    set { http2.maxSettingsEntries = newValue }
+  }
 }
 
 /// What a server has done and what it holds now.

@@ -1,5 +1,5 @@
 /// What a session announces to its peer, and the limits it enforces.
-package struct HTTP2Options: Sendable {
+package struct HTTP2Options: Equatable, Sendable {
   /// Streams the peer may have open at once.
   package var maxConcurrentStreams: UInt32 = 1_000
   /// Unconsumed bytes the peer may have under way on one stream.

@@ -41,6 +41,8 @@ package struct Arguments: Equatable {
   package var unixMode: UInt32 = 0o600
   var transport = TransportWords()
   package var pools: [Pool] = []
+  /// What the flags of `LimitFlag` say.
+  package var limits = ServerOptions()
   package var replyCompression = ReplyCompressionPolicy.mirror
   package var logLevel = Log.Level.info
   package var logFormat = Log.Format.text
@@ -77,6 +79,10 @@ package struct Arguments: Equatable {
       --version              say the version and exit
       --help                 say this and exit
 
+    Limits; SIZE as 65536, 512KiB or 4MiB, TIME as 500ms, 30s, 5m or 2h:
+
+    \(LimitFlag.help)
+
     When ready it prints `quired: listening on ADDRESS` for each listener. It logs to standard
     error. SIGTERM and SIGINT end it gracefully, a second one at once.
     """
@@ -98,6 +104,13 @@ package struct Arguments: Equatable {
         }
         try arguments.set(flag, value)
       default:
+        if let limit = LimitFlag.all.first(where: { $0.name == flag }) {
+          guard let value = attached ?? rest.popFirst() else {
+            throw Problem("\(flag) needs a value")
+          }
+          try limit.set(value, in: &arguments.limits)
+          continue
+        }
         throw Problem(
           flag.hasPrefix("-") ? "unknown option '\(flag)'" : "unexpected argument '\(word)'")
       }

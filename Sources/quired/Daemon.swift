@@ -6,9 +6,6 @@ internal import UVLoop
 
 /// The running server: one loop, one service table, its listeners and its signals.
 final class Daemon {
-  /// How long calls may go on after the first signal.
-  static let graceNanoseconds: UInt64 = 10_000_000_000
-
   /// From a call that leaves a pool short of free blocks to the eviction.
   static let evictionDelayNanoseconds: UInt64 = 1_000_000
 
@@ -49,6 +46,8 @@ final class Daemon {
     health = HealthService(table)
     _ = ReflectionService(table, descriptorSet: QuireService.descriptorSet)
     server = GRPCServer(loop: loop, services: table, options: options)
+    let connectionLog = ConnectionLog(log) { [unowned loop] in loop.now }
+    server.onConnection = { connectionLog.note($0) }
     // Before anything is said to be ready: whoever is told may end the server at once.
     for number in [SIGTERM, SIGINT] {
       signals.append(
@@ -79,7 +78,8 @@ final class Daemon {
     isEnding = true
     log.info("ending", ("signal", "\(number)"), ("calls", "\(server.statistics.activeCalls)"))
     health.end()
-    server.beginShutdown(graceNanoseconds: Self.graceNanoseconds) { [log, loop, registry] in
+    server.beginShutdown(graceNanoseconds: server.options.stopGraceNanoseconds) {
+      [log, loop, registry] in
       for hosted in registry.pools { log.write(.info, "pool left", hosted.summary) }
       log.info("ended")
       loop.stop()

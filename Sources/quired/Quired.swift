@@ -36,7 +36,7 @@ enum Quired {
       let sizes = registry.pools.first { $0.name == pool.name }?.sizes ?? []
       log.write(.info, "pool", [("name", pool.name)] + sizes)
     }
-    var options = ServerOptions()
+    var options = arguments.limits
     options.replyCompression = arguments.replyCompression
     do throws(DaemonError) {
       let daemon = try Daemon.starting(registry, options, arguments, log)

@@ -24,7 +24,7 @@ struct OverloadTests {
   func calls() throws {
     let harness = try harness {
       $0.maxCalls = 3
-      $0.retryPushbackMilliseconds = 250
+      $0.retryPushbackNanoseconds = 250_000_000
     }
     let one = try harness.connect()
     let other = try harness.connect()
@@ -50,7 +50,7 @@ struct OverloadTests {
   func uploads() throws {
     let harness = try harness {
       $0.maxHeldRequestBytes = 1_000_000
-      $0.retryPushbackMilliseconds = 250
+      $0.retryPushbackNanoseconds = 250_000_000
     }
     let greedy = try harness.connect()
     let other = try harness.connect()
@@ -73,7 +73,7 @@ struct OverloadTests {
   func sharedBudget() throws {
     let harness = try harness {
       $0.maxBufferedBytes = 1_000_000
-      $0.retryPushbackMilliseconds = 250
+      $0.retryPushbackNanoseconds = 250_000_000
     }
     var closed = HTTP2Options()
     closed.streamWindowBytes = 0
@@ -107,7 +107,7 @@ struct OverloadTests {
   func headers() throws {
     let harness = try harness {
       $0.maxHeldRequestBytes = 30_000
-      $0.retryPushbackMilliseconds = 250
+      $0.retryPushbackNanoseconds = 250_000_000
     }
     let client = try harness.connect()
     let field = ["x-large": String(repeating: "a", count: 10_000)]

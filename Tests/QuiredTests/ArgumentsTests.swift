@@ -133,6 +133,25 @@ struct ArgumentsTests {
         "--pool 'x:kv-bytes=1GiB,memory-utilization=1.1': memory-utilization '1.1' is not a number over 0 and at most 1"
       ),
       (["--log-level", "loud"], "--log-level 'loud': must be error, warning, info or debug"),
+      (["--max-streams"], "--max-streams needs a value"),
+      (
+        ["--max-streams", "0"], "--max-streams '0': must be a whole number from 1 to 100000"
+      ),
+      (
+        ["--max-message-bytes=4EB"], "--max-message-bytes '4EB': must be from 1KiB to 1GiB"
+      ),
+      (
+        ["--max-upload-bytes", "18446744073709551615TiB"],
+        "--max-upload-bytes '18446744073709551615TiB': must be from 64KiB to 1TiB"
+      ),
+      (
+        ["--handshake-timeout", "never"],
+        "--handshake-timeout 'never': must be from 1ms to 8760h, such as 500ms, 30s, 5m or 2h"
+      ),
+      (
+        ["--max-connection-age", "30"],
+        "--max-connection-age '30': must be from 1ms to 8760h, such as 500ms, 30s, 5m or 2h, or never"
+      ),
       (["--log-format", "xml"], "--log-format 'xml': must be text or json"),
     ] as [([String], String)])
   func problems(words: [String], message: String) {
@@ -142,5 +161,38 @@ struct ArgumentsTests {
     } catch {
       #expect("\(error)" == message)
     }
+  }
+
+  @Test("limits are counts, sizes with units and times with units")
+  func limits() throws {
+    let words = [
+      "--max-connections", "5", "--max-message-bytes=1MiB", "--max-upload-bytes=1000000",
+      "--keepalive-interval", "90s", "--keepalive-timeout=500ms", "--max-connection-age", "2h",
+      "--min-ping-interval=5m", "--request-stall=never",
+    ]
+    guard case .serve(let arguments) = try Arguments.parse(words) else {
+      Issue.record("no server")
+      return
+    }
+    #expect(arguments.limits.maxConnections == 5)
+    #expect(arguments.limits.maxMessageBytes == 1_048_576)
+    #expect(arguments.limits.maxHeldRequestBytes == 1_000_000)
+    #expect(arguments.limits.keepaliveNanoseconds == 90_000_000_000)
+    #expect(arguments.limits.keepaliveTimeoutNanoseconds == 500_000_000)
+    #expect(arguments.limits.maxAgeNanoseconds == 7_200_000_000_000)
+    #expect(arguments.limits.minPingIntervalNanoseconds == 300_000_000_000)
+    #expect(arguments.limits.requestStallNanoseconds == ServerOptions.never)
+  }
+
+  @Test("the help names each limit once, with its default")
+  func limitHelp() {
+    let lines = Arguments.help.split(separator: "\n")
+    #expect(lines.contains { $0.hasPrefix("  --max-connections N ") && $0.hasSuffix("(10000)") })
+    #expect(lines.contains { $0.hasPrefix("  --keepalive-interval TIME ") && $0.hasSuffix("(2h)") })
+    #expect(
+      lines.contains { $0.hasPrefix("  --max-connection-age TIME ") && $0.hasSuffix("(never)") })
+    #expect(
+      lines.contains { $0.hasPrefix("  --max-message-bytes SIZE ") && $0.hasSuffix("(4MiB)") })
+    #expect(lines.allSatisfy { $0.utf8.count <= 110 })
   }
 }
