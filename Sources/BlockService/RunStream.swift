@@ -19,7 +19,7 @@ final class RunStream: RequestStream {
     if isOver { return }
     guard responses.queuedBytes <= Self.mostQueuedBytes else {
       finish(
-        Status(.resourceExhausted, "over \(Self.mostQueuedBytes) bytes of replies are not read"))
+        Status(.unavailable, "over \(Self.mostQueuedBytes) bytes of replies are not read"))
       return
     }
     do throws(CallFailure) {

@@ -180,7 +180,7 @@ package final class GRPCChannel {
     let limit = context.options.maxWaitingCalls
     if connection.phase != .ready, connection.session.openStreams >= limit {
       call.abortLater(
-        Status(.resourceExhausted, "\(limit) calls already wait for \(target)"), in: context)
+        Status(.unavailable, "\(limit) calls already wait for \(target)"), in: context)
       return nil
     }
     // Beyond this a deadline is none.

@@ -7,7 +7,4 @@ package enum ConnectionNotice {
   case secured(peer: String, protocol: String, PeerIdentity)
   /// TLS ended the connection, in its handshake or later.
   case failed(peer: String, reason: String)
-  /// The server ended the connection, or a call on it: told once for each connection. The peer of a
-  /// connection that was not even taken is empty.
-  case cutOff(peer: String, CutOff)
 }

@@ -21,12 +21,12 @@ extension GRPCServer {
   /// reported once.
   func count(_ reason: CutOff, on connection: ServerConnection?) {
     counts.cutOff[reason] += 1
-    guard let onConnection else { return }
+    guard let onCutOff else { return }
     if let connection {
       if connection.hasReportedCutOff { return }
       connection.hasReportedCutOff = true
     }
-    onConnection(.cutOff(peer: connection?.peer ?? "", reason))
+    onCutOff(reason, connection?.peer ?? "")
   }
 
   /// How often a connection with something to do looks at itself: a quarter of the shortest time

@@ -47,6 +47,9 @@ package final class GRPCServer {
   private var shutdownTimers: [LoopTimer] = []
   private(set) var isShuttingDown = false
 
+  /// Told when a connection, or the first of its calls, is cut off: why, and the client's address, which
+  /// is empty for a connection that was not even taken.
+  package var onCutOff: ((_ reason: CutOff, _ peer: String) -> Void)?
   /// Output that waits for clients, and bytes of half-sent requests, of all connections.
   var bufferedBytes = 0
   let checkupInterval: UInt64

@@ -92,8 +92,6 @@ extension Daemon {
         log.write(.debug, "connection secured", fields)
       case .failed(let peer, let reason):
         log.debug("connection failed", ("peer", peer), ("reason", reason))
-      case .cutOff(let peer, let reason):
-        log.debug("cut off", ("peer", peer), ("reason", reason.words))
       }
     }
   }

@@ -46,8 +46,8 @@ final class Daemon {
     health = HealthService(table)
     _ = ReflectionService(table, descriptorSet: QuireService.descriptorSet)
     server = GRPCServer(loop: loop, services: table, options: options)
-    let connectionLog = ConnectionLog(log) { [unowned loop] in loop.now }
-    server.onConnection = { connectionLog.note($0) }
+    let cutOffs = CutOffLog(log) { [unowned loop] in loop.now }
+    server.onCutOff = { cutOffs.note($0, peer: $1) }
     // Before anything is said to be ready: whoever is told may end the server at once.
     for number in [SIGTERM, SIGINT] {
       signals.append(

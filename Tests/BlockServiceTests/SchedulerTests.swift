@@ -277,7 +277,7 @@ struct SchedulerTests {
     let (stream, responses) = stream()
     responses.queuedBytes = (16 << 20) + 1
     [UInt8]().withUnsafeBytes { stream.received($0) }
-    #expect(responses.status?.code == .resourceExhausted)
+    #expect(responses.status?.code == .unavailable)
     #expect(responses.messages.isEmpty)
   }
 

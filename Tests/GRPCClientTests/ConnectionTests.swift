@@ -187,7 +187,7 @@ struct ConnectionTests {
     }
     fixture.run { codes.count == 3 }
     #expect(codes.filter { $0 == .ok }.count == 2)
-    #expect(codes.filter { $0 == .resourceExhausted }.count == 1)
+    #expect(codes.filter { $0 == .unavailable }.count == 1)
   }
 
   @Test("more calls than the server allows at once wait for their turn")

@@ -201,16 +201,14 @@ struct AbuseTests {
   func report() throws {
     let harness = try Harness()
     var reports: [(CutOff, String)] = []
-    harness.server.onConnection = {
-      if case .cutOff(let peer, let reason) = $0 { reports.append((reason, peer)) }
-    }
+    harness.server.onCutOff = { reports.append(($0, $1)) }
     let stranger = RawBytes(try harness.open())
     stranger.send([0x16, 3, 1, 0, 0])
     harness.run("the end") { stranger.hasEnded }
     #expect(reports.map(\.0) == [.notHTTP2])
     #expect(reports[0].1.hasPrefix("127.0.0.1:"))
     #expect(stranger.received.isEmpty)
-    harness.server.onConnection = nil
+    harness.server.onCutOff = nil
     harness.finish()
   }
 }
