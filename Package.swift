@@ -73,7 +73,8 @@ let package = Package(
     // Clients.
     module("Workloads", path: "clients/load/Workloads"),
     program(
-      "quire-load", ["Workloads", "GRPCClient", "GRPCWire", "BlockMessages", "UVLoop"],
+      "quire-load",
+      ["Workloads", "GRPCClient", "GRPCWire", "BlockMessages", "TLSEngine", "UVLoop"],
       path: "clients/load/quire-load"),
 
     // gRPC's interoperability tests on our stack, both sides: for tests only.
@@ -116,7 +117,10 @@ let package = Package(
     tests("WorkloadsTests", ["Workloads", "TestSupport"]),
     tests(
       "QuireLoadTests",
-      ["quire-load", "quired", "Workloads", "BlockMessages", "BlockService", "GRPCWire"]),
+      [
+        "quire-load", "quired", "Workloads", "BlockMessages", "BlockService", "GRPCWire",
+        "TestSupport",
+      ]),
     // Fuzzing: the targets, and the replay of what the fuzzer found. The fuzzer itself is below.
     .target(
       name: "FuzzTargets",

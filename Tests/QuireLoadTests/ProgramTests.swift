@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// A built program under test, with its output in hand.
@@ -61,10 +62,10 @@ private struct Server {
   let program: Program
   let address: String
 
-  init(blocks: Int) throws {
+  init(blocks: Int, more: [String] = []) throws {
     program = try Program(
       "quired",
-      ["--listen", "127.0.0.1:0", "--pool", "default:blocks=\(blocks),block-size=16"])
+      ["--listen", "127.0.0.1:0", "--pool", "default:blocks=\(blocks),block-size=16"] + more)
     address = String(try #require(program.line().split(separator: " ").last))
   }
 }
@@ -103,6 +104,37 @@ struct ProgramTests {
     #expect(report.errors == 0)
     #expect(report.leaked_blocks == 0)
     #expect(report.preemptions > 0)
+  }
+
+  @Test("a run over mutual TLS passes, and one that trusts nobody we know says why it cannot")
+  func tls() throws {
+    let path = TestCertificates.path
+    let server = try Server(
+      blocks: 4_096,
+      more: [
+        "--tls-cert", path("server.pem"), "--tls-key", path("server.key"), "--tls-client-ca",
+        path("ca.pem"), "--log-level", "error",
+      ])
+    func run(_ more: String...) throws -> (code: Int32, output: String, errors: String) {
+      try Program(
+        "quire-load",
+        [
+          "replay", demoTrace, "--target", server.address, "--limit", "10", "--speed", "10",
+          "--quiet", "--tls-cert", path("client.pem"), "--tls-key", path("client.key"),
+        ] + more
+      ).finish()
+    }
+    let good = try run("--tls-ca", path("ca.pem"), "--tls-server-name", "quire.test")
+    #expect(good.code == 0 || good.code == 4, "\(good.errors)")
+    #expect(good.output.contains("leak check   ok: 0 blocks, 0 sequences"))
+
+    let doubtful = try run("--tls-ca", path("other-ca.pem"))
+    #expect(doubtful.code == 2)
+    #expect(doubtful.errors.contains("certificate verify failed"))
+
+    let lost = try run("--tls-ca", path("nowhere.pem"))
+    #expect(lost.code == 1)
+    #expect(lost.errors.contains("nowhere.pem': No such file or directory"))
   }
 
   @Test("an interrupted run frees what it holds, reports and ends with 130")

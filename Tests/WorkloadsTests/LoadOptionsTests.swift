@@ -28,6 +28,26 @@ func fullLine() throws {
   #expect(try parse(line).get() == .replay(path: "t.csv", isDequantised: true, options))
 }
 
+@Test("TLS is asked for by any of its options")
+func tlsOptions() throws {
+  func tls(_ words: String) throws -> TLSFiles? {
+    guard case .replay(_, _, let options) = try parse("replay t --target h:1 " + words).get() else {
+      return nil
+    }
+    return options.tls
+  }
+  #expect(try tls("") == nil)
+  #expect(try tls("--tls") == TLSFiles())
+  var files = TLSFiles()
+  files.ca = "ca.pem"
+  files.certificate = "c.pem"
+  files.key = "k.pem"
+  files.serverName = "quire.test"
+  #expect(
+    try tls("--tls-ca ca.pem --tls-cert c.pem --tls-key=k.pem --tls-server-name quire.test --tls")
+      == files)
+}
+
 @Test("a scenario runs a minute unless it is told how long or how many")
 func durations() throws {
   var options = RunOptions()
@@ -54,6 +74,8 @@ func durations() throws {
     ("replay a b --target h:1", "b: replay takes one file"),
     ("replay t --target h:1 --sped 3", "--sped is no option of replay"),
     ("replay t --target", "--target needs a value"),
+    ("replay t --target h:1 --tls-cert c", "--tls-cert needs --tls-key"),
+    ("replay t --target h:1 --tls-key k", "--tls-key needs --tls-cert"),
     ("replay t --target h:1 --compress br", "--compress is 'br'; expected gzip or deflate"),
     (
       "replay t --target h:1 --speed fast",

@@ -12,8 +12,10 @@ package enum LoadCommand: Equatable {
 
 /// What `replay` and `run` have in common.
 package struct RunOptions: Equatable {
-  /// `host:port`, `[::1]:port` or `unix:PATH`.
+  /// `host:port`, `[::1]:port`, `unix:PATH` or `unix-abstract:NAME`.
   package var target = ""
+  /// nil = cleartext.
+  package var tls: TLSFiles?
   package var pool = "default"
   /// What requests are compressed with; nil = nothing.
   package var compression: RequestCompression?
@@ -58,7 +60,13 @@ extension LoadCommand {
               512-token system prompt, lengths as in Azure's conversations
     generate  a scenario as a Mooncake trace on standard output (default: 300 requests)
 
-    --target ADDR     host:port, [::1]:port or unix:PATH
+    --target ADDR     host:port, [::1]:port, unix:PATH or unix-abstract:NAME
+    --tls             TLS, trusting the system's roots; each of the next four says it too
+    --tls-ca FILE     trust these roots instead, PEM
+    --tls-cert FILE   show this certificate chain, PEM
+    --tls-key FILE    its private key, PEM without a passphrase
+    --tls-server-name NAME
+                      the name in the server's certificate, if it is not the target's host
     --pool NAME       the pool to load (default: default)
     --compress HOW    gzip or deflate: compress requests, as servers then do replies (default: not)
     --speed X         how many times faster than the trace's own time (default: 1)
@@ -184,6 +192,11 @@ extension RunOptions {
   ) throws(UsageError) -> Bool {
     switch option {
     case "--target": target = try arguments.value(after: option)
+    case "--tls": tls = tls ?? TLSFiles()
+    case "--tls-ca", "--tls-cert", "--tls-key", "--tls-server-name":
+      var files = tls ?? TLSFiles()
+      files.set(option, try arguments.value(after: option))
+      tls = files
     case "--pool": pool = try arguments.value(after: option)
     case "--compress":
       let text = try arguments.value(after: option)
@@ -208,6 +221,7 @@ extension RunOptions {
     if target.isEmpty {
       throw UsageError("--target is missing; expected host:port, [::1]:port or unix:PATH")
     }
+    try tls?.check()
   }
 }
 

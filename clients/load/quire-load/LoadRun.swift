@@ -1,6 +1,7 @@
 import GRPCClient
 import GRPCWire
 import Glibc
+import TLSEngine
 import UVLoop
 import Workloads
 
@@ -44,8 +45,9 @@ final class LoadRun {
     } catch {
       throw RunFailure(.server, "\(error)")
     }
+    let tls = try options.tls.map { files throws(RunFailure) in try Self.tls(files) }
     do throws(AddressError) {
-      channel = try GRPCChannel(loop: loop, target: options.target)
+      channel = try GRPCChannel(loop: loop, target: options.target, tls: tls)
     } catch {
       throw RunFailure(.usage, "--target: \(error)")
     }
@@ -59,6 +61,19 @@ final class LoadRun {
     }
     codec = StepCodec(pool: options.pool)
     status = StatusLine(isQuiet: options.isQuiet, isPlain: options.hasPlainStatus)
+  }
+
+  private static func tls(_ files: TLSFiles) throws(RunFailure) -> TLSContext {
+    var configuration = TLSClientConfiguration()
+    configuration.caPath = files.ca
+    configuration.certificatePath = files.certificate
+    configuration.keyPath = files.key
+    configuration.serverName = files.serverName
+    do throws(TLSError) {
+      return try TLSContext(client: configuration)
+    } catch {
+      throw RunFailure(.usage, "TLS: \(error)")
+    }
   }
 
   /// Plays the plan to its end, or until it must stop; frees everything it holds in any case.
