@@ -1,5 +1,5 @@
 /// Keeps a cached prefix from eviction, for the session, within its budget.
-package struct PinPrefix {
+package struct PinPrefix: BitwiseCopyable {
   /// The hashes of the prefix's full blocks, in order, one at least; or none, and `tokenIDs`.
   package var blockHashes: UnsafeBufferPointer<UInt8>
   /// As many as there are ids. With hashes 0, or the tokens that they are of.

@@ -1,5 +1,5 @@
 /// An allocation of raw blocks that says where: adjacent ones, or certain ones.
-package struct PlaceBlocks {
+package struct PlaceBlocks: BitwiseCopyable {
   /// At least 1.
   package var count: UInt32
   /// One run of adjacent ids, for which cached blocks are evicted if need be, or refused.

@@ -1,5 +1,5 @@
 /// The out-of-memory ladder: makes blocks available, or says why it cannot.
-package struct Recover {
+package struct Recover: BitwiseCopyable {
   /// Blocks that must be available afterwards, beside those promised; at least 1.
   package var blocksNeeded: UInt32
   /// Raw values of `RecoverRung`, each at most once, tried in this order; empty = all, in theirs.

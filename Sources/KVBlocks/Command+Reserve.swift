@@ -1,5 +1,5 @@
 /// Holds back blocks for a sequence to come, or gives such a promise up.
-package struct Reserve {
+package struct Reserve: BitwiseCopyable {
   /// A name of the session; there need not be a sequence of that name yet, and it must not run.
   package var sequence: SequenceID
   /// In all, in place of what was promised before; at least 1, and 0 with `releases`.

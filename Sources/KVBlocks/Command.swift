@@ -55,7 +55,7 @@ package struct Command {
 }
 
 /// What happens to the rest of a command when one of its operations is refused.
-package enum OnRefusal: UInt8 {
+package enum OnRefusal: UInt8, BitwiseCopyable {
   /// In an operation only: as the command says.
   case inherit
   /// Every operation stands alone.
@@ -69,9 +69,13 @@ package enum OnRefusal: UInt8 {
 }
 
 /// One operation of a command.
-package struct Operation {
+package struct Operation: BitwiseCopyable {
   package var onRefusal: OnRefusal
-  package var kind: Kind
+  /// Whether the kind is `.allocate`, and of how many: a look at the kind itself copies as much memory as
+  /// the largest kind has, which is more work than to allocate a block.
+  private(set) var isAllocate = false
+  private(set) var allocateCount: UInt32 = 0
+  package let kind: Kind
   /// What is wrong with it that the pool cannot see (`.none`: nothing): it is refused with this in its
   /// turn, as if the pool had found it.
   package var problem: Refusal
@@ -80,9 +84,23 @@ package struct Operation {
     self.onRefusal = onRefusal
     self.kind = kind
     self.problem = problem
+    if case .allocate(let count) = kind {
+      isAllocate = true
+      allocateCount = count
+    }
   }
 
-  package enum Kind {
+  /// `.allocate(count:)`.
+  @inline(__always)
+  init(allocating count: UInt32) {
+    onRefusal = .inherit
+    isAllocate = true
+    allocateCount = count
+    kind = .allocate(count: count)
+    problem = .none
+  }
+
+  package enum Kind: BitwiseCopyable {
     // Raw blocks, for schedulers that keep their own tables.
 
     /// Takes `count` free blocks, all or none, each with reference count 1.
@@ -153,7 +171,7 @@ package struct Operation {
 }
 
 /// A sequence to come: its content is known, it has no blocks yet (`SequenceState.waiting`).
-package struct AddSequence {
+package struct AddSequence: BitwiseCopyable {
   package var sequence: SequenceID
   /// Known tokens, at least 1.
   package var tokens: UInt32
@@ -201,7 +219,7 @@ package struct AddSequence {
 
 /// Waiting or preempted to running: slots for the sequence's tokens (vLLM's `allocate_slots` for a
 /// request that holds nothing yet; `reference` rules are in the DocC article of this module).
-package struct Admit {
+package struct Admit: BitwiseCopyable {
   package var sequence: SequenceID
   /// Add and admit in one: a refusal leaves no trace unless `keepsOnRefusal`.
   package var add: AddSequence?
@@ -243,7 +261,7 @@ package struct Admit {
 
 /// Slots for a running sequence. Appended tokens are a fact and recorded even when the slots are
 /// refused (unless the whole command is undone).
-package struct Extend {
+package struct Extend: BitwiseCopyable {
   package var sequence: SequenceID
   package var appendTokens: UInt32
   /// Slots for at most this many outstanding tokens; 0 = all.
@@ -279,7 +297,7 @@ package struct Extend {
 }
 
 /// Takes back computed tokens (rejected speculation) or the tokens themselves.
-package struct Rewind {
+package struct Rewind: BitwiseCopyable {
   package var sequence: SequenceID
   /// Their slots are kept for reuse.
   package var uncomputeTokens: UInt32
@@ -300,7 +318,7 @@ package struct Rewind {
 }
 
 /// Many running sequences extended at once, in columns.
-package struct Decode {
+package struct Decode: BitwiseCopyable {
   package var sequences: UnsafeBufferPointer<SequenceID>
   /// Tokens to append to each; empty = one each.
   package var appendCounts: UnsafeBufferPointer<UInt32>

@@ -84,14 +84,19 @@ extension Digest {
     flags |= UInt64(command.tokenBudget) << 32
     add(command.session, flags)
     add(command.ifRevision, command.acknowledgedCopyID)
-    for operation in command.operations { add(operation) }
+    for i in 0..<command.operations.count {
+      add(command.operations.baseAddress.unsafelyUnwrapped + i)
+    }
   }
 
-  private mutating func add(_ operation: Operation) {
-    if operation.problem.reason != .none { add(operation.problem) }
-    let mode = UInt64(operation.onRefusal.rawValue)
-    switch operation.kind {
-    case .allocate(let count): add(1 | mode << 8, UInt64(count))
+  private mutating func add(_ operation: UnsafePointer<Operation>) {
+    if operation.pointee.problem.reason != .none { add(operation.pointee.problem) }
+    let mode = UInt64(operation.pointee.onRefusal.rawValue)
+    if operation.pointee.isAllocate {
+      return add(1 | mode << 8, UInt64(operation.pointee.allocateCount))
+    }
+    switch operation.pointee.kind {
+    case .allocate: return
     case .place(let place):
       add(60 | mode << 8)
       add(place)

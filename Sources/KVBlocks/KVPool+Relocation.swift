@@ -141,8 +141,8 @@ extension KVPool {
   }
 
   /// Another operation than an acknowledgement may look at tables, and change them.
-  func finishMoves(before kind: Operation.Kind) {
-    if case .acknowledgeCopies = kind { return }
+  func finishMoves(before operation: UnsafePointer<Operation>) {
+    if case .acknowledgeCopies = operation.pointee.kind { return }
     finishMoves()
   }
 

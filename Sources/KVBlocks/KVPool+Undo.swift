@@ -47,8 +47,7 @@ extension KVPool {
   package var undoBytes: Int { undo.memoryBytes + (host?.undo.memoryBytes ?? 0) }
 
   /// O(what was changed since the mark).
-  func rollBack(to mark: Mark?) {
-    guard let mark else { preconditionFailure("undid a command that was not recorded") }
+  func rollBack(to mark: Mark) {
     undo.stop()
     searchedMoves = nil
     blocks.swept = .init()

@@ -64,6 +64,8 @@ package final class KVPool {
   var scheduledNow: [UInt32: UInt32] = [:]
   /// What holds for the command at hand only.
   var run = Run()
+  /// The operation of a command that has one.
+  private let single: UnsafeMutablePointer<Operation>
 
   /// Counts of what happened, beside those that `BlockPool` keeps.
   struct Activity: Equatable, BitwiseCopyable {
@@ -182,10 +184,15 @@ package final class KVPool {
     }
     refusalCounts = .allocate(capacity: Self.refusalReasons)
     refusalCounts.initialize(repeating: 0, count: Self.refusalReasons)
+    single = .allocate(capacity: 1)
+    single.initialize(to: Operation(.flush))
     if let other { inheritDirty(from: other) }
   }
 
-  deinit { refusalCounts.deallocate() }
+  deinit {
+    refusalCounts.deallocate()
+    single.deallocate()
+  }
 
   /// Applies `command` and writes what it did into `outcome`, which is reset first.
   ///
@@ -213,29 +220,20 @@ package final class KVPool {
     run.notesScheduled = run.isBudgeted && command.victimPolicy != .fcfs
     if !scheduledNow.isEmpty { scheduledNow.removeAll(keepingCapacity: true) }
 
-    let records = command.isDryRun || mayAbort(command)
-    let mark = records ? beginRecording() : nil
-    startClock()
-    acknowledgeAtStart(of: command)
-    if let aborted = performAll(command, outcome) {
-      rollBack(to: mark)
-      outcome.reset()
-      outcome.abortingOperation = aborted.index
-      refuse(command, aborted.refusal, outcome)
-      return
+    if command.isDryRun || mayAbort(command) {
+      guard applyRecorded(command, outcome) else { return }
+    } else {
+      startClock()
+      acknowledgeAtStart(of: command)
+      // Nothing aborts it.
+      _ = performAll(command, outcome)
+      finish(outcome)
     }
-    for copy in abandoned.elements { outcome.abandoned.append(copy) }
-    outcome.availableBlocks = blocks.available
-    if command.isDryRun {
-      rollBack(to: mark)
-      outcome.revision = revision
-      return
-    }
-    if records { commit() }
     countRefusals(outcome)
-    if run.changed { revision += 1 }
     outcome.revision = revision
     if run.changed {
+      revision += 1
+      outcome.revision = revision
       if run.readsClock {
         clock = readClock()
         history.add(clock)
@@ -243,6 +241,69 @@ package final class KVPool {
       history.add(command)
       history.add(outcome)
     }
+  }
+
+  /// Applies one operation as a command of its own, which is what a unary call is.
+  ///
+  /// - Returns: The result, where it lies in `outcome`; nil when the operation or the whole command was
+  ///   refused, and `outcome` says why.
+  package func apply(
+    one kind: Operation.Kind, problem: Refusal = .none, session: SessionID = 0,
+    ifRevision: Revision = 0, now: UInt64 = 0, isDryRun: Bool = false, into outcome: Outcome
+  ) -> UnsafePointer<OperationResult>? {
+    single.initialize(to: Operation(kind, problem: problem))
+    return applySingle(session, ifRevision, now, isDryRun, outcome)
+  }
+
+  /// The same of `.allocate(count:)`.
+  package func apply(
+    allocating count: UInt32, session: SessionID = 0, ifRevision: Revision = 0, now: UInt64 = 0,
+    isDryRun: Bool = false, into outcome: Outcome
+  ) -> UnsafePointer<OperationResult>? {
+    single.initialize(to: Operation(allocating: count))
+    return applySingle(session, ifRevision, now, isDryRun, outcome)
+  }
+
+  @inline(__always)
+  private func applySingle(
+    _ session: SessionID, _ ifRevision: Revision, _ now: UInt64, _ isDryRun: Bool,
+    _ outcome: Outcome
+  ) -> UnsafePointer<OperationResult>? {
+    apply(
+      Command(
+        session: session, operations: UnsafeBufferPointer(start: single, count: 1),
+        ifRevision: ifRevision, now: now, isDryRun: isDryRun), into: outcome)
+    let result = UnsafePointer(outcome.results.base)
+    return outcome.refusal.reason == .none && result.pointee.refusal.reason == .none ? result : nil
+  }
+
+  /// A command that may have to be undone. False when it was, and the outcome says why or what would
+  /// have been.
+  private func applyRecorded(_ command: Command, _ outcome: Outcome) -> Bool {
+    let mark = beginRecording()
+    startClock()
+    acknowledgeAtStart(of: command)
+    if let aborted = performAll(command, outcome) {
+      rollBack(to: mark)
+      outcome.reset()
+      outcome.abortingOperation = aborted.index
+      refuse(command, aborted.refusal, outcome)
+      return false
+    }
+    finish(outcome)
+    if command.isDryRun {
+      rollBack(to: mark)
+      outcome.revision = revision
+      return false
+    }
+    commit()
+    return true
+  }
+
+  /// What the outcome says of the command as a whole, before anything is taken back.
+  private func finish(_ outcome: Outcome) {
+    for copy in abandoned.elements { outcome.abandoned.append(copy) }
+    outcome.availableBlocks = blocks.available
   }
 
   /// Low 32 bits of the revision that this command makes, if it changes anything.
@@ -306,10 +367,13 @@ package final class KVPool {
     _ command: Command, _ outcome: Outcome
   ) -> (refusal: Refusal, index: Int)? {
     var isStopped = false
+    // Filled where they stay: a result is larger than what most operations do.
+    let results = outcome.results.extend(by: command.operations.count)
     for i in 0..<command.operations.count {
-      var result = OperationResult()
+      let result = results + i
+      result.initialize(to: OperationResult())
       if isStopped {
-        result.refusal = Refusal(.notAttempted)
+        result.pointee.refusal = Refusal(.notAttempted)
       } else {
         let operation = command.operations.baseAddress.unsafelyUnwrapped + i
         var mode = operation.pointee.onRefusal
@@ -317,37 +381,41 @@ package final class KVPool {
         let allocated = blocks.counters.allocatedBlocks
         let released = blocks.counters.releasedReferences
         let evicted = blocks.counters.evictions
-        if searchedMoves != nil { finishMoves(before: operation.pointee.kind) }
+        if searchedMoves != nil { finishMoves(before: operation) }
         useClass(0)
         do throws(Refusal) {
           if operation.pointee.problem.reason != .none { throw operation.pointee.problem }
-          try perform(operation.pointee.kind, mode, &result, outcome)
-          if let dirty { markHandedOut(dirty, &result, outcome) }
+          try perform(operation, mode, &result.pointee, outcome)
+          if let dirty { markHandedOut(dirty, &result.pointee, outcome) }
         } catch {
-          result.refusal = isOfHost(operation.pointee.kind) ? error : named(error)
+          result.pointee.refusal = isOfHost(operation.pointee.kind) ? error : named(error)
         }
         if blocks.counters.allocatedBlocks != allocated { activity.allocateCalls += 1 }
         if blocks.counters.releasedReferences != released { activity.freeCalls += 1 }
-        result.evictedBlocks = UInt32(blocks.counters.evictions - evicted)
-        let refusal =
-          result.refusal.reason != .none ? result.refusal : result.firstRefusal
-        if refusal.reason != .none {
-          if mode == .abort { return (refusal, i) }
+        result.pointee.evictedBlocks = UInt32(blocks.counters.evictions - evicted)
+        if result.pointee.refusal.reason != .none || result.pointee.firstRefusal.reason != .none {
+          if mode == .abort {
+            let whole = result.pointee.refusal
+            return (whole.reason != .none ? whole : result.pointee.firstRefusal, i)
+          }
           isStopped = mode == .stop || (mode == .preempt && operation.pointee.kind.isAdmission)
         }
       }
-      result.availableBlocks = blocks.available
-      outcome.results.append(result)
+      result.pointee.availableBlocks = blocks.available
     }
-    finishMoves()
+    if searchedMoves != nil { finishMoves() }
     return nil
   }
 
   private func perform(
-    _ kind: Operation.Kind, _ mode: OnRefusal, _ result: inout OperationResult, _ outcome: Outcome
+    _ operation: UnsafePointer<Operation>, _ mode: OnRefusal, _ result: inout OperationResult,
+    _ outcome: Outcome
   ) throws(Refusal) {
-    switch kind {
-    case .allocate(let count): try allocate(count, &result, outcome)
+    if operation.pointee.isAllocate {
+      return try allocate(operation.pointee.allocateCount, &result, outcome)
+    }
+    switch operation.pointee.kind {
+    case .allocate: return
     case .place(let request): try place(request, &result, outcome)
     case .freeBlocks(let ids, let generations): try freeBlocks(ids, generations, &result)
     case .forkBlocks(let ids, let generations): try forkBlocks(ids, generations, &result, outcome)
