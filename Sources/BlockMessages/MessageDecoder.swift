@@ -8,8 +8,17 @@ internal import CQuireProtos
 package final class MessageDecoder {
   private let arena: MessageArena
   private let contract = RequestContract()
+  private let plain = PlainRequests()
+  /// Room for the numbers of a plain list; longer messages go to protobuf-c.
+  private let plainNumbers = UnsafeMutablePointer<UInt32>.allocate(capacity: plainBytes)
+  private static let plainBytes = 4_096
 
   package init(arena: MessageArena = MessageArena()) { self.arena = arena }
+
+  deinit {
+    plain.deallocate()
+    plainNumbers.deallocate()
+  }
 
   /// Decodes `bytes` as one whole message of type `Message`.
   ///
@@ -30,6 +39,25 @@ package final class MessageDecoder {
     }
     if let failure = contract.firstFailure(in: message, of: kind) { throw failure }
     return Message(message)
+  }
+
+  /// The same for the shortest of requests; what is not plain is decoded like any other.
+  @inline(__always)
+  package func decodeAllocate(
+    _ bytes: UnsafeRawBufferPointer
+  ) throws(DecodeFailure) -> AllocateRequest {
+    if let message = plain.allocateRequest(bytes) { return AllocateRequest(message) }
+    return try decode(AllocateRequest.self, from: bytes)
+  }
+
+  @inline(__always)
+  package func decodeFree(_ bytes: UnsafeRawBufferPointer) throws(DecodeFailure) -> FreeRequest {
+    if bytes.count <= Self.plainBytes,
+      let message = plain.freeRequest(bytes, room: plainNumbers)
+    {
+      return FreeRequest(message)
+    }
+    return try decode(FreeRequest.self, from: bytes)
   }
 
   /// Bytes the last message took up once decoded.

@@ -36,11 +36,9 @@ package struct MessagePacker: ~Copyable {
 
   // MARK: Scalars
 
+  @inline(__always)
   package mutating func uint32(_ field: UInt32, _ value: UInt32) {
-    guard value != 0 else { return }
-    reserve(15)
-    pushVarint(UInt64(value))
-    pushVarint(UInt64(field << 3))
+    uint64(field, UInt64(value))
   }
 
   package mutating func uint64(_ field: UInt32, _ value: UInt64) {
@@ -156,20 +154,34 @@ package struct MessagePacker: ~Copyable {
   @inline(__always)
   private mutating func pushVarint(_ value: UInt64) {
     if value < 0x80 {
-      start -= 1
+      start &-= 1
       base.storeBytes(of: UInt8(truncatingIfNeeded: value), toByteOffset: start, as: UInt8.self)
       return
     }
-    let count = (70 - value.leadingZeroBitCount) / 7
-    start -= count
-    var rest = value
-    for offset in start..<(start + count - 1) {
+    if value < 0x4000 {
+      start &-= 2
       base.storeBytes(
+        of: UInt16(truncatingIfNeeded: value & 0x7F | 0x80 | (value >> 7) << 8).littleEndian,
+        toByteOffset: start, as: UInt16.self)
+      return
+    }
+    pushLongVarint(value)
+  }
+
+  @inline(never)
+  private mutating func pushLongVarint(_ value: UInt64) {
+    let count = (70 &- value.leadingZeroBitCount) / 7
+    start &-= count
+    let place = base + start
+    var rest = value
+    var offset = 0
+    while rest >= 0x80 {
+      place.storeBytes(
         of: UInt8(truncatingIfNeeded: rest) | 0x80, toByteOffset: offset, as: UInt8.self)
       rest >>= 7
+      offset &+= 1
     }
-    base.storeBytes(
-      of: UInt8(truncatingIfNeeded: rest), toByteOffset: start + count - 1, as: UInt8.self)
+    place.storeBytes(of: UInt8(truncatingIfNeeded: rest), toByteOffset: offset, as: UInt8.self)
   }
 
   private mutating func push(_ value: UInt64) {
@@ -177,10 +189,12 @@ package struct MessagePacker: ~Copyable {
     base.storeBytes(of: value.littleEndian, toByteOffset: start, as: UInt64.self)
   }
 
+  @inline(__always)
   private mutating func reserve(_ byteCount: Int) {
     if start < byteCount { grow(byteCount) }
   }
 
+  @inline(never)
   private mutating func grow(_ byteCount: Int) {
     let written = self.byteCount
     var larger = capacity * 2
