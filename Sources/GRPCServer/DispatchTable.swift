@@ -35,6 +35,7 @@ final class DispatchTable {
 
   private let entries: UnsafeMutablePointer<Entry?>
   private let mask: Int
+  private var last: Entry?
 
   init(_ table: ServiceTable) {
     var capacity = 8
@@ -65,11 +66,20 @@ final class DispatchTable {
     entries.deallocate()
   }
 
+  /// Most calls are for the method of the call before.
+  @inline(__always)
   func find(_ path: UnsafeRawBufferPointer) -> Unmanaged<Route>? {
+    if let last, last.path.count == path.count, equal(last.path, path) { return last.route }
+    return search(path)
+  }
+
+  @inline(never)
+  private func search(_ path: UnsafeRawBufferPointer) -> Unmanaged<Route>? {
     let hash = DispatchTable.hash(path)
     var index = Int(truncatingIfNeeded: hash) & mask
     while let entry = entries[index] {
       if entry.hash == hash, entry.path.count == path.count, equal(entry.path, path) {
+        last = entry
         return entry.route
       }
       index = (index + 1) & mask
@@ -77,21 +87,22 @@ final class DispatchTable {
     return nil
   }
 
+  /// Of the same length, in words; the last one may overlap the one before.
+  @inline(__always)
   private func equal(_ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer) -> Bool {
+    let count = one.count
+    guard count >= 8, let a = one.baseAddress, let b = other.baseAddress else {
+      return one.elementsEqual(other)
+    }
     var index = 0
-    while index + 8 <= one.count {
-      if one.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-        != other.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-      {
+    while index < count &- 8 {
+      if (a + index).loadUnaligned(as: UInt64.self) != (b + index).loadUnaligned(as: UInt64.self) {
         return false
       }
-      index += 8
+      index &+= 8
     }
-    while index < one.count {
-      if one[index] != other[index] { return false }
-      index += 1
-    }
-    return true
+    let last = count &- 8
+    return (a + last).loadUnaligned(as: UInt64.self) == (b + last).loadUnaligned(as: UInt64.self)
   }
 
   /// Eight bytes at a time, multiplied and folded. The table never changes, so nobody gains by

@@ -17,7 +17,9 @@ package final class GRPCServer {
   /// Kept for services that look into their own table.
   private let services: ServiceTable
   let context: HTTP2Context
-  let dispatch: DispatchTable
+  private let dispatchTable: DispatchTable
+  /// The same, for the path of every call.
+  let dispatch: Unmanaged<DispatchTable>
   let deadlines: DeadlineQueue
   /// `:status: 200`, `content-type: application/grpc`.
   let responseFields: HTTP2FieldList
@@ -62,9 +64,10 @@ package final class GRPCServer {
     self.options = options
     self.services = services
     var http2 = options.http2
-    http2.dropsRoutingFields = true
+    http2.expectedFields = RequestHead.expected
     context = HTTP2Context(http2)
-    dispatch = DispatchTable(services)
+    dispatchTable = DispatchTable(services)
+    dispatch = .passUnretained(dispatchTable)
     deadlines = DeadlineQueue(on: loop)
     checkupInterval = GRPCServer.checkupInterval(options)
     ageRandom = AgeRandom(seed: options.ageSeed)

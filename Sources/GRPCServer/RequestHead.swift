@@ -4,7 +4,6 @@ import HTTP2
 /// What the transport needs of a request's header fields, in one walk. Names are told apart by their
 /// length first.
 struct RequestHead {
-  private(set) var path = UnsafeRawBufferPointer(start: nil, count: 0)
   private(set) var isPost = false
   private(set) var isGRPC = false
   /// What the messages may be compressed with; nil = with nothing.
@@ -19,11 +18,21 @@ struct RequestHead {
   /// The name of a custom `-bin` field whose value is not base64.
   private(set) var malformedBinaryName: UnsafeRawBufferPointer?
 
-  init(_ fields: HTTP2Fields) {
+  /// What nearly every request says in the same words. Nobody asks for the last four; nghttp2 holds the
+  /// length against the data.
+  static let expected: [HTTP2Options.ExpectedField] = [
+    .init(":method", "POST"), .init("content-type", "application/grpc"), .init(":scheme"),
+    .init(":authority"), .init("te"), .init("content-length", varies: true),
+  ]
+
+  /// - Parameters:
+  ///   - fields: All that were not expected.
+  ///   - expected: The bits of those that were.
+  init(_ fields: HTTP2Fields, expected: UInt32) {
+    isPost = expected & 1 != 0
+    isGRPC = expected & 2 != 0
     for (name, value) in fields {
       switch name.count {
-      case 5: if name.matches(":path") { path = value }
-      case 7: if name.matches(":method") { isPost = value.matches("POST") }
       case 12:
         if name.matches("content-type") {
           isGRPC = ContentType.isGRPC(value)

@@ -229,14 +229,16 @@ final class ServerCall {
     let status = route._withUnsafeGuaranteedRef {
       $0.unary(message, self, self)
     }
-    if status.code == .ok, status.details.isEmpty, status.trailers.isEmpty {
+    guard let status else {
       precondition(replyBytes > 0, "a unary handler returned ok without a reply")
       if extras != nil { packReply(replyBytes - 5) }
       // The batch that brought the request flushes at its end.
       stream.finish(trailers: okTrailers)
       submitHeaders(stream)
       end()
-    } else if status.code == .ok {
+      return
+    }
+    if status.code == .ok {
       precondition(replyBytes > 0, "a unary handler returned ok without a reply")
       if extras != nil { packReply(replyBytes - 5) }
       sendHeaders()

@@ -5,7 +5,7 @@ import HTTP2
 extension ServerConnection {
   func begin(_ event: HTTP2Event) {
     let stream = event.stream
-    let head = RequestHead(event.fields)
+    let head = RequestHead(event.fields, expected: event.expected)
     if event.fieldsTooLarge {
       let limit = server.options.http2.maxHeaderListBytes
       refuse(stream, Status(.resourceExhausted, "header fields exceed \(limit) bytes"))
@@ -19,8 +19,10 @@ extension ServerConnection {
       refuse(stream, http: "415", "the content-type must be application/grpc\n")
       return
     }
-    guard let route = server.dispatch.find(head.path) else {
-      let path = String(decoding: head.path.prefix(200), as: UTF8.self)
+    let path = event.path
+    let found = server.dispatch._withUnsafeGuaranteedRef { $0.find(path) }
+    guard let route = found else {
+      let path = String(decoding: path.prefix(200), as: UTF8.self)
       refuse(stream, Status(.unimplemented, "unknown method \(path)"))
       return
     }

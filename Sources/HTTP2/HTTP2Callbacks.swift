@@ -14,7 +14,8 @@ struct SessionState {
   /// Open streams to be reset once their own end has been sent.
   var awaitingReset = 0
   let isServer: Bool
-  let dropsRoutingFields: Bool
+  let expected: ExpectedFields
+  var knownFields = KnownFields()
   let maxHeaderListBytes: Int
   let outputLowWaterBytes: Int
   let streams: UnsafeMutablePointer<StreamPool>
@@ -111,13 +112,13 @@ private func header(_ frame: UnsafePointer<nghttp2_frame>?) -> UnsafePointer<ngh
 /// The callbacks only note what happened. Nothing is decided and nothing is sent in here.
 func installCallbacks(_ callbacks: OpaquePointer) {
   nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { session, frame, user in
-    beginHeaders(session, header(frame).pointee.stream_id, state(user))
+    let isNew =
+      frame.unsafelyUnwrapped.pointee.headers.cat == NGHTTP2_HCAT_REQUEST
+      && header(frame).pointee.type == UInt8(NGHTTP2_HEADERS.rawValue)
+    return beginHeaders(session, header(frame).pointee.stream_id, isNew: isNew, state(user))
   }
-  nghttp2_session_callbacks_set_on_header_callback(callbacks) {
-    _, _, name, nameCount, value, valueCount, _, user in
-    receivedField(
-      UnsafeRawBufferPointer(start: name, count: nameCount),
-      UnsafeRawBufferPointer(start: value, count: valueCount), state(user))
+  nghttp2_session_callbacks_set_on_header_callback2(callbacks) { _, _, name, value, _, user in
+    receivedField(name.unsafelyUnwrapped, value.unsafelyUnwrapped, state(user))
   }
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) {
     session, _, id, base, count, user in
@@ -147,8 +148,10 @@ func installCallbacks(_ callbacks: OpaquePointer) {
   }
 }
 
-private func beginHeaders(_ session: OpaquePointer?, _ id: Int32, _ state: State) -> CInt {
-  if let slot = state.pointee.slot(session, id) {
+private func beginHeaders(
+  _ session: OpaquePointer?, _ id: Int32, isNew: Bool, _ state: State
+) -> CInt {
+  if !isNew, let slot = state.pointee.slot(session, id) {
     slot.pointee.fieldBlockStart = slot.pointee.fields.count
     slot.pointee.status = 0
     return 0
@@ -166,42 +169,60 @@ private func beginHeaders(_ session: OpaquePointer?, _ id: Int32, _ state: State
 /// Header blocks are not interleaved, so the field belongs to the stream of `beginHeaders`.
 @inline(__always)
 private func receivedField(
-  _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ state: State
+  _ name: OpaquePointer, _ value: OpaquePointer, _ state: State
 ) -> CInt {
   guard let slot = state.pointee.recent else { return 0 }
-  slot.pointee.headerListBytes += name.count + value.count + 32
+  if let known = state.pointee.knownFields.find(name, value) {
+    let listBytes = slot.pointee.headerListBytes &+ known.pointee.listBytes
+    if listBytes <= state.pointee.maxHeaderListBytes {
+      slot.pointee.headerListBytes = listBytes
+      slot.pointee.expected |= known.pointee.bit
+      return 0
+    }
+  }
+  return keepField(name, value, slot, state)
+}
+
+@inline(never)
+private func keepField(
+  _ name: OpaquePointer, _ value: OpaquePointer, _ slot: UnsafeMutablePointer<StreamSlot>,
+  _ state: State
+) -> CInt {
+  let nameBytes = nghttp2_rcbuf_get_buf(name)
+  let valueBytes = nghttp2_rcbuf_get_buf(value)
+  let (nameBase, valueBase) = (nameBytes.base.unsafelyUnwrapped, valueBytes.base.unsafelyUnwrapped)
+  let (nameCount, valueCount) = (nameBytes.len, valueBytes.len)
+  slot.pointee.headerListBytes &+= nameCount &+ valueCount &+ 32
   if slot.pointee.headerListBytes > state.pointee.maxHeaderListBytes {
     slot.pointee.fieldsTooLarge = true
     // A small block can unpack to megabytes: beyond four times the limit nghttp2 resets the stream
     // and decodes the rest without telling us.
-    return slot.pointee.headerListBytes > 4 * state.pointee.maxHeaderListBytes
+    return slot.pointee.headerListBytes > 4 &* state.pointee.maxHeaderListBytes
       ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue : 0
   }
-  if name.count == 7, !state.pointee.isServer, name[0] == 0x3A {  // ":status"
-    slot.pointee.status = value.reduce(0) { $0 &* 10 &+ Int($1 & 15) }
+  if state.pointee.isServer {
+    let bit = state.pointee.expected.bit(nameBase, nameCount, valueBase, valueCount)
+    if bit != 0 {
+      slot.pointee.expected |= bit
+      if bit & state.pointee.expected.steady != 0 {
+        state.pointee.knownFields.remember(
+          name, value, bit: bit, listBytes: nameCount + valueCount + 32)
+      }
+      return 0
+    }
+  } else if nameCount == 7, nameBase[0] == 0x3A {  // ":status"
+    slot.pointee.status = UnsafeBufferPointer(start: valueBase, count: valueCount).reduce(0) {
+      $0 &* 10 &+ Int($1 & 15)
+    }
   }
-  if state.pointee.dropsRoutingFields, isRouting(name) { return 0 }
-  let place = slot.pointee.fields.append(8 &+ name.count &+ value.count)
-  place.storeBytes(of: UInt32(truncatingIfNeeded: name.count), as: UInt32.self)
-  place.storeBytes(of: UInt32(truncatingIfNeeded: value.count), toByteOffset: 4, as: UInt32.self)
-  (place + 8).copyMemory(from: name.baseAddress.unsafelyUnwrapped, byteCount: name.count)
-  if value.count > 0 {
-    (place + 8 + name.count).copyMemory(
-      from: value.baseAddress.unsafelyUnwrapped, byteCount: value.count)
-  }
+  // ":path" is the only pseudo-header of this length.
+  if nameCount == 5, nameBase[0] == 0x3A { slot.pointee.pathStart = slot.pointee.fields.count }
+  let place = slot.pointee.fields.append(8 &+ nameCount &+ valueCount)
+  place.storeBytes(of: UInt32(truncatingIfNeeded: nameCount), as: UInt32.self)
+  place.storeBytes(of: UInt32(truncatingIfNeeded: valueCount), toByteOffset: 4, as: UInt32.self)
+  memcpy(place + 8, nameBase, nameCount)
+  memcpy(place + 8 + nameCount, valueBase, valueCount)
   return 0
-}
-
-/// `te`, `:scheme` or `:authority`; nghttp2 lets no other pseudo-header of these lengths through but
-/// `:method`.
-@inline(__always)
-private func isRouting(_ name: UnsafeRawBufferPointer) -> Bool {
-  switch name.count {
-  case 2: name[0] == UInt8(ascii: "t") && name[1] == UInt8(ascii: "e")
-  case 7: name[0] == UInt8(ascii: ":") && name[1] == UInt8(ascii: "s")
-  case 10: name[0] == UInt8(ascii: ":")
-  default: false
-  }
 }
 
 private func receivedFrame(
@@ -234,7 +255,7 @@ private func receivedFrame(
       isFirst ? .headers : .trailers, slot, fieldsFrom: start, to: slot.pointee.fields.count)
     event.endsStream = ends
     event.fieldsTooLarge = slot.pointee.fieldsTooLarge
-    event.value = UInt64(slot.pointee.status)
+    event.value = UInt64(state.pointee.isServer ? Int(slot.pointee.expected) : slot.pointee.status)
     state.pointee.emit(event)
   case NGHTTP2_SETTINGS.rawValue:
     let isAck = header.pointee.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0

@@ -6,6 +6,7 @@ package final class HTTP2Context {
   package let options: HTTP2Options
   let callbacks: OpaquePointer
   let nghttp2Options: OpaquePointer
+  let expected: ExpectedFields
   private let memory = MemoryPool()
   let streams: UnsafeMutablePointer<StreamPool>
   private var spareEvents: [EventList] = []
@@ -15,6 +16,7 @@ package final class HTTP2Context {
 
   package init(_ options: HTTP2Options = HTTP2Options()) {
     self.options = options
+    expected = ExpectedFields(options.expectedFields)
     var callbacks: OpaquePointer?
     var nghttp2Options: OpaquePointer?
     precondition(
@@ -41,6 +43,7 @@ package final class HTTP2Context {
     streams.pointee.drain()
     streams.deallocate()
     memory.free()
+    expected.deallocate()
   }
 
   /// Streams that are open in all sessions.

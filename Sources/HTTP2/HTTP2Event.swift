@@ -31,7 +31,8 @@ package struct HTTP2Event {
   package var endsStream = false
   package var fieldsTooLarge = false
   package var errorCode = HTTP2ErrorCode.noError
-  /// The ping's payload, or the `:status`, or the last stream id.
+  /// The ping's payload, the last stream id, or of a block of fields the `:status` (client) or the
+  /// expected fields (server).
   var value: UInt64 = 0
   private let slot: UnsafeMutablePointer<StreamSlot>?
   private var base: UnsafeRawPointer?
@@ -68,6 +69,16 @@ package struct HTTP2Event {
   }
   /// The response's status, e.g. 200; 0 on a server.
   package var status: Int { Int(truncatingIfNeeded: value) }
+  /// The stream's fields that were expected, by `HTTP2Options.expectedFields`; on a server.
+  package var expected: UInt32 { UInt32(truncatingIfNeeded: value) }
+  /// The request's `:path`; empty when it has none. On a server.
+  package var path: UnsafeRawBufferPointer {
+    let slot = slot.unsafelyUnwrapped
+    if slot.pointee.pathStart < 0 { return UnsafeRawBufferPointer(start: nil, count: 0) }
+    var field = HTTP2Fields(
+      slot: slot, start: slot.pointee.pathStart, end: slot.pointee.fields.count)
+    return field.next().unsafelyUnwrapped.value
+  }
   package var opaque: UInt64 { value }
   package var lastStreamID: Int32 { Int32(truncatingIfNeeded: value) }
 }

@@ -29,9 +29,22 @@ package struct HTTP2Options: Equatable, Sendable {
   /// of a connection; this many end it.
   package var maxUselessFrames = 1_000
 
-  /// Whether a server drops `:scheme`, `:authority` and `te` as they come. Every request has them,
-  /// and keeping what nobody will ask for costs a twentieth of our part of a small call.
-  package var dropsRoutingFields = false
+  /// Fields that a server recognises as they come: each leaves its bit in `HTTP2Event.expected` and is
+  /// not kept. At most 32, those of one name together, of at most 16 bytes.
+  package var expectedFields: [ExpectedField] = []
+
+  /// A field by name and value; without a value whatever the name brings.
+  package struct ExpectedField: Sendable {
+    package var name: String
+    package var value: String?
+    /// Mostly another value in each request, which is not worth remembering.
+    package var varies: Bool
+    package init(_ name: String, _ value: String? = nil, varies: Bool = false) {
+      self.name = name
+      self.value = value
+      self.varies = varies
+    }
+  }
 
   package init() {}
 }

@@ -26,7 +26,7 @@ package final class HTTP2Session {
     state.initialize(
       to: SessionState(
         isServer: role == .server,
-        dropsRoutingFields: role == .server && options.dropsRoutingFields,
+        expected: context.expected,
         maxHeaderListBytes: options.maxHeaderListBytes,
         outputLowWaterBytes: options.outputLowWaterBytes,
         streams: context.streams, maxUselessFrames: options.maxUselessFrames))
@@ -59,6 +59,7 @@ package final class HTTP2Session {
 
   deinit {
     nghttp2_session_del(raw)
+    state.pointee.knownFields.deallocate()
     while let slot = state.pointee.open { state.pointee.closeSlot(slot) }
     state.deallocate()
   }

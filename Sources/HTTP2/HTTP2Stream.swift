@@ -12,8 +12,12 @@ struct StreamSlot {
   /// value.
   var fields = RawBuffer()
   var fieldBlockStart = 0
+  /// Where a request's `:path` is in `fields`; -1 = nowhere.
+  var pathStart = -1
   var headerListBytes = 0
   var fieldsTooLarge = false
+  /// Bits of the expected fields that came.
+  var expected: UInt32 = 0
   /// The `:status` of the block under way; 0 = it has none.
   var status = 0
 
@@ -174,8 +178,10 @@ struct StreamPool {
     slot.pointee.user = nil
     slot.pointee.fields.removeAll(keeping: kept)
     slot.pointee.fieldBlockStart = 0
+    slot.pointee.pathStart = -1
     slot.pointee.headerListBytes = 0
     slot.pointee.fieldsTooLarge = false
+    slot.pointee.expected = 0
     slot.pointee.status = 0
     slot.pointee.unconsumed = 0
     slot.pointee.peerEnded = false

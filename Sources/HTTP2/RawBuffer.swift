@@ -16,9 +16,9 @@ struct RawBuffer {
   @inline(__always)
   mutating func append(_ size: Int) -> UnsafeMutableRawPointer {
     // Not `>`: an empty buffer has no place to name, even for nothing.
-    if tail + size >= capacity { makeRoom(size) }
+    if tail &+ size >= capacity { makeRoom(size) }
     let place = base.unsafelyUnwrapped + tail
-    tail += size
+    tail &+= size
     return place
   }
 

@@ -11,7 +11,9 @@ func fuzzSession(_ input: UnsafeRawBufferPointer) {
   var options = HTTP2Options()
   options.maxHeaderListBytes = 4_096
   options.outputLowWaterBytes = 64
-  options.dropsRoutingFields = choices & 2 != 0
+  if choices & 2 != 0 {
+    options.expectedFields = [.init(":method", "POST"), .init(":authority"), .init("te")]
+  }
   if choices & 4 != 0 {
     options.maxConcurrentStreams = 3
     options.streamWindowBytes = 70

@@ -10,7 +10,7 @@ func unary(
     fatalError("\(path) is no unary method")
   }
   let reply = RecordedReply()
-  let status = withExactCopy(request) { handler($0, reply, NoContext()) }
+  let status = withExactCopy(request) { handler($0, reply, NoContext()) } ?? .ok
   demand(status.code != .ok || reply.isWritten, "\(path) returned ok without a reply")
   return (status, status.code == .ok ? reply.bytes : [])
 }
