@@ -5,13 +5,17 @@ internal import KVBlocks
 /// decoder's arena until the next message.
 enum OperationReader {
   static func allocate(_ m: AllocateMessage) -> Operation.Kind {
-    let preferred = m.preferredBlockIDs
-    if !m.isContiguous && preferred.count == 0 && m.sizeClass == 0 {
-      return .allocate(count: m.count)
-    }
+    if let count = plainCount(m) { return .allocate(count: count) }
     return .place(
       PlaceBlocks(
-        m.count, isContiguous: m.isContiguous, preferred: preferred, sizeClass: m.sizeClass))
+        m.count, isContiguous: m.isContiguous, preferred: m.preferredBlockIDs,
+        sizeClass: m.sizeClass))
+  }
+
+  /// Of a request for any blocks their number; nil where it says more about them.
+  @inline(__always)
+  static func plainCount(_ m: AllocateMessage) -> UInt32? {
+    m.isContiguous || m.preferredBlockIDs.count > 0 || m.sizeClass > 0 ? nil : m.count
   }
 
   static func freeBlocks(_ m: FreeBlocksMessage) -> Operation.Kind {

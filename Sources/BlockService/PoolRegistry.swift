@@ -3,19 +3,28 @@ package import KVBlocks
 /// A pool that the service hosts, under its name.
 package final class HostedPool {
   package let name: String
-  let nameBytes: [UInt8]
+  /// The name's bytes, outside of Swift's heap objects: every call is compared with them.
+  let nameBytes: UnsafeBufferPointer<UInt8>
   package internal(set) var pool: KVPool
 
   init(name: String, configuration: PoolConfiguration) {
     self.name = name
-    nameBytes = Array(name.utf8)
+    nameBytes = Self.bytes(of: name)
     pool = Self.make(configuration, replacing: nil)
   }
 
   init(name: String, pool: KVPool) {
     self.name = name
-    nameBytes = Array(name.utf8)
+    nameBytes = Self.bytes(of: name)
     self.pool = pool
+  }
+
+  deinit { nameBytes.deallocate() }
+
+  private static func bytes(of name: String) -> UnsafeBufferPointer<UInt8> {
+    let bytes = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: name.utf8.count)
+    _ = bytes.initialize(from: name.utf8)
+    return UnsafeBufferPointer(bytes)
   }
 
   private static func make(
@@ -86,28 +95,32 @@ package final class PoolRegistry {
   package let limits: Limits
   package private(set) var pools: [HostedPool] = []
   private var last: HostedPool?
+  private var lastIsDefault = false
   private let defaultBytes = Array(PoolRegistry.defaultName.utf8)
 
   package init(limits: Limits = Limits()) { self.limits = limits }
 
   /// The pool of that name; the empty name is "default". O(pools), O(1) for the one asked for last.
   package func find(_ name: UnsafeBufferPointer<UInt8>) -> HostedPool? {
-    if name.isEmpty {
-      return defaultBytes.withUnsafeBufferPointer { find(exactly: $0) }
+    if let last, Self.equal(last.nameBytes, name) || (name.isEmpty && lastIsDefault) {
+      return last
     }
-    return find(exactly: name)
+    return name.isEmpty ? defaultBytes.withUnsafeBufferPointer { search($0) } : search(name)
   }
 
-  private func find(exactly name: UnsafeBufferPointer<UInt8>) -> HostedPool? {
-    if let last, Self.equal(last.nameBytes, name) { return last }
+  @inline(never)
+  private func search(_ name: UnsafeBufferPointer<UInt8>) -> HostedPool? {
     for hosted in pools where Self.equal(hosted.nameBytes, name) {
       last = hosted
+      lastIsDefault = hosted.name == Self.defaultName
       return hosted
     }
     return nil
   }
 
-  private static func equal(_ bytes: [UInt8], _ name: UnsafeBufferPointer<UInt8>) -> Bool {
+  private static func equal(
+    _ bytes: UnsafeBufferPointer<UInt8>, _ name: UnsafeBufferPointer<UInt8>
+  ) -> Bool {
     guard bytes.count == name.count else { return false }
     for index in 0..<bytes.count where bytes[index] != name[index] { return false }
     return true

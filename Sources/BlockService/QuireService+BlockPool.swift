@@ -5,24 +5,33 @@ internal import KVBlocks
 /// quire.v1.BlockPool: raw blocks.
 extension QuireService {
   func allocate(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
-    let request = try decode(AllocateRequest.self, bytes)
+    let request = try decode { (decoder) throws(DecodeFailure) in
+      try decoder.decodeAllocate(bytes)
+    }
     guard let allocate = request.allocate else { throw .missing("allocate") }
-    let result = try apply(OperationReader.allocate(allocate), request.call)
+    let result =
+      if let count = OperationReader.plainCount(allocate) {
+        try apply(allocating: count, request.call)
+      } else {
+        try applyInPlace(OperationReader.allocate(allocate), request.call)
+      }
     packer.reset()
     packer.mustZero(outcome.mustZero.elements)
     packer.allocateReply(
-      revision: outcome.revision, blockIDs: outcome.blocks.elements(result.newBlocks),
-      availableBlocks: outcome.availableBlocks, evictedBlocks: result.evictedBlocks)
+      revision: outcome.revision, blockIDs: outcome.blocks.elements(result.pointee.newBlocks),
+      availableBlocks: outcome.availableBlocks, evictedBlocks: result.pointee.evictedBlocks)
     send(reply)
   }
 
   func freeBlocks(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
-    let request = try decode(FreeRequest.self, bytes)
+    let request = try decode { (decoder) throws(DecodeFailure) in
+      try decoder.decodeFree(bytes)
+    }
     guard let free = request.freeBlocks else { throw .missing("free_blocks") }
-    let result = try apply(OperationReader.freeBlocks(free), request.call)
+    let result = try applyInPlace(OperationReader.freeBlocks(free), request.call)
     packer.reset()
     packer.freeReply(
-      revision: outcome.revision, freedBlocks: result.freedBlocks,
+      revision: outcome.revision, freedBlocks: result.pointee.freedBlocks,
       availableBlocks: outcome.availableBlocks)
     send(reply)
   }

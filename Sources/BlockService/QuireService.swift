@@ -16,7 +16,7 @@ package final class QuireService {
   let decoder = MessageDecoder()
   let outcome = Outcome()
   var packer = MessagePacker()
-  var operations = OperationList(minimumCapacity: 256)
+  var operations = FlatList<Operation>(minimumCapacity: 256)
   let transfers: DumpTransfers
   let contents = ContentReader()
 
@@ -40,8 +40,12 @@ package final class QuireService {
 
   /// Puts every RPC of quire.v1 into `table`; those not served yet answer UNIMPLEMENTED.
   package func register(in table: ServiceTable) {
-    unary(table, "BlockPool/Allocate", allocate)
-    unary(table, "BlockPool/Free", freeBlocks)
+    unary(table, "BlockPool/Allocate") { (service, request, reply) throws(CallFailure) in
+      try service.allocate(request, reply)
+    }
+    unary(table, "BlockPool/Free") { (service, request, reply) throws(CallFailure) in
+      try service.freeBlocks(request, reply)
+    }
     unary(table, "BlockPool/Fork", forkBlocks)
     unary(table, "BlockPool/CopyOnWrite", copyOnWrite)
     unary(table, "BlockPool/AckCopies", ackCopies)
@@ -107,13 +111,21 @@ package final class QuireService {
   package static var descriptorSet: UnsafeRawBufferPointer { fileDescriptorSet() }
 
   typealias Method = (UnsafeRawBufferPointer, any ReplyWriter) throws(CallFailure) -> Void
+  /// A method that holds no service: calling it retains nothing. For the shortest calls.
+  typealias UnboundMethod = (
+    QuireService, UnsafeRawBufferPointer, any ReplyWriter
+  ) throws(CallFailure) -> Void
 
   /// The method as a handler; made once, so that a call makes no closure.
   private func unary(_ table: ServiceTable, _ path: String, _ method: @escaping Method) {
-    table.unary("/quire.v1.\(path)") { request, reply, _ in
+    unary(table, path) { (_, request, reply) throws(CallFailure) in try method(request, reply) }
+  }
+
+  private func unary(_ table: ServiceTable, _ path: String, _ method: @escaping UnboundMethod) {
+    table.unary("/quire.v1.\(path)") { [self] request, reply, _ in
       do throws(CallFailure) {
-        try method(request, reply)
-        return .ok
+        try method(self, request, reply)
+        return nil
       } catch {
         return error.status
       }
@@ -125,8 +137,16 @@ package final class QuireService {
   func decode<Message: WireMessage>(
     _ type: Message.Type, _ bytes: UnsafeRawBufferPointer
   ) throws(CallFailure) -> Message {
+    try decode { (decoder) throws(DecodeFailure) in try decoder.decode(type, from: bytes) }
+  }
+
+  /// What the decoder says of the bytes, as the call's failure.
+  @inline(__always)
+  func decode<Message>(
+    _ read: (MessageDecoder) throws(DecodeFailure) -> Message
+  ) throws(CallFailure) -> Message {
     do throws(DecodeFailure) {
-      return try decoder.decode(type, from: bytes)
+      return try read(decoder)
     } catch {
       throw CallFailure(error)
     }
@@ -151,32 +171,54 @@ package final class QuireService {
     throw CallFailure(RefusalStatus.make(refusal, of: nil, in: hosted.pool))
   }
 
-  /// Applies one operation as a command of its own; its result is then in `outcome`.
+  /// Applies one operation as a command of its own; its result is then in `outcome`, too.
   /// `named`: what the request calls the operation, where it is not its own name; empty where the
   /// request has the operation's fields itself.
   func apply(
     _ kind: Operation.Kind, _ call: CallMessage, named: String? = nil
   ) throws(CallFailure) -> OperationResult {
-    // Before anything can throw: it is about this call's content and nobody else's.
+    try applyInPlace(kind, call, named: named).pointee
+  }
+
+  /// The same for the shortest of calls: the result, which is larger than all that they do, stays where
+  /// it is. Valid until the next command.
+  func applyInPlace(
+    _ kind: Operation.Kind, _ call: CallMessage, named: String? = nil
+  ) throws(CallFailure) -> UnsafePointer<OperationResult> {
+    // The problem is taken before anything can throw: it is about this call's content only.
     let problem = contents.takeProblem()
     let hosted = try pool(call)
-    operations.removeAll()
-    operations.append(Operation(kind, problem: problem))
-    let command = Command(
-      session: 0, operations: operations.elements, ifRevision: call.ifRevision,
-      now: now(call), isDryRun: call.isDryRun)
-    hosted.pool.apply(command, into: outcome)
+    let result = hosted.pool.apply(
+      one: kind, problem: problem, ifRevision: call.ifRevision, now: now(call),
+      isDryRun: call.isDryRun, into: outcome)
     noteDeficit(hosted)
-    if outcome.refusal.reason != .none {
-      throw CallFailure(
-        RefusalStatus.make(outcome.refusal, of: operations[0], named: named, in: hosted.pool))
-    }
-    let result = outcome.results[0]
-    if result.refusal.reason != .none {
-      throw CallFailure(
-        RefusalStatus.make(result.refusal, of: operations[0], named: named, in: hosted.pool))
-    }
+    guard let result else { throw refused(kind, named, hosted) }
     return result
+  }
+
+  /// `.allocate(count:)`, the shortest of all.
+  @inline(__always)
+  func apply(
+    allocating count: UInt32, _ call: CallMessage
+  ) throws(CallFailure) -> UnsafePointer<OperationResult> {
+    let hosted = try pool(call)
+    let result = hosted.pool.apply(
+      allocating: count, session: 0, ifRevision: call.ifRevision, now: now(call),
+      isDryRun: call.isDryRun, into: outcome)
+    noteDeficit(hosted)
+    guard let result else { throw refused(.allocate(count: count), nil, hosted) }
+    return result
+  }
+
+  @inline(never)
+  private func refused(
+    _ kind: Operation.Kind, _ named: String?, _ hosted: HostedPool
+  ) -> CallFailure {
+    let isWhole = outcome.refusal.reason != .none
+    return CallFailure(
+      RefusalStatus.make(
+        isWhole ? outcome.refusal : outcome.results[0].refusal, of: Operation(kind), named: named,
+        in: hosted.pool))
   }
 
   /// Hands the packed message to the transport.

@@ -32,7 +32,7 @@ final class Daemon {
     clock_gettime(CLOCK_REALTIME, &began)
     let offset =
       UInt64(began.tv_sec) * 1_000 + UInt64(began.tv_nsec) / 1_000_000 &- loop.now / 1_000_000
-    let service = QuireService(pools: registry) { [unowned loop] in
+    let service = QuireService(pools: registry) { [loop] in
       offset &+ loop.now / 1_000_000
     }
     service.register(in: table)

@@ -35,7 +35,7 @@ final class ServiceHarness {
       return (Status(.unimplemented), [])
     }
     let writer = Writer()
-    let status = request.withUnsafeBytes { handler($0, writer, Context()) }
+    let status = request.withUnsafeBytes { handler($0, writer, Context()) } ?? .ok
     return (status, writer.bytes)
   }
 

@@ -35,7 +35,7 @@ private final class DirectService: ReplyWriter, CallContext {
       return (Status(.unimplemented), UnsafeRawBufferPointer(start: nil, count: 0))
     }
     replyCount = 0
-    let status = handler(request, self, self)
+    let status = handler(request, self, self) ?? .ok
     return (status, UnsafeRawBufferPointer(rebasing: reply[..<replyCount]))
   }
 
