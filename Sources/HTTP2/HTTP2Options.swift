@@ -34,7 +34,7 @@ package struct HTTP2Options: Equatable, Sendable {
   package var expectedFields: [ExpectedField] = []
 
   /// A field by name and value; without a value whatever the name brings.
-  package struct ExpectedField: Sendable {
+  package struct ExpectedField: Equatable, Sendable {
     package var name: String
     package var value: String?
     /// Mostly another value in each request, which is not worth remembering.
