@@ -4,10 +4,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-.PHONY: help deps build test unit e2e soak fuzz check-all demo bench lint generate clean
+.PHONY: help deps build test unit e2e soak conformance fuzz check-all demo bench lint generate clean
 
 help: ## Shows this list.
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 deps: ## Installs the Debian packages that are missing; checks the Swift toolchain.
 	@.ci/deps
@@ -37,7 +37,11 @@ soak: deps ## Ten million random commands, model against implementation.
 fuzz: deps ## Looks for bytes that break something, FUZZ_SECONDS (30) per target.
 	Tests/Fuzz/run.sh
 
-check-all: test soak build ## All that is too slow for `make test` too: real traces, ten million commands.
+conformance: ## gRPC's own interop clients and servers (Python, C++, Go) against ours, both ways.
+	@.ci/deps conformance-packages.txt
+	Tests/Interop/conformance.sh
+
+check-all: test soak conformance build ## All that is too slow for `make test` too: real traces, interop, ten million commands.
 	Tests/EndToEnd/traces.sh
 
 demo: build ## Server on loopback, a small trace replayed into it, a report.

@@ -43,6 +43,12 @@ struct InteropTests {
     let client = ClientArguments(
       ["--server_host=h", "--server_port=7", "--test_case=ping_pong", "--test_case=standard"])
     #expect(client?.host == "h" && client?.port == 7 && client?.cases.count == 15)
+    let secure = ClientArguments([
+      "--server_port=7", "--test_case=all", "--use_tls=true", "--ca_file=ca.pem",
+      "--server_host_override=foo.test",
+    ])
+    #expect(secure?.usesTLS == true && secure?.caPath == "ca.pem")
+    #expect(secure?.serverName == "foo.test" && secure?.cases.count == 19)
     #expect(ClientArguments(["--server_port=7", "--test_case=none"]) == nil)
     #expect(ClientArguments(["--server_port=7"]) == nil)
   }

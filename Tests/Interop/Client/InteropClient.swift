@@ -1,5 +1,6 @@
 import GRPCClient
 import Glibc
+import TLSEngine
 import UVLoop
 
 // gRPC's interoperability test client on our stack. Its options are those of gRPC's own programs.
@@ -9,6 +10,11 @@ package struct ClientArguments: Equatable {
   package var host = "127.0.0.1"
   package var port: UInt16 = 0
   package var cases: [InteropCase] = []
+  package var usesTLS = false
+  /// Roots for the server's certificate; empty = the system's.
+  package var caPath = ""
+  /// The name the server's certificate must bear instead of the host; empty = the host.
+  package var serverName = ""
 
   /// nil for words that make no sense.
   package init?(_ words: [String]) {
@@ -20,6 +26,11 @@ package struct ClientArguments: Equatable {
       case "--server_port":
         guard let port = UInt16(value) else { return nil }
         self.port = port
+      case "--use_tls":
+        guard let isWanted = Bool(value) else { return nil }
+        usesTLS = isWanted
+      case "--ca_file": caPath = value
+      case "--server_host_override": serverName = value
       case "--test_case":
         switch value {
         case "all": cases += InteropCase.allCases
@@ -40,7 +51,7 @@ package struct ClientArguments: Equatable {
 enum InteropClient {
   private static let usage = """
     usage: InteropClient --server_port=N --test_case=CASE|standard|compression|all
-             [--server_host=HOST]
+             [--server_host=HOST] [--use_tls=true] [--ca_file=FILE] [--server_host_override=NAME]
 
     Runs gRPC's interoperability cases against a server. Exits with 1 when one fails.
 
@@ -62,7 +73,15 @@ enum InteropClient {
   /// Whether all cases passed.
   private static func run(_ arguments: ClientArguments) throws -> Bool {
     let loop = try EventLoop()
-    let channel = try GRPCChannel(loop: loop, target: "\(arguments.host):\(arguments.port)")
+    var tls: TLSContext?
+    if arguments.usesTLS {
+      var configuration = TLSClientConfiguration()
+      if !arguments.caPath.isEmpty { configuration.caPath = arguments.caPath }
+      if !arguments.serverName.isEmpty { configuration.serverName = arguments.serverName }
+      tls = try TLSContext(client: configuration)
+    }
+    let channel = try GRPCChannel(
+      loop: loop, target: "\(arguments.host):\(arguments.port)", tls: tls)
     let runner = InteropRunner(channel, on: loop)
     var hasPassed = true
     for one in arguments.cases {
