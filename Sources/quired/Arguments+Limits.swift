@@ -65,6 +65,9 @@ struct LimitFlag {
         "--handshake-timeout", .time(mayBeNever: false), \.handshakeNanoseconds,
         "for a client's HTTP/2 preface and SETTINGS"),
       .init(
+        "--tls-handshake-timeout", .time(mayBeNever: false), \.tlsHandshakeNanoseconds,
+        "for the TLS handshake before them"),
+      .init(
         "--request-stall", .time(mayBeNever: true), \.requestStallNanoseconds,
         "a request may come slower than 1 kB/s for so long"),
       .init(
