@@ -7,7 +7,7 @@ import pytest
 
 from quire_client import eventually, q
 from raw_http2 import (
-    DATA, END_HEADERS, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE,
     RawConnection, frame, grpc_message, literal,
 )
 
@@ -46,6 +46,32 @@ def test_a_proper_request_by_hand_is_answered(raw):
     assert answer.headers[":status"] == "200"
     assert answer.headers["content-type"].startswith("application/grpc")
     assert answer.grpc_status == NOT_FOUND
+
+
+def test_padding_is_taken_off(raw):
+    raw.open(ALLOCATE)
+    message = grpc_message(allocation())
+    padded = 8
+    for part in (message[:7], message[7:]):
+        payload = bytes([20]) + part + bytes(20)
+        raw.send(frame(DATA, padded, 1, payload))
+    raw.data(b"", end=True)
+    assert raw.answer().grpc_status == NOT_FOUND
+
+
+def test_settings_of_other_makes_are_ignored(server):
+    # gRPC's own clients announce true binary metadata so.
+    hello = PREFACE + frame(SETTINGS, payload=struct.pack(">HI", 0xFE03, 1))
+    with RawConnection(server.port, hello) as raw:
+        assert raw.unary(ALLOCATE, grpc_message(allocation())).grpc_status == NOT_FOUND
+
+
+def test_a_clients_trailers_end_its_side_and_are_not_read(raw):
+    raw.open(ALLOCATE)
+    raw.data(grpc_message(allocation()))
+    trailers = literal("x-last", "words") + literal("grpc-status", "3")
+    raw.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, trailers))
+    assert raw.answer().grpc_status == NOT_FOUND
 
 
 def test_a_message_may_come_a_byte_at_a_time(raw):
