@@ -62,7 +62,7 @@ REQUESTS = {
              ("StepRequest", "ops{decode{sequence_ids:[1] token_ids:[5] lookahead_tokens:2}} on_refusal:4 victim_policy:3"),
              ("StepRequest", "ops{fork{parent_id:1 child_ids:2}}ops{commit{sequence_id:1}}ops{flush{}}acked_copy_id:1", 40)],
     "pools": [("CreatePoolRequest", 'name:"b" config{blocks:16 block_size:4 strategy:STRATEGY_BUDDY disable_prefix_caching:true}'),
-              ("ListPoolsRequest", "page_size:1"), ("GetPoolRequest", 'call{pool:"b"}'), ("ResetPoolRequest", 'call{pool:"b"}force:true'),
+              ("ListPoolsRequest", "page_size:1"), ("GetPoolRequest", 'call{pool:"b"}'), ("ResetPoolRequest", 'call{pool:"b"}force:true'), ("ResetPoolRequest", 'call{pool:"b" dry_run:true}'),
               ("DeletePoolRequest", 'call{pool:"b"}'), ("GetDigestRequest", ""), ("GetStatsRequest", "include:[1,2]")],
     "classes": [("CreatePoolRequest", 'config{size_classes{block_size:4 blocks:8 max_expected_tokens:9}size_classes{block_size:8 blocks:8}'
                  "disable_prefix_caching:true}if_exists:3"), ADMIT],
@@ -133,8 +133,14 @@ def main(folder):
             file.write(bytes(content))
 
     for name, requests in REQUESTS.items():
+        plain = b"".join(record(*request) for request in requests)
         for choices in (0, 0x35, 0x9A):
-            write("requests", f"{name}-{choices}", bytes([choices]) + b"".join(record(*request) for request in requests))
+            write("requests", f"{name}-{choices}", bytes([choices]) + plain)
+        # Each request first as a dry run.
+        twice = b"".join(
+            (record(method, "call{dry_run:true}" + text, *rest) if "call{" not in text and method != "ListPoolsRequest" else b"")
+            + record(method, text, *rest) for method, text, *rest in requests)
+        write("requests", f"{name}-dry", bytes([0]) + twice)
     for name, content in conversations():
         for choices in (0, 1, 4, 8):
             write("server", f"{name}-{choices}", [choices, *content])

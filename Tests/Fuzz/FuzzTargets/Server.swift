@@ -113,7 +113,7 @@ private final class FuzzedServer {
     }
   }
 
-  /// The honest client is served, whatever the other one did.
+  /// The honest client is served, whatever the other one did: by call objects that served it.
   func checkOther() {
     var outcome: (Status, [UInt8])?
     let message: [UInt8] = [1, 2, 3]
@@ -122,6 +122,22 @@ private final class FuzzedServer {
     }
     turn("the honest client's answer") { outcome != nil }
     demand(outcome?.0 == .ok && outcome?.1 == message, "the honest client got \(outcome!)")
+
+    let echoed = Echoed()
+    let call = honest.startStream(path: "/f/Bidi", handler: echoed)
+    message.withUnsafeBytes { _ = call.send($0) }
+    call.halfClose()
+    turn("the honest client's stream") { echoed.status != nil }
+    demand(
+      echoed.status == .ok && echoed.messages == [message],
+      "the honest client's stream got \(echoed.messages), \(echoed.status!)")
+  }
+
+  private final class Echoed: ResponseHandler {
+    private(set) var messages: [[UInt8]] = []
+    private(set) var status: Status?
+    func received(_ message: UnsafeRawBufferPointer) { messages.append(Array(message)) }
+    func finished(_ status: Status) { self.status = status }
   }
 
   func beginShutdown() {
