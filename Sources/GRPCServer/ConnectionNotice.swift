@@ -5,6 +5,4 @@ package enum ConnectionNotice {
   case accepted(peer: String)
   /// The TLS handshake is done.
   case secured(peer: String, protocol: String, PeerIdentity)
-  /// TLS ended the connection, in its handshake or later.
-  case failed(peer: String, reason: String)
 }

@@ -37,6 +37,8 @@ package final class GRPCServer {
   package var tls: TLSContext?
   /// Told what happens to connections. Costs nothing per call, and nothing while it is nil.
   package var onConnection: ((ConnectionNotice) -> Void)?
+  /// Told when TLS ends a connection, in its handshake or later: why, and the client's address.
+  package var onTLSFailure: ((_ reason: String, _ peer: String) -> Void)?
 
   private var listeners: [StreamListener] = []
   private var connections: [ServerConnection] = []

@@ -68,7 +68,7 @@ extension ServerConnection {
 
   private func didFail(_ reason: TLSFailure) {
     if reason.isHandshake { server.countFailedHandshake() }
-    server.onConnection?(.failed(peer: peer, reason: reason.description))
+    server.onTLSFailure?(reason.description, peer)
   }
 
   func makeIdentity() -> PeerIdentity {

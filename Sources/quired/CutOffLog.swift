@@ -20,7 +20,9 @@ final class CutOffLog {
     lastRefill = now()
   }
 
-  func note(_ reason: CutOff, peer: String) {
+  func note(_ reason: CutOff, peer: String) { note(reason.words, peer: peer) }
+
+  func note(_ reason: String, peer: String) {
     let time = now()
     let refill = Int((time - lastRefill) / 1_000_000_000) * CutOffLog.linesPerSecond
     if refill > 0 {
@@ -32,7 +34,7 @@ final class CutOffLog {
       return
     }
     lines -= 1
-    var fields: [Log.Field] = [("reason", reason.words)]
+    var fields: [Log.Field] = [("reason", reason)]
     if !peer.isEmpty { fields.append(("peer", peer)) }
     if leftOut > 0 { fields.append(("left-out", "\(leftOut)")) }
     leftOut = 0

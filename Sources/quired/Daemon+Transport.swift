@@ -90,8 +90,6 @@ extension Daemon {
           fields.append(("client", certificate.uris.first ?? certificate.subject))
         }
         log.write(.debug, "connection secured", fields)
-      case .failed(let peer, let reason):
-        log.debug("connection failed", ("peer", peer), ("reason", reason))
       }
     }
   }

@@ -48,6 +48,7 @@ final class Daemon {
     server = GRPCServer(loop: loop, services: table, options: options)
     let cutOffs = CutOffLog(log) { [unowned loop] in loop.now }
     server.onCutOff = { cutOffs.note($0, peer: $1) }
+    server.onTLSFailure = { cutOffs.note($0, peer: $1) }
     // Before anything is said to be ready: whoever is told may end the server at once.
     for number in [SIGTERM, SIGINT] {
       signals.append(

@@ -131,7 +131,7 @@ def test_mutual_tls_wants_a_certificate_of_its_authority(tmp_path, files, author
         with grpc.insecure_channel(server.unix) as local:
             assert Client(local).get_pool().blocks == 4096
         assert "client=spiffe://quire.test/scheduler" in server.log()
-        assert "peer did not return a certificate" in server.log()
+        assert 'reason="TLS handshake: peer did not return a certificate"' in server.log()
         assert f"pid={os.getpid()},uid={os.getuid()},gid={os.getgid()}" in server.log()
 
 
