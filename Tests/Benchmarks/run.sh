@@ -14,3 +14,4 @@ python3 Tests/Benchmarks/unary_peers.py
 python3 Tests/Benchmarks/step_decode.py
 swift build -c release --product StreamBenchmark 2>&1 | tail -n 1
 python3 Tests/Benchmarks/run_stream.py
+python3 Tests/Benchmarks/tls.py
