@@ -55,11 +55,14 @@ package struct MessageFramer: ~Copyable {
     length = 0
     acceptsCompressed = false
     stored = 0
-    if capacity > MessageFramer.keptBytes {
-      storage?.deallocate()
-      storage = nil
-      capacity = 0
-    }
+    trim()
+  }
+
+  private mutating func trim() {
+    if capacity <= MessageFramer.keptBytes { return }
+    storage?.deallocate()
+    storage = nil
+    capacity = 0
   }
 
   /// Takes bytes off the front of `input` up to the end of one message.
@@ -81,7 +84,11 @@ package struct MessageFramer: ~Copyable {
   @inline(never)
   private mutating func gather(_ input: inout UnsafeRawBufferPointer) -> Step {
     while prefixCount < MessageFramer.prefixLength {
-      guard let byte = input.first else { return .needsMore }
+      guard let byte = input.first else {
+        // Between messages a stream may be silent for hours, and there may be many.
+        if prefixCount == 0 { trim() }
+        return .needsMore
+      }
       input = UnsafeRawBufferPointer(rebasing: input.dropFirst())
       prefix = prefix << 8 | UInt64(byte)
       prefixCount += 1

@@ -107,6 +107,22 @@ struct MessageFramerTests {
     #expect(run(slices).messages == [message])
   }
 
+  @Test(
+    "a stream that is silent between messages keeps 4 KiB", arguments: [4_000, 50_000, 300_000])
+  func memoryBetweenMessages(length: Int) {
+    var framer = MessageFramer()
+    let size = withUnsafeBytes(of: UInt32(length).bigEndian) { Array($0) }
+    for slice in [[0] + size, [UInt8](repeating: 1, count: length)] {
+      slice.withUnsafeBytes {
+        var rest = $0
+        while case .message(let message) = framer.next(&rest) {
+          #expect(message.count == length && message.allSatisfy { $0 == 1 })
+        }
+      }
+    }
+    #expect(framer.isBetweenMessages && framer.capacity <= 4_096)
+  }
+
   @Test("a forgotten half message keeps 4 KiB at most", arguments: [4_000, 50_000, 300_000])
   func memoryAfterReset(length: Int) {
     var framer = MessageFramer()
