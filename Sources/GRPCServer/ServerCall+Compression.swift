@@ -24,8 +24,9 @@ final class CallExtras {
 
 extension ServerCall {
   /// Before `begin`: what the request's headers say of encodings.
-  func setEncodings(_ head: borrowing RequestHead) {
-    announcesEncodings = true
+  func setEncodings(_ head: borrowing RequestHead, on connection: ServerConnection) {
+    // A client remembers what it has been told; telling it with every answer costs 400 instructions.
+    announcesEncodings = head.encoding != nil || !connection.hasAnnouncedEncodings
     let policy = server.options.replyCompression
     // Without a forced encoding or one of the request's, the list is read if a handler asks.
     if head.encoding == nil, policy == .none || policy == .mirror { return }

@@ -36,7 +36,7 @@ final class ServerCall {
   var handle: StreamingCall?
   var receiver: (any RequestStream)?
   var hasSentHeaders = false
-  /// The client has shown that it knows of encodings: it is told which ones are read here.
+  /// The client has shown that it knows of encodings, and is told which ones are read here.
   var announcesEncodings = false
   /// nil for nearly all calls.
   var extras: CallExtras?
@@ -301,9 +301,11 @@ final class ServerCall {
   private func submitHeaders(_ stream: HTTP2StreamRef) {
     if extras != nil {
       stream.submitResponse(fieldsWithExtras(), endsStream: false)
+    } else if announcesEncodings {
+      connection?.hasAnnouncedEncodings = true
+      stream.submitResponse(announcingFields, endsStream: false)
     } else {
-      stream.submitResponse(
-        announcesEncodings ? announcingFields : responseFields, endsStream: false)
+      stream.submitResponse(responseFields, endsStream: false)
     }
   }
 }

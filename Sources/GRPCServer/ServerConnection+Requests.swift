@@ -51,7 +51,7 @@ extension ServerConnection {
       return
     }
     server.takeCall()._withUnsafeGuaranteedRef {
-      if head.namesEncodings { $0.setEncodings(head) }
+      if head.namesEncodings { $0.setEncodings(head, on: self) }
       $0.begin(self, stream, route, event.fields, timeout: head.timeout)
       if event.fields.byteCount > ServerCall.freeFieldBytes { $0.noteHeldBytes() }
       if event.endsStream { $0.halfClosed() }

@@ -33,6 +33,8 @@ final class ServerConnection: ByteStreamHandler {
   private(set) lazy var checkup = Deadline { [unowned self] in lookAtItself() }
   /// Bytes of requests that have come in part.
   private(set) var heldBytes = 0
+  /// The client has been told which message encodings are read here.
+  var hasAnnouncedEncodings = false
   /// Output that waits for the client, as the server knows it.
   private var countedOutput = 0
   private var flushHook: EndOfTurnHook?

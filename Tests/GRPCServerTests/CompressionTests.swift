@@ -51,6 +51,22 @@ struct CompressionTests {
     harness.finish([client])
   }
 
+  @Test("a client that names encodings is told ours once a connection, others are not")
+  func announced() throws {
+    let harness = try Harness()
+    for accepted in ["identity,gzip", ""] {
+      let client = try harness.connect()
+      let told = (0..<3).map { _ in
+        let call = client.unary("/test.Echo/Unary", [1], ["grpc-accept-encoding": accepted])
+        harness.run("answer") { call.closed != nil }
+        return call.headers["grpc-accept-encoding"]
+      }
+      #expect(told == [accepted.isEmpty ? nil : "identity,deflate,gzip", nil, nil])
+      client.close()
+    }
+    harness.finish()
+  }
+
   @Test("a client that does not list its own encoding is answered in plain")
   func notListed() throws {
     let harness = try Harness()
@@ -158,6 +174,26 @@ struct CompressionTests {
       #expect(
         bad.grpcMessage == "a compressed message unpacks to more than the limit of 100000 bytes")
     }
+    harness.finish([client])
+  }
+
+  @Test("unpacked messages that wait for their end count as held: many small ones have a budget")
+  func heldMessages() throws {
+    var options = ServerOptions()
+    options.maxHeldRequestBytes = 1_000_000
+    let harness = try Harness(options: options)
+    let client = try harness.connect()
+    let packed = try Self.packed([UInt8](repeating: 0, count: 200_000))
+    let calls = (0..<10).map { _ in client.begin("/test.Echo/Unary", ["grpc-encoding": "gzip"]) }
+    for call in calls { client.send(call, packed, flag: 1) }
+    // Five of 200,000 bytes are within a million.
+    harness.run("refusals") { calls.filter { $0.closed != nil }.count >= 5 }
+    #expect(harness.server.statistics.heldRequestBytes <= 1_000_000)
+    for call in calls where call.closed != nil { #expect(call.grpcStatus == "14") }
+    for call in calls where call.closed == nil { client.end(call) }
+    harness.run("answers") { calls.allSatisfy { $0.closed != nil } }
+    let answered = calls.filter { $0.grpcStatus == "0" }
+    #expect(answered.count >= 4 && answered.allSatisfy { $0.messages.first?.count == 200_000 })
     harness.finish([client])
   }
 
