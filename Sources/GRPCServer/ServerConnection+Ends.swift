@@ -27,9 +27,8 @@ extension ServerConnection {
       if ServerConnection.isHTTP1(bytes) { answerHTTP1() }
       return close()
     }
-    server.count(failure.isFlood ? .flood : .brokenHTTP2, on: self)
-    // Of what is broken the client is told by nghttp2; of too much, it is not.
-    if failure.isFlood { session.submitGoAway(.enhanceYourCalm, debug: failure.reason) }
+    server.count(failure.untold == .enhanceYourCalm ? .flood : .brokenHTTP2, on: self)
+    if let code = failure.untold { session.submitGoAway(code, debug: failure.reason) }
     closeAfterFlush = true
     flush()
     close()

@@ -30,6 +30,7 @@ struct SessionState {
   /// Frames that broke the protocol, and empty ones that did nothing.
   var uselessFrames = 0
   let maxUselessFrames: Int
+  var closed = ClosedStreams()
 
   static func openSlot(
     of state: UnsafeMutablePointer<SessionState>
@@ -132,12 +133,15 @@ func installCallbacks(_ callbacks: OpaquePointer) {
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { session, frame, user in
     receivedFrame(session, frame, state(user))
   }
-  nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, _, _, user in
-    state(user).pointee.tolerateUselessFrame() ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+  nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, frame, _, user in
+    // What else is on its way on the stream was sent before the peer knew.
+    state(user).pointee.closed.noteCutShort(header(frame).pointee.stream_id)
+    return state(user).pointee.tolerateUselessFrame() ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
   }
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { session, id, code, user in
     let state = state(user)
     guard let slot = state.pointee.slot(session, id) else { return 0 }
+    if !slot.pointee.peerEnded { state.pointee.closed.noteCutShort(id) }
     var event = HTTP2Event(.closed, slot)
     // A request the peer's GOAWAY kept from being sent closes with an error of nghttp2's choice.
     let isRefused = state.pointee.goAwayLast.map { !state.pointee.isServer && id > $0 } ?? false
@@ -161,6 +165,7 @@ private func beginHeaders(
   if !state.pointee.isServer { return 0 }
   let slot = SessionState.openSlot(of: state)
   slot.pointee.id = id
+  state.pointee.closed.lastOpened = id
   nghttp2_session_set_stream_user_data(session, id, slot)
   state.pointee.recent = slot
   return 0
@@ -278,7 +283,10 @@ private func receivedFrame(
     event.value = UInt64(goAway.last_stream_id)
     state.pointee.emit(event)
   case NGHTTP2_WINDOW_UPDATE.rawValue: state.pointee.conduct.windowUpdates += 1
-  case NGHTTP2_RST_STREAM.rawValue: break  // nghttp2 counts these itself.
+  case NGHTTP2_RST_STREAM.rawValue:
+    // nghttp2 counts these itself. The peer has no more to say.
+    state.pointee.closed.hasSeenReset = true
+    state.pointee.slot(session, header.pointee.stream_id)?.pointee.peerEnded = true
   default: state.pointee.conduct.controlFrames += 1
   }
   return 0

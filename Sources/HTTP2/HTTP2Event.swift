@@ -110,6 +110,12 @@ struct EventList {
     capacity *= 2
   }
 
+  /// Nothing, or next to nothing, and of no stream.
+  @inline(__always)
+  var isOfNoStream: Bool {
+    count == 0 || (count <= 2 && !base[0].hasStream && !base[count - 1].hasStream)
+  }
+
   mutating func removeAll() { count = 0 }
   func free() { base.deallocate() }
 }

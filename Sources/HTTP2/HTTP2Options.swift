@@ -59,6 +59,7 @@ package struct HTTP2ErrorCode: RawRepresentable, Equatable, Sendable, CustomStri
   package static let internalError = HTTP2ErrorCode(rawValue: 2)
   package static let flowControlError = HTTP2ErrorCode(rawValue: 3)
   package static let settingsTimeout = HTTP2ErrorCode(rawValue: 4)
+  package static let streamClosed = HTTP2ErrorCode(rawValue: 5)
   package static let refusedStream = HTTP2ErrorCode(rawValue: 7)
   package static let cancel = HTTP2ErrorCode(rawValue: 8)
   package static let enhanceYourCalm = HTTP2ErrorCode(rawValue: 11)
@@ -79,7 +80,8 @@ package struct HTTP2Failure: Error, Equatable, Sendable, CustomStringConvertible
   package let reason: String
   /// The very first bytes were not HTTP/2's preface.
   package let isBadPreface: Bool
-  /// Too many of something: the peer has not been told yet, as it is of broken frames.
-  package let isFlood: Bool
+  /// What the peer has yet to be told: that there was too much of something, or that it broke a rule
+  /// nghttp2 does not watch over. nil = nghttp2 has queued its GOAWAY.
+  package let untold: HTTP2ErrorCode?
   package var description: String { reason }
 }

@@ -88,8 +88,29 @@ package final class HTTP2Session {
     begin()
     let taken = nghttp2_session_mem_recv(
       raw, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
+    let broughtNothing = state.pointee.events.unsafelyUnwrapped.isOfNoStream
+    var violation: HTTP2ErrorCode?
+    if broughtNothing || state.pointee.closed.hasSeenReset {
+      violation = lookThrough(bytes, broughtNothing)
+    }
     finishHandling(handle)
-    return taken < 0 ? failure(CInt(taken)) : nil
+    if taken < 0 { return failure(CInt(taken)) }
+    return violation.map {
+      HTTP2Failure(reason: "\($0)", isBadPreface: false, untold: $0)
+    }
+  }
+
+  /// Whether a read broke a rule that nghttp2 does not watch over.
+  @inline(never)
+  private func lookThrough(
+    _ bytes: UnsafeRawBufferPointer, _ broughtNothing: Bool
+  ) -> HTTP2ErrorCode? {
+    state.pointee.closed.hasSeenReset = false
+    // After a GOAWAY, what comes for later streams is ignored.
+    if !state.pointee.isServer || state.pointee.conduct.goAwaySent != nil { return nil }
+    return state.pointee.closed.violation(in: bytes, broughtNothing: broughtNothing) {
+      nghttp2_session_get_stream_user_data(raw, $0) != nil
+    }
   }
 
   /// Appends frames to the context's output until none is left or the output holds `limit` bytes,
@@ -188,7 +209,7 @@ package final class HTTP2Session {
     return HTTP2Failure(
       reason: nghttp2_strerror(status).map { String(cString: $0) } ?? "unknown",
       isBadPreface: status == NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue,
-      isFlood: floods.contains { $0.rawValue == status })
+      untold: floods.contains { $0.rawValue == status } ? .enhanceYourCalm : nil)
   }
 
   // MARK: Streams

@@ -130,7 +130,7 @@ def main():
     if most < options.connections + 100:
         raise SystemExit(f"at most {most} descriptors: --connections must be less")
 
-    command = [os.environ.get("QUIRED", ".build/release/quired"), "--listen", "127.0.0.1:0"]
+    command = [os.environ.get("QUIRED", ".build/release/quired"), "--listen", "127.0.0.1:0", "--max-connections", "20000"]
     context = None
     if options.tls:
         command += ["--tls-cert", options.tls[0], "--tls-key", options.tls[1]]

@@ -5,8 +5,9 @@ import struct
 
 from hpack import Decoder
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
-END_STREAM, END_HEADERS, ACK = 1, 4, 1
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS = 0, 1, 2, 3, 4
+PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 5, 6, 7, 8, 9
+END_STREAM, END_HEADERS, ACK, PADDED, PRIORITY_FLAG = 1, 4, 1, 8, 0x20
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -32,6 +33,7 @@ class Answer:
         self.reset = None  # the error code of RST_STREAM
         self.goaway = None
         self.closed = False
+        self.pinged = False
 
     @property
     def grpc_status(self):
@@ -55,6 +57,10 @@ class RawConnection:
     def send(self, data):
         self.socket.sendall(data)
 
+    def try_send(self, data):
+        """What a server that has closed no longer takes is lost."""
+        self._reply(data)
+
     def open(self, path, stream=1, end=False, content_type="application/grpc", **more):
         fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "test"}
         fields |= {"te": "trailers", "content-type": content_type}
@@ -74,17 +80,35 @@ class RawConnection:
         self.data(payload, end=True)
         return self.answer()
 
-    def answer(self, stream=1):
-        """Reads until the stream or the connection has ended."""
+    def frame(self):
+        """Type, flags, stream and payload of the next frame."""
+        header = self._read(9)
+        length = struct.unpack(">I", b"\x00" + header[:3])[0]
+        return (*struct.unpack(">BBI", header[3:]), self._read(length))
+
+    def first_frame_is(self, kind):
+        assert self.frame()[0] == kind
+
+    def next_data(self):
+        """The length of the next DATA frame."""
+        while True:
+            kind, _, _, payload = self.frame()
+            if kind == DATA:
+                return len(payload)
+
+    def answer(self, stream=1, until_end=True, until_ping=None, until_settings_ack=False):
+        """Reads until the stream or the connection has ended, or what else is asked for has come."""
         answer = Answer()
-        while not (answer.ended or answer.reset is not None or answer.closed):
+        while not (answer.ended and until_end or answer.reset is not None or answer.closed):
             try:
-                header = self._read(9)
-                length = struct.unpack(">I", b"\x00" + header[:3])[0]
-                kind, flags, on = struct.unpack(">BBI", header[3:])
-                payload = self._read(length)
+                kind, flags, on, payload = self.frame()
             except (EOFError, ConnectionError):
                 answer.closed = True
+                break
+            if kind == PING and flags & ACK and payload == until_ping:
+                answer.pinged = True
+                break
+            if kind == SETTINGS and flags & ACK and until_settings_ack:
                 break
             if kind == SETTINGS and not flags & ACK:
                 self._reply(frame(SETTINGS, ACK))

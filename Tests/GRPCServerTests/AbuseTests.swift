@@ -65,6 +65,36 @@ struct AbuseTests {
     }
   }
 
+  @Test("data that follows the end of its stream is a broken rule, unless the server cut it short")
+  func closedStreams() throws {
+    let harness = try Harness()
+    let honest = RawBytes(try harness.open())
+    honest.greet()
+    // Refused on their headers, with bodies that were on their way: twenty of them at once.
+    for index in 0..<20 {
+      let id = UInt32(2 * index + 1)
+      honest.send(honest.frame(1, flags: 4, on: id, head("/test.Echo/None")))
+    }
+    harness.run("refusals") { honest.frames.filter { $0.kind == 3 }.count == 20 }
+    for index in 0..<20 {
+      honest.send(honest.frame(0, flags: 1, on: UInt32(2 * index + 1), [1, 2, 3]))
+    }
+    honest.send(honest.frame(6, [1, 2, 3, 4, 5, 6, 7, 8]))
+    harness.run("a pong") { honest.frames.contains { $0.kind == 6 && $0.flags == 1 } }
+    #expect(honest.goAway == nil)
+
+    let liar = RawBytes(try harness.open())
+    liar.greet()
+    liar.send(liar.frame(1, flags: 4, on: 1, head()))
+    liar.send(liar.frame(0, flags: 1, on: 1, [0, 0, 0, 0, 1, 7]))
+    harness.run("the answer") { liar.frames.filter { $0.kind == 1 }.count == 2 }
+    liar.send(liar.frame(0, flags: 1, on: 1, [1]))
+    harness.run("the end") { liar.hasEnded }
+    #expect(liar.goAway == 5)
+    honest.stream.close()
+    harness.finish()
+  }
+
   @Test("frames that HTTP/2 ignores cost their reading, and others do not notice")
   func ignoredFrames() throws {
     let harness = try Harness()
