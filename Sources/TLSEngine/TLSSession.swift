@@ -64,7 +64,7 @@ package final class TLSSession {
     {
       nameProblem = "'\(name)' cannot be a server's name"
     }
-    ERR_clear_error()
+    OpenSSLReason.clear()
   }
 
   // MARK: Bytes
@@ -99,7 +99,7 @@ package final class TLSSession {
     let place = context.buffers.plaintext
     while true {
       var count = 0
-      ERR_clear_error()
+      OpenSSLReason.clear()
       let status = SSL_read_ex(raw, place.baseAddress, place.count, &count)
       if state.pointee.lateMessages > state.pointee.lateMessagesLimit {
         return fail("too many handshake messages after the handshake")
@@ -109,6 +109,8 @@ package final class TLSSession {
       state.pointee.lateMessagesLimit =
         TLSSession.spareLateMessages + receivedBytes / TLSSession.bytesPerLateMessage
       if !handle(UnsafeRawBufferPointer(rebasing: place[..<count])) { return .more }
+      // Asking for more would have OpenSSL allocate its buffer anew, only to find nothing.
+      if state.pointee.remaining == 0, SSL_pending(raw) == 0 { return .more }
     }
   }
 
@@ -119,7 +121,7 @@ package final class TLSSession {
     var rest = plaintext
     while !rest.isEmpty {
       var count = 0
-      ERR_clear_error()
+      OpenSSLReason.clear()
       let status = SSL_write_ex(
         raw, rest.baseAddress, min(rest.count, TLSBuffers.recordBytes), &count)
       // The output takes everything, so there is nothing to wait for.
@@ -137,14 +139,14 @@ package final class TLSSession {
   package func end() {
     if !isEstablished || isDead || hasSentEnd { return }
     hasSentEnd = true
-    ERR_clear_error()
+    OpenSSLReason.clear()
     _ = SSL_shutdown(raw)
-    ERR_clear_error()
+    OpenSSLReason.clear()
   }
 
   /// Takes new keys and asks the peer to do the same (TLS 1.3's KeyUpdate). For tests.
   package func updateKeys() {
-    ERR_clear_error()
+    OpenSSLReason.clear()
     let isSent =
       SSL_key_update(raw, SSL_KEY_UPDATE_REQUESTED) == 1 && SSL_do_handshake(raw) == 1
     precondition(isSent, "a key update outside of an established TLS 1.3 connection")
@@ -154,7 +156,7 @@ package final class TLSSession {
 
   private func shakeHands() -> Progress {
     if let nameProblem { return fail(nameProblem) }
-    ERR_clear_error()
+    OpenSSLReason.clear()
     let status = SSL_do_handshake(raw)
     if status != 1 { return progress(after: status) }
     var name: UnsafePointer<UInt8>?
