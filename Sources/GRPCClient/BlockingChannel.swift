@@ -24,10 +24,25 @@ package final class BlockingChannel {
     }
   }
 
-  /// Makes one call and waits for its end.
+  /// Makes one call and waits for its end. A call that the server never began, because it is going
+  /// away or has no stream to spare, is begun again, at most twice.
   package func unary(
     _ path: String, message: [UInt8], timeoutNanoseconds: UInt64? = nil,
     metadata: CallMetadata? = nil
+  ) -> (status: Status, message: [UInt8]) {
+    let began = EventLoop.clock
+    var outcome = once(path, message, timeoutNanoseconds, metadata)
+    for _ in 0..<2 where outcome.status.wasNeverStarted {
+      let spent = EventLoop.clock &- began
+      let rest = timeoutNanoseconds.map { $0 > spent ? $0 - spent : 0 }
+      if rest == 0 { break }
+      outcome = once(path, message, rest, metadata)
+    }
+    return outcome
+  }
+
+  private func once(
+    _ path: String, _ message: [UInt8], _ timeoutNanoseconds: UInt64?, _ metadata: CallMetadata?
   ) -> (status: Status, message: [UInt8]) {
     var outcome: (Status, [UInt8])?
     message.withUnsafeBytes {

@@ -59,6 +59,8 @@ final class ClientCall {
 
   private(set) var isUnary = false
 
+  /// The response's headers have come.
+  private(set) var hasBegun = false
   /// Of the response's messages, as its headers say.
   private var encoding: MessageEncoding?
   /// The message being handed over came compressed.
@@ -103,6 +105,7 @@ final class ClientCall {
   // MARK: What the server sends
 
   func began(_ fields: HTTP2Fields) {
+    hasBegun = true
     encoding = ResponseFields.encoding(in: fields)
     framer.acceptsCompressed = encoding != nil
     if phase == .open, let handler { handler.began(ResponseHead(fields)) }
@@ -242,6 +245,7 @@ final class ClientCall {
     deadlineNanoseconds = .max
     if encoding != nil || !framer.isBetweenMessages { framer.reset() }
     encoding = nil
+    hasBegun = false
     if responseCapacity > ClientCall.keptResponseBytes {
       response?.deallocate()
       response = nil

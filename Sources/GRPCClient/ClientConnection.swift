@@ -239,11 +239,14 @@ final class ClientConnection: ByteStreamHandler {
     }
     if let lossStatus { return lossStatus }
     if code == .refusedStream {
-      return Status(
+      var status = Status(
         .unavailable,
         isRetired
           ? "the server is going away (\(goAwayCode)); the call was not started"
           : "the server refused the stream; the call was not started")
+      // What has been answered was begun, whatever the server says now.
+      status.wasNeverStarted = !call.hasBegun
+      return status
     }
     return Status(
       StatusCode(http2ErrorCode: code.rawValue), "the server reset the stream (\(code))")

@@ -1,6 +1,9 @@
 /// The outcome of a call, as gRPC reports it in trailers.
 package struct Status: Equatable, Sendable {
   package var code: StatusCode
+  /// The server has said that it never began the call, so that repeating it is safe whatever it does.
+  /// Only ever true on a client.
+  package var wasNeverStarted = false
   /// UTF-8 text, not yet percent-encoded. Empty when there is nothing to say.
   package var message: String
   /// A serialised `google.rpc.Status` for `grpc-status-details-bin`; empty = no details.

@@ -2,6 +2,7 @@ import Foundation
 import GRPCClient
 import GRPCServer
 import GRPCWire
+import HTTP2
 import Testing
 import UVLoop
 
@@ -88,6 +89,47 @@ struct BlockingChannelTests {
     #expect(channel.unary("/test.Echo/Stop", message: []).status == .ok)
     channel.close()
     #expect(channel.unary("/test.Echo/Unary", message: []).status.code == .cancelled)
+  }
+
+  /// Refuses `count` streams at `path` and answers those that follow, until `Stop` is called.
+  private static func refuse(_ count: Int, at path: String) {
+    do {
+      let loop = try EventLoop()
+      let server = try ScriptedServer(loop: loop, at: .unix(path: path))
+      let timer = LoopTimer(on: loop) { server.stop() }
+      var left = count
+      server.onHalfClose = { call in
+        if call.field(":path") == "/test.Echo/Stop" {
+          timer.start(afterNanoseconds: 0)
+        } else if left > 0 {
+          left -= 1
+          return call.reset(.refusedStream)
+        }
+        call.respond()
+        call.send([9])
+        call.finish([("grpc-status", "0")])
+      }
+      loop.run()
+      server.onHalfClose = { _ in }  // It holds on to the timer, which holds on to the server.
+    } catch {
+      Issue.record(error)
+    }
+  }
+
+  @Test("a call that the server never began is begun again, twice at most", arguments: [0, 2, 3])
+  func begunAgain(refusals: Int) throws {
+    let path = "/tmp/quire-refusing-\(EventLoop.clock).sock"
+    Thread.detachNewThread { Self.refuse(refusals, at: path) }
+    var options = GRPCClientOptions()
+    options.reconnectDelayNanoseconds = 1_000_000
+    let channel = try BlockingChannel(target: "unix:\(path)", options: options)
+    while channel.connect() != .ok {}
+    let answer = channel.unary("/test.Echo/Unary", message: [1], timeoutNanoseconds: 9_000_000_000)
+    #expect(answer.status.code == (refusals < 3 ? .ok : .unavailable))
+    #expect(answer.message == (refusals < 3 ? [9] : []))
+    #expect(answer.status.wasNeverStarted == (refusals == 3))
+    #expect(channel.unary("/test.Echo/Stop", message: []).status == .ok)
+    channel.close()
   }
 
   @Test("a target that is no address is refused with its reason")

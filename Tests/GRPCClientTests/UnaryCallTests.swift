@@ -131,7 +131,21 @@ struct UnaryCallTests {
   func resets(error: HTTP2ErrorCode, code: StatusCode) throws {
     let fixture = try ClientFixture()
     fixture.server.onHalfClose = { $0.reset(error) }
-    #expect(fixture.unary().status.code == code)
+    let status = fixture.unary().status
+    #expect(status.code == code && status.wasNeverStarted == (error == .refusedStream))
+    // A server that has answered has begun.
+    fixture.server.onHalfClose = {
+      $0.respond()
+      $0.send([1])
+    }
+    let recorder = Recorder()
+    var refused: ServerCall?
+    fixture.server.onStart = { refused = $0 }
+    fixture.channel.startStream(path: "/test.Service/Method", handler: recorder).halfClose()
+    fixture.run(until: { !recorder.messages.isEmpty })
+    refused?.reset(error)
+    fixture.run(until: { recorder.status != nil })
+    #expect(recorder.status?.code == code && recorder.status?.wasNeverStarted == false)
   }
 
   @Test("answers that are no unary response fail, each with its reason")

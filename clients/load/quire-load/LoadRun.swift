@@ -193,20 +193,25 @@ final class LoadRun {
 
   // MARK: - The loop
 
-  /// Makes one call and runs the loop until it has ended; `received` is when.
+  /// Makes one call and runs the loop until it has ended; `received` is when. A call that a server
+  /// which goes away never began is begun again.
   private func call(
     _ method: GRPCMethod, _ request: UnsafeRawBufferPointer,
     _ read: @escaping (UnsafeRawBufferPointer) -> Void
   ) -> Status {
-    outcome = nil
-    channel.unary(
-      method, message: request, timeoutNanoseconds: Self.callTimeout, encoding: encoding
-    ) { [unowned self] status, reply in
-      received = EventLoop.clock
-      if status.code == .ok { read(reply) }
-      outcome = status
-    }
-    while outcome == nil, loop.runOneTurn() {}
+    var attemptsLeft = 3
+    repeat {
+      attemptsLeft -= 1
+      outcome = nil
+      channel.unary(
+        method, message: request, timeoutNanoseconds: Self.callTimeout, encoding: encoding
+      ) { [unowned self] status, reply in
+        received = EventLoop.clock
+        if status.code == .ok { read(reply) }
+        outcome = status
+      }
+      while outcome == nil, loop.runOneTurn() {}
+    } while attemptsLeft > 0 && outcome?.wasNeverStarted ?? false
     return outcome ?? Status(.unknown, "the loop ended before the call")
   }
 
