@@ -101,7 +101,7 @@ run() {
     log="$logs/${pair// /-}-$case.log"
     local outcome=pass
     timeout 120 "${words[@]}" >"$log" 2>&1 || outcome=FAIL
-    printf '%-4s  %-28s  %s\n' "$outcome" "$pair" "$case" | tee -a "$results"
+    printf '%-4s  %-32s  %s\n' "$outcome" "$pair" "$case" | tee -a "$results"
     if [ $outcome = FAIL ]; then tail -n 5 "$log" | sed 's/^/        /'; fi
   done
 }
@@ -176,7 +176,7 @@ awk '
     if (!(pair in total)) order[++n] = pair
     total[pair]++; if ($1 == "pass") passed[pair]++; else failed++ }
   END {
-    for (i = 1; i <= n; i++) printf "%-30s %2d of %2d\n", order[i], passed[order[i]], total[order[i]]
+    for (i = 1; i <= n; i++) printf "%-32s %2d of %2d\n", order[i], passed[order[i]], total[order[i]]
     if (n == 0) { print "no pair has such a name"; exit 1 }
     exit failed > 0
   }' "$results"
