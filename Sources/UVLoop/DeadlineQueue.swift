@@ -9,6 +9,8 @@ package final class DeadlineQueue {
   private var heap: [Slot] = []
   /// When the timer fires; `.max` = it is stopped.
   private var armedFor = UInt64.max
+  /// The timer is set when all that are due have fired.
+  private var isFiring = false
 
   private struct Slot {
     var time: UInt64
@@ -33,7 +35,7 @@ package final class DeadlineQueue {
     deadline.queue = self
     deadline.index = heap.count - 1
     siftUp(heap.count - 1)
-    if time < armedFor { arm(for: time) }
+    if time < armedFor, !isFiring { arm(for: time) }
   }
 
   package func clear(_ deadline: Deadline) {
@@ -50,22 +52,28 @@ package final class DeadlineQueue {
     }
   }
 
-  private func arm(for time: UInt64) {
+  private func arm(for time: UInt64, notBefore least: UInt64 = 0) {
     armedFor = time
     let now = EventLoop.clock
-    timer?.start(afterNanoseconds: time > now ? time - now : 0)
+    timer?.start(afterNanoseconds: max(least, time > now ? time - now : 0))
   }
 
   private func fire() {
     armedFor = .max
+    isFiring = true
     // The clock of the turn could lie before the deadline that woke us.
     let now = EventLoop.clock
-    while let first = heap.first, first.time <= now {
+    // Not for ever: a deadline that sets itself again by the turn's time, which is older, is due at
+    // once, and the loop has others to serve. Nor does a timer of 0 let it: it fires in the same turn.
+    var most = heap.count
+    while most > 0, let first = heap.first, first.time <= now {
+      most -= 1
       let deadline = first.deadline.takeUnretainedValue()
       clear(deadline)
       deadline.onFire()
     }
-    if let first = heap.first, first.time < armedFor { arm(for: first.time) }
+    isFiring = false
+    if let first = heap.first { arm(for: first.time, notBefore: 1) }
   }
 
   @inline(__always)

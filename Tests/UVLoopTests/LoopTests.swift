@@ -68,6 +68,33 @@ struct LoopTests {
     #expect(EventLoop.clock >= expected.max()!)
   }
 
+  @Test("a deadline that is due again as soon as it has fired lets the loop turn")
+  func restlessDeadline() throws {
+    let loop = try EventLoop()
+    let queue = DeadlineQueue(on: loop)
+    var fired = 0
+    var restless: Deadline?
+    let deadline = Deadline {
+      fired += 1
+      // Endless without the rule: it is in the past whenever the clock is asked.
+      if fired < 1_000, let restless { queue.set(restless, at: 1) }
+    }
+    restless = deadline
+    queue.set(deadline, at: 1)
+    // The queue alone does not keep a loop running.
+    let keeper = LoopTimer(on: loop) {}
+    keeper.start(afterNanoseconds: 1_000_000, repeating: 1_000_000)
+    var turns = 0
+    while fired < 3 {
+      loop.runOneTurn()
+      turns += 1
+    }
+    #expect(fired == 3 && turns >= 3)
+    keeper.stop()
+    queue.clear(deadline)
+    restless = nil
+  }
+
   @Test("a deadline dropped by its owner is forgotten")
   func droppedDeadline() throws {
     let loop = try EventLoop()
