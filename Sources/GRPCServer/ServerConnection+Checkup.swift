@@ -51,7 +51,9 @@ extension ServerConnection {
   func wake() { scheduleCheckup(at: server.loop.now &+ server.checkupInterval) }
 
   func lookAtItself() {
-    let now = server.loop.now
+    // Not the turn's time, which can lie before that of the deadlines being run: what is due again
+    // by then would be run again at once, and for ever.
+    let now = EventLoop.clock
     let hasNews = hasRead
     hasRead = false
     if hasNews {
@@ -85,7 +87,7 @@ extension ServerConnection {
     if next == .max {
       server.deadlines.clear(checkup)
     } else {
-      scheduleCheckup(at: next)
+      scheduleCheckup(at: max(next, now &+ 1_000_000))
     }
     isDozing = isQuiet
   }

@@ -201,6 +201,24 @@ struct LifetimeTests {
     harness.finish()
   }
 
+  @Test("times that have passed before the greeting do not keep the loop from its work")
+  func pastTimes() throws {
+    let harness = try harness {
+      $0.keepaliveNanoseconds = 1
+      $0.maxIdleNanoseconds = ServerOptions.never
+    }
+    let silent = RawBytes(try harness.open())
+    let client = try harness.connect()
+    for _ in 0..<20 {
+      let call = client.unary("/test.Echo/Unary", [1])
+      harness.run("answer") { call.closed != nil }
+      #expect(call.grpcStatus == "0")
+    }
+    #expect(!silent.hasEnded)
+    silent.stream.close()
+    harness.finish([client])
+  }
+
   @Test("a connection without calls for long enough is ended gracefully")
   func idle() throws {
     let harness = try harness { $0.maxIdleNanoseconds = 30 * millisecond }
