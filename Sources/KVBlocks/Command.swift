@@ -75,7 +75,7 @@ package struct Operation: BitwiseCopyable {
   /// the largest kind has, which is more work than to allocate a block.
   private(set) var isAllocate = false
   private(set) var allocateCount: UInt32 = 0
-  package let kind: Kind
+  package private(set) var kind: Kind
   /// What is wrong with it that the pool cannot see (`.none`: nothing): it is refused with this in its
   /// turn, as if the pool had found it.
   package var problem: Refusal
@@ -90,14 +90,14 @@ package struct Operation: BitwiseCopyable {
     }
   }
 
-  /// `.allocate(count:)`.
+  /// `.allocate(count:)` from now on.
   @inline(__always)
-  init(allocating count: UInt32) {
+  mutating func become(allocating count: UInt32) {
     onRefusal = .inherit
     isAllocate = true
     allocateCount = count
     kind = .allocate(count: count)
-    problem = .none
+    if problem.reason != .none { problem = .none }
   }
 
   package enum Kind: BitwiseCopyable {

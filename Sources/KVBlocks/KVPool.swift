@@ -260,7 +260,7 @@ package final class KVPool {
     allocating count: UInt32, session: SessionID = 0, ifRevision: Revision = 0, now: UInt64 = 0,
     isDryRun: Bool = false, into outcome: Outcome
   ) -> UnsafePointer<OperationResult>? {
-    single.initialize(to: Operation(allocating: count))
+    single.pointee.become(allocating: count)
     return applySingle(session, ifRevision, now, isDryRun, outcome)
   }
 
