@@ -94,31 +94,48 @@ package final class PoolRegistry {
 
   package let limits: Limits
   package private(set) var pools: [HostedPool] = []
-  private var last: HostedPool?
-  private var lastIsDefault = false
+  private var last: Last?
   private let defaultBytes = Array(PoolRegistry.defaultName.utf8)
 
   package init(limits: Limits = Limits()) { self.limits = limits }
 
   /// The pool of that name; the empty name is "default". O(pools), O(1) for the one asked for last.
   package func find(_ name: UnsafeBufferPointer<UInt8>) -> HostedPool? {
-    if let last, Self.equal(last.nameBytes, name) || (name.isEmpty && lastIsDefault) {
-      return last
+    findUnretained(name)?.takeUnretainedValue()
+  }
+
+  /// The same; valid until a pool is inserted or removed.
+  @inline(__always)
+  func findUnretained(_ name: UnsafeBufferPointer<UInt8>) -> Unmanaged<HostedPool>? {
+    if let last, last.isAsked(by: name) { return last.pool }
+    let found = name.isEmpty ? defaultBytes.withUnsafeBufferPointer { search($0) } : search(name)
+    return found.map { .passUnretained($0) }
+  }
+
+  /// The pool asked for last. `pools` keeps it.
+  private struct Last {
+    var pool: Unmanaged<HostedPool>
+    var name: UnsafeBufferPointer<UInt8>
+    var isDefault: Bool
+
+    @inline(__always)
+    func isAsked(by name: UnsafeBufferPointer<UInt8>) -> Bool {
+      name.isEmpty ? isDefault : PoolRegistry.equal(self.name, name)
     }
-    return name.isEmpty ? defaultBytes.withUnsafeBufferPointer { search($0) } : search(name)
   }
 
   @inline(never)
   private func search(_ name: UnsafeBufferPointer<UInt8>) -> HostedPool? {
     for hosted in pools where Self.equal(hosted.nameBytes, name) {
-      last = hosted
-      lastIsDefault = hosted.name == Self.defaultName
+      last = Last(
+        pool: .passUnretained(hosted), name: hosted.nameBytes,
+        isDefault: hosted.name == Self.defaultName)
       return hosted
     }
     return nil
   }
 
-  private static func equal(
+  fileprivate static func equal(
     _ bytes: UnsafeBufferPointer<UInt8>, _ name: UnsafeBufferPointer<UInt8>
   ) -> Bool {
     guard bytes.count == name.count else { return false }
@@ -169,7 +186,7 @@ package final class PoolRegistry {
 
   func remove(_ hosted: HostedPool) {
     pools.removeAll { $0 === hosted }
-    if last === hosted { last = nil }
+    last = nil
   }
 }
 

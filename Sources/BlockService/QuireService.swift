@@ -201,12 +201,19 @@ package final class QuireService {
   func apply(
     allocating count: UInt32, _ call: CallMessage
   ) throws(CallFailure) -> UnsafePointer<OperationResult> {
-    let hosted = try pool(call)
-    let result = hosted.pool.apply(
-      allocating: count, session: 0, ifRevision: call.ifRevision, now: now(call),
-      isDryRun: call.isDryRun, into: outcome)
-    noteDeficit(hosted)
-    guard let result else { throw refused(.allocate(count: count), nil, hosted) }
+    guard let hosted = registry.findUnretained(call.pool) else { throw .unknownPool(call.pool) }
+    let now = now(call)
+    let pool = hosted._withUnsafeGuaranteedRef { Unmanaged.passUnretained($0.pool) }
+    let (result, isShort) = pool._withUnsafeGuaranteedRef {
+      let result = $0.apply(
+        allocating: count, session: 0, ifRevision: call.ifRevision, now: now,
+        isDryRun: call.isDryRun, into: outcome)
+      return (result, $0.evictionDeficit > 0)
+    }
+    if isShort { onDeficit?() }
+    guard let result else {
+      throw refused(.allocate(count: count), nil, hosted.takeUnretainedValue())
+    }
     return result
   }
 
