@@ -159,6 +159,9 @@ package final class GRPCServer {
   var hasTooManyCalls: Bool { counts.activeCalls >= options.maxCalls }
 
   /// The server keeps all call objects; nobody else needs to retain one.
+  /// Inlined, as is `giveCall`: their callers know the server without owning it, and would retain it for
+  /// the time of a call.
+  @inline(__always)
   func takeCall() -> Unmanaged<ServerCall> {
     counts.activeCalls += 1
     counts.callsTotal += 1
@@ -166,11 +169,17 @@ package final class GRPCServer {
       freeCall = call._withUnsafeGuaranteedRef { $0.nextFree }
       return call
     }
+    return makeCall()
+  }
+
+  @inline(never)
+  private func makeCall() -> Unmanaged<ServerCall> {
     let call = ServerCall(server: self)
     calls.append(call)
     return .passUnretained(call)
   }
 
+  @inline(__always)
   func giveCall(_ call: ServerCall) {
     counts.activeCalls -= 1
     call.nextFree = freeCall

@@ -133,7 +133,7 @@ final class ServerCall {
     stream = nil
     route = nil
     fields = nil
-    server.giveCall(self)
+    Unmanaged.passUnretained(server)._withUnsafeGuaranteedRef { $0.giveCall(self) }
   }
 
   // MARK: What comes from the client

@@ -50,7 +50,8 @@ extension ServerConnection {
         hasTooMuchUnread ? tooMuchUnread : server.overloaded("the server has too many calls"))
       return
     }
-    server.takeCall()._withUnsafeGuaranteedRef {
+    let call = Unmanaged.passUnretained(server)._withUnsafeGuaranteedRef { $0.takeCall() }
+    call._withUnsafeGuaranteedRef {
       if head.namesEncodings { $0.setEncodings(head, on: self) }
       $0.begin(self, stream, route, event.fields, timeout: head.timeout)
       if event.fields.byteCount > ServerCall.freeFieldBytes { $0.noteHeldBytes() }

@@ -178,7 +178,7 @@ private func receivedField(
 ) -> CInt {
   guard let slot = state.pointee.recent else { return 0 }
   if let known = state.pointee.knownFields.find(name, value) {
-    let listBytes = slot.pointee.headerListBytes &+ known.pointee.listBytes
+    let listBytes = slot.pointee.headerListBytes &+ Int(known.pointee.listBytes)
     if listBytes <= state.pointee.maxHeaderListBytes {
       slot.pointee.headerListBytes = listBytes
       slot.pointee.expected |= known.pointee.bit

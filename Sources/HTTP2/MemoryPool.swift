@@ -6,6 +6,7 @@ internal import Glibc
 /// nghttp2 takes and gives back several blocks of the same few sizes per stream and per frame. A
 /// 16-byte header before each block tells its list; blocks above 1 KiB go to malloc.
 struct MemoryPool {
+  /// 1 << 6.
   private static let granule = 64
   private static let listCount = 17
   private static let header = 16
@@ -21,7 +22,7 @@ struct MemoryPool {
     for index in 0..<MemoryPool.listCount {
       while let block = lists[index] {
         lists[index] = block.load(as: UnsafeMutableRawPointer?.self)
-        Glibc.free(block)
+        Glibc.free(block - MemoryPool.header)
       }
     }
     lists.deallocate()
@@ -54,24 +55,22 @@ struct MemoryPool {
   private static func take(
     _ size: Int, _ pool: UnsafeMutableRawPointer?
   ) -> UnsafeMutableRawPointer? {
-    let index = (size &+ header &+ granule &- 1) / granule
+    let index = (size &+ (header &+ granule &- 1)) >> 6
     if index >= listCount {
       guard let block = malloc(size &+ header) else { return nil }
       block.storeBytes(of: 0, as: Int.self)
       block.storeBytes(of: size, toByteOffset: 8, as: Int.self)
       return block + header
     }
-    let lists = pool.unsafelyUnwrapped.assumingMemoryBound(to: UnsafeMutableRawPointer?.self)
-    let block: UnsafeMutableRawPointer
-    if let free = lists[index] {
-      lists[index] = free.load(as: UnsafeMutableRawPointer?.self)
-      block = free
-    } else {
-      guard let fresh = malloc(index * granule) else { return nil }
-      block = fresh
+    let list = pool.unsafelyUnwrapped.assumingMemoryBound(to: UnsafeMutableRawPointer?.self) + index
+    if let block = list.pointee {
+      // The block's number is in its header for good; the link lies where its bytes will.
+      list.pointee = block.load(as: UnsafeMutableRawPointer?.self)
+      return block
     }
-    block.storeBytes(of: index, as: Int.self)
-    return block + header
+    guard let fresh = malloc(index &* granule) else { return nil }
+    fresh.storeBytes(of: index, as: Int.self)
+    return fresh + header
   }
 
   private static func usable(_ block: UnsafeMutableRawPointer) -> Int {
@@ -88,8 +87,8 @@ struct MemoryPool {
       Glibc.free(start)
       return
     }
-    let lists = pool.unsafelyUnwrapped.assumingMemoryBound(to: UnsafeMutableRawPointer?.self)
-    start.storeBytes(of: lists[index], as: UnsafeMutableRawPointer?.self)
-    lists[index] = start
+    let list = pool.unsafelyUnwrapped.assumingMemoryBound(to: UnsafeMutableRawPointer?.self) + index
+    block.storeBytes(of: list.pointee, as: UnsafeMutableRawPointer?.self)
+    list.pointee = block
   }
 }
