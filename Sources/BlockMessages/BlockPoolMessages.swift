@@ -2,109 +2,109 @@ internal import CQuireProtos
 
 // block_pool.proto: raw blocks. Requests as views; replies by the packer.
 
-package struct AllocateRequest: WireMessage {
+public struct AllocateRequest: WireMessage {
   package static var kind: MessageKind { .allocateRequest }
   private let m: UnsafePointer<Quire__V1__AllocateRequest>
-  package init(_ message: UnsafeRawPointer) {
+  public init(_ message: UnsafeRawPointer) {
     m = message.assumingMemoryBound(to: Quire__V1__AllocateRequest.self)
   }
 
-  package var call: CallMessage { .init(m.pointee.call) }
-  package var allocate: AllocateMessage? { m.pointee.allocate.map { .init($0) } }
+  public var call: CallMessage { .init(m.pointee.call) }
+  public var allocate: AllocateMessage? { m.pointee.allocate.map { .init($0) } }
 }
 
-package struct AllocateMessage {
+public struct AllocateMessage {
   private let m: UnsafePointer<Quire__V1__Allocate>
   init(_ m: UnsafePointer<Quire__V1__Allocate>) { self.m = m }
-  package var count: UInt32 { m.pointee.count }
-  package var isContiguous: Bool { m.pointee.contiguous != 0 }
-  package var sizeClass: UInt32 { m.pointee.size_class }
-  package var preferredBlockIDs: UnsafeBufferPointer<UInt32> {
+  public var count: UInt32 { m.pointee.count }
+  public var isContiguous: Bool { m.pointee.contiguous != 0 }
+  public var sizeClass: UInt32 { m.pointee.size_class }
+  public var preferredBlockIDs: UnsafeBufferPointer<UInt32> {
     list(m.pointee.preferred_block_ids, m.pointee.n_preferred_block_ids)
   }
 }
 
-package struct FreeRequest: WireMessage {
+public struct FreeRequest: WireMessage {
   package static var kind: MessageKind { .freeRequest }
   private let m: UnsafePointer<Quire__V1__FreeRequest>
-  package init(_ message: UnsafeRawPointer) {
+  public init(_ message: UnsafeRawPointer) {
     m = message.assumingMemoryBound(to: Quire__V1__FreeRequest.self)
   }
 
-  package var call: CallMessage { .init(m.pointee.call) }
-  package var freeBlocks: FreeBlocksMessage? { m.pointee.free_blocks.map { .init($0) } }
+  public var call: CallMessage { .init(m.pointee.call) }
+  public var freeBlocks: FreeBlocksMessage? { m.pointee.free_blocks.map { .init($0) } }
 }
 
-package struct FreeBlocksMessage {
+public struct FreeBlocksMessage {
   private let m: UnsafePointer<Quire__V1__FreeBlocks>
   init(_ m: UnsafePointer<Quire__V1__FreeBlocks>) { self.m = m }
-  package var blockIDs: UnsafeBufferPointer<UInt32> {
+  public var blockIDs: UnsafeBufferPointer<UInt32> {
     list(m.pointee.block_ids, m.pointee.n_block_ids)
   }
-  package var generations: UnsafeBufferPointer<UInt32> {
+  public var generations: UnsafeBufferPointer<UInt32> {
     list(m.pointee.generations, m.pointee.n_generations)
   }
 }
 
-package struct ForkBlocksRequest: WireMessage {
+public struct ForkBlocksRequest: WireMessage {
   package static var kind: MessageKind { .forkBlocksRequest }
   private let m: UnsafePointer<Quire__V1__ForkBlocksRequest>
-  package init(_ message: UnsafeRawPointer) {
+  public init(_ message: UnsafeRawPointer) {
     m = message.assumingMemoryBound(to: Quire__V1__ForkBlocksRequest.self)
   }
 
-  package var call: CallMessage { .init(m.pointee.call) }
-  package var forkBlocks: ForkBlocksMessage? { m.pointee.fork_blocks.map { .init($0) } }
+  public var call: CallMessage { .init(m.pointee.call) }
+  public var forkBlocks: ForkBlocksMessage? { m.pointee.fork_blocks.map { .init($0) } }
 }
 
-package struct ForkBlocksMessage {
+public struct ForkBlocksMessage {
   private let m: UnsafePointer<Quire__V1__ForkBlocks>
   init(_ m: UnsafePointer<Quire__V1__ForkBlocks>) { self.m = m }
-  package var blockIDs: UnsafeBufferPointer<UInt32> {
+  public var blockIDs: UnsafeBufferPointer<UInt32> {
     list(m.pointee.block_ids, m.pointee.n_block_ids)
   }
-  package var generations: UnsafeBufferPointer<UInt32> {
+  public var generations: UnsafeBufferPointer<UInt32> {
     list(m.pointee.generations, m.pointee.n_generations)
   }
 }
 
-package struct CopyOnWriteRequest: WireMessage {
+public struct CopyOnWriteRequest: WireMessage {
   package static var kind: MessageKind { .copyOnWriteRequest }
   private let m: UnsafePointer<Quire__V1__CopyOnWriteRequest>
-  package init(_ message: UnsafeRawPointer) {
+  public init(_ message: UnsafeRawPointer) {
     m = message.assumingMemoryBound(to: Quire__V1__CopyOnWriteRequest.self)
   }
 
-  package var call: CallMessage { .init(m.pointee.call) }
-  package var copyOnWrite: CopyOnWriteMessage? { m.pointee.copy_on_write.map { .init($0) } }
+  public var call: CallMessage { .init(m.pointee.call) }
+  public var copyOnWrite: CopyOnWriteMessage? { m.pointee.copy_on_write.map { .init($0) } }
 }
 
-package struct CopyOnWriteMessage {
+public struct CopyOnWriteMessage {
   private let m: UnsafePointer<Quire__V1__CopyOnWrite>
   init(_ m: UnsafePointer<Quire__V1__CopyOnWrite>) { self.m = m }
-  package var blockID: UInt32 { m.pointee.block_id }
+  public var blockID: UInt32 { m.pointee.block_id }
   /// 0 = the whole block.
-  package var filledTokens: UInt32 { m.pointee.filled_tokens }
+  public var filledTokens: UInt32 { m.pointee.filled_tokens }
 }
 
-package struct AckCopiesRequest: WireMessage {
+public struct AckCopiesRequest: WireMessage {
   package static var kind: MessageKind { .ackCopiesRequest }
   private let m: UnsafePointer<Quire__V1__AckCopiesRequest>
-  package init(_ message: UnsafeRawPointer) {
+  public init(_ message: UnsafeRawPointer) {
     m = message.assumingMemoryBound(to: Quire__V1__AckCopiesRequest.self)
   }
 
-  package var call: CallMessage { .init(m.pointee.call) }
-  package var ackCopies: AckCopiesMessage? { m.pointee.ack_copies.map { .init($0) } }
+  public var call: CallMessage { .init(m.pointee.call) }
+  public var ackCopies: AckCopiesMessage? { m.pointee.ack_copies.map { .init($0) } }
 }
 
-package struct AckCopiesMessage {
+public struct AckCopiesMessage {
   private let m: UnsafePointer<Quire__V1__AckCopies>
   init(_ m: UnsafePointer<Quire__V1__AckCopies>) { self.m = m }
-  package var copyIDs: UnsafeBufferPointer<UInt64> {
+  public var copyIDs: UnsafeBufferPointer<UInt64> {
     list(m.pointee.copy_ids, m.pointee.n_copy_ids)
   }
-  package var upTo: UInt64 { m.pointee.up_to }
+  public var upTo: UInt64 { m.pointee.up_to }
 }
 
 // MARK: Replies
@@ -113,11 +113,11 @@ package struct AckCopiesMessage {
 /// says it once.
 extension MessagePacker {
   /// Of every reply that hands out blocks the last field: the very first thing to pack of it.
-  package mutating func mustZero(_ blockIDs: UnsafeBufferPointer<UInt32>) {
+  public mutating func mustZero(_ blockIDs: UnsafeBufferPointer<UInt32>) {
     packedUInt32(14, blockIDs)
   }
 
-  package mutating func allocateReply(
+  public mutating func allocateReply(
     revision: UInt64, blockIDs: UnsafeBufferPointer<UInt32>, availableBlocks: UInt32,
     evictedBlocks: UInt32 = 0
   ) {
@@ -127,7 +127,7 @@ extension MessagePacker {
     uint64(1, revision)
   }
 
-  package mutating func freeReply(
+  public mutating func freeReply(
     revision: UInt64, freedBlocks: UInt32, availableBlocks: UInt32
   ) {
     uint32(3, availableBlocks)
@@ -135,14 +135,14 @@ extension MessagePacker {
     uint64(1, revision)
   }
 
-  package mutating func forkBlocksReply(
+  public mutating func forkBlocksReply(
     revision: UInt64, refCounts: UnsafeBufferPointer<UInt32>
   ) {
     packedUInt32(2, refCounts)
     uint64(1, revision)
   }
 
-  package mutating func copyOnWriteReply(
+  public mutating func copyOnWriteReply(
     revision: UInt64, blockID: UInt32, copy: CopyOrderFields?, availableBlocks: UInt32
   ) {
     uint32(4, availableBlocks)
@@ -151,7 +151,7 @@ extension MessagePacker {
     uint64(1, revision)
   }
 
-  package mutating func ackCopiesReply(
+  public mutating func ackCopiesReply(
     revision: UInt64, acknowledged: UInt32, pending: UInt32, availableBlocks: UInt32
   ) {
     uint32(4, availableBlocks)

@@ -3,34 +3,34 @@ internal import CQuireProtos
 // types.proto: the envelope of every request, and the shapes that many replies share.
 
 /// `Call`: which pool, and on what conditions. Absent fields read as their defaults.
-package struct CallMessage {
+public struct CallMessage {
   private let m: UnsafePointer<Quire__V1__Call>?
   init(_ m: UnsafePointer<Quire__V1__Call>?) { self.m = m }
 
   /// UTF-8; empty = "default".
-  package var pool: UnsafeBufferPointer<UInt8> {
+  public var pool: UnsafeBufferPointer<UInt8> {
     guard let m else { return .init(start: nil, count: 0) }
     return text(m.pointee.pool)
   }
-  package var ifRevision: UInt64 { m?.pointee.if_revision ?? 0 }
+  public var ifRevision: UInt64 { m?.pointee.if_revision ?? 0 }
   /// Milliseconds; 0 = the server's clock.
-  package var nowMs: UInt64 { m?.pointee.now_ms ?? 0 }
-  package var isDryRun: Bool { (m?.pointee.dry_run ?? 0) != 0 }
+  public var nowMs: UInt64 { m?.pointee.now_ms ?? 0 }
+  public var isDryRun: Bool { (m?.pointee.dry_run ?? 0) != 0 }
 }
 
 /// The values of a `CopyOrder`.
-package struct CopyOrderFields: Equatable, BitwiseCopyable {
-  package var copyID: UInt64
-  package var sourceBlock: UInt32
-  package var targetBlock: UInt32
-  package var tokens: UInt32
-  package var sequenceID: UInt64
-  package var tableIndex: UInt32
+public struct CopyOrderFields: Equatable, BitwiseCopyable {
+  public var copyID: UInt64
+  public var sourceBlock: UInt32
+  public var targetBlock: UInt32
+  public var tokens: UInt32
+  public var sequenceID: UInt64
+  public var tableIndex: UInt32
   /// Raw values of `Tier`; 0 = the device.
-  package var sourceTier: UInt32
-  package var targetTier: UInt32
+  public var sourceTier: UInt32
+  public var targetTier: UInt32
 
-  package init(
+  public init(
     copyID: UInt64, sourceBlock: UInt32, targetBlock: UInt32, tokens: UInt32, sequenceID: UInt64,
     tableIndex: UInt32, sourceTier: UInt32 = 0, targetTier: UInt32 = 0
   ) {
@@ -46,23 +46,23 @@ package struct CopyOrderFields: Equatable, BitwiseCopyable {
 }
 
 /// The values of a `Refusal`.
-package struct RefusalFields: Equatable {
+public struct RefusalFields: Equatable {
   /// Raw value of `RefusalReason`.
-  package var reason: UInt32
-  package var field: String
-  package var detail: String
-  package var needed: UInt32
-  package var available: UInt32
-  package var evictableWithinAvailable: UInt32
-  package var reserved: UInt32
-  package var watermark: UInt32
-  package var sequenceID: UInt64
+  public var reason: UInt32
+  public var field: String
+  public var detail: String
+  public var needed: UInt32
+  public var available: UInt32
+  public var evictableWithinAvailable: UInt32
+  public var reserved: UInt32
+  public var watermark: UInt32
+  public var sequenceID: UInt64
   /// With NO_RUN: the longest run that could have been had.
-  package var largestRun: UInt32
+  public var largestRun: UInt32
   /// The number of the size class that is short of blocks, from 1; 0 where none is.
-  package var sizeClass: UInt32
+  public var sizeClass: UInt32
 
-  package init(
+  public init(
     reason: UInt32, field: String = "", detail: String = "", needed: UInt32 = 0,
     available: UInt32 = 0, evictableWithinAvailable: UInt32 = 0, reserved: UInt32 = 0,
     watermark: UInt32 = 0, sequenceID: UInt64 = 0, largestRun: UInt32 = 0,
@@ -98,7 +98,7 @@ package struct RefusalFields: Equatable {
 }
 
 extension MessagePacker {
-  package mutating func copyOrder(_ field: UInt32, _ order: CopyOrderFields) {
+  public mutating func copyOrder(_ field: UInt32, _ order: CopyOrderFields) {
     let mark = mark
     uint32(9, order.targetTier)
     uint32(8, order.sourceTier)
@@ -112,7 +112,7 @@ extension MessagePacker {
   }
 
   /// The fields of a `Refusal`, as the message itself.
-  package mutating func refusal(_ refusal: RefusalFields) {
+  public mutating func refusal(_ refusal: RefusalFields) {
     uint32(11, refusal.sizeClass)
     uint32(10, refusal.largestRun)
     uint64(9, refusal.sequenceID)
@@ -126,7 +126,7 @@ extension MessagePacker {
     uint32(1, refusal.reason)
   }
 
-  package mutating func refusal(_ field: UInt32, _ refusal: RefusalFields) {
+  public mutating func refusal(_ field: UInt32, _ refusal: RefusalFields) {
     let mark = mark
     self.refusal(refusal)
     close(field, since: mark)

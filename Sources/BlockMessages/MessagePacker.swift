@@ -6,13 +6,13 @@
 /// strings and empty lists are left out, as proto3 does.
 ///
 /// The methods here know the wire; those in the files named after a service know its messages.
-package struct MessagePacker: ~Copyable {
+public struct MessagePacker: ~Copyable {
   private var base: UnsafeMutableRawPointer
   private var capacity: Int
   /// Offset of the first byte written; everything from here to `capacity` is.
   private var start: Int
 
-  package init(capacity: Int = 4_096) {
+  public init(capacity: Int = 4_096) {
     precondition(capacity > 0, "a packer needs room")
     self.capacity = capacity
     base = .allocate(byteCount: capacity, alignment: 16)
@@ -22,26 +22,26 @@ package struct MessagePacker: ~Copyable {
   deinit { base.deallocate() }
 
   /// Begins the next message.
-  package mutating func reset() { start = capacity }
+  public mutating func reset() { start = capacity }
 
-  package var byteCount: Int { capacity - start }
+  public var byteCount: Int { capacity - start }
 
   /// The message. Borrowed: valid until the packer is written to again.
-  package var bytes: UnsafeRawBufferPointer { .init(start: base + start, count: byteCount) }
+  public var bytes: UnsafeRawBufferPointer { .init(start: base + start, count: byteCount) }
 
   /// Copies the message to `destination`, which has room for `byteCount` bytes.
-  package func copy(to destination: UnsafeMutableRawPointer) {
+  public func copy(to destination: UnsafeMutableRawPointer) {
     destination.copyMemory(from: base + start, byteCount: byteCount)
   }
 
   // MARK: Scalars
 
   @inline(__always)
-  package mutating func uint32(_ field: UInt32, _ value: UInt32) {
+  public mutating func uint32(_ field: UInt32, _ value: UInt32) {
     uint64(field, UInt64(value))
   }
 
-  package mutating func uint64(_ field: UInt32, _ value: UInt64) {
+  public mutating func uint64(_ field: UInt32, _ value: UInt64) {
     guard value != 0 else { return }
     reserve(15)
     pushVarint(value)
@@ -49,32 +49,32 @@ package struct MessagePacker: ~Copyable {
   }
 
   /// A member of a oneof: written even where it is 0.
-  package mutating func setUInt64(_ field: UInt32, _ value: UInt64) {
+  public mutating func setUInt64(_ field: UInt32, _ value: UInt64) {
     reserve(15)
     pushVarint(value)
     pushVarint(UInt64(field << 3))
   }
 
-  package mutating func sint32(_ field: UInt32, _ value: Int32) {
+  public mutating func sint32(_ field: UInt32, _ value: Int32) {
     uint32(field, UInt32(bitPattern: (value << 1) ^ (value >> 31)))
   }
 
-  package mutating func bool(_ field: UInt32, _ value: Bool) { uint32(field, value ? 1 : 0) }
+  public mutating func bool(_ field: UInt32, _ value: Bool) { uint32(field, value ? 1 : 0) }
 
-  package mutating func fixed64(_ field: UInt32, _ value: UInt64) {
+  public mutating func fixed64(_ field: UInt32, _ value: UInt64) {
     guard value != 0 else { return }
     reserve(13)
     push(value)
     pushVarint(UInt64(field << 3 | 1))
   }
 
-  package mutating func double(_ field: UInt32, _ value: Double) {
+  public mutating func double(_ field: UInt32, _ value: Double) {
     fixed64(field, value.bitPattern)
   }
 
   // MARK: Bytes and lists
 
-  package mutating func bytes(_ field: UInt32, _ value: UnsafeRawBufferPointer) {
+  public mutating func bytes(_ field: UInt32, _ value: UnsafeRawBufferPointer) {
     guard let source = value.baseAddress, !value.isEmpty else { return }
     reserve(value.count + 15)
     start -= value.count
@@ -82,16 +82,16 @@ package struct MessagePacker: ~Copyable {
     pushLengthPrefix(field, byteCount: value.count)
   }
 
-  package mutating func text(_ field: UInt32, _ value: UnsafeBufferPointer<UInt8>) {
+  public mutating func text(_ field: UInt32, _ value: UnsafeBufferPointer<UInt8>) {
     bytes(field, UnsafeRawBufferPointer(value))
   }
 
-  package mutating func text(_ field: UInt32, _ value: String) {
+  public mutating func text(_ field: UInt32, _ value: String) {
     var value = value
     value.withUTF8 { text(field, $0) }
   }
 
-  package mutating func packedUInt32(_ field: UInt32, _ values: UnsafeBufferPointer<UInt32>) {
+  public mutating func packedUInt32(_ field: UInt32, _ values: UnsafeBufferPointer<UInt32>) {
     guard !values.isEmpty else { return }
     reserve(values.count * 5 + 15)
     let end = start
@@ -103,7 +103,7 @@ package struct MessagePacker: ~Copyable {
     pushLengthPrefix(field, byteCount: end - start)
   }
 
-  package mutating func packedUInt64(_ field: UInt32, _ values: UnsafeBufferPointer<UInt64>) {
+  public mutating func packedUInt64(_ field: UInt32, _ values: UnsafeBufferPointer<UInt64>) {
     guard !values.isEmpty else { return }
     reserve(values.count * 10 + 15)
     let end = start
@@ -115,7 +115,7 @@ package struct MessagePacker: ~Copyable {
     pushLengthPrefix(field, byteCount: end - start)
   }
 
-  package mutating func packedFixed32(_ field: UInt32, _ values: UnsafeBufferPointer<UInt32>) {
+  public mutating func packedFixed32(_ field: UInt32, _ values: UnsafeBufferPointer<UInt32>) {
     guard !values.isEmpty else { return }
     #if _endian(little)
       bytes(field, UnsafeRawBufferPointer(values))
@@ -124,7 +124,7 @@ package struct MessagePacker: ~Copyable {
     #endif
   }
 
-  package mutating func packedFixed64(_ field: UInt32, _ values: UnsafeBufferPointer<UInt64>) {
+  public mutating func packedFixed64(_ field: UInt32, _ values: UnsafeBufferPointer<UInt64>) {
     guard !values.isEmpty else { return }
     #if _endian(little)
       bytes(field, UnsafeRawBufferPointer(values))
@@ -136,10 +136,10 @@ package struct MessagePacker: ~Copyable {
   // MARK: Nested messages
 
   /// Where a nested message ends: take it, pack the message's fields, then `close` it.
-  package var mark: Int { byteCount }
+  public var mark: Int { byteCount }
 
   /// Makes what was packed since `mark` the nested message `field`; empty ones are written too.
-  package mutating func close(_ field: UInt32, since mark: Int) {
+  public mutating func close(_ field: UInt32, since mark: Int) {
     reserve(15)
     pushLengthPrefix(field, byteCount: byteCount - mark)
   }

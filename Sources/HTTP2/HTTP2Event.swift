@@ -1,7 +1,7 @@
 /// Something that happened to a session or to one of its streams. Trivially copyable; what it points
 /// to is valid while the event is being handled.
-package struct HTTP2Event {
-  package enum Kind: UInt8 {
+public struct HTTP2Event {
+  public enum Kind: UInt8 {
     /// A request (server) or the final response (client) begins: `fields`, `status`, `endsStream`,
     /// `fieldsTooLarge`.
     case headers
@@ -27,10 +27,10 @@ package struct HTTP2Event {
     case goAway
   }
 
-  package let kind: Kind
-  package var endsStream = false
-  package var fieldsTooLarge = false
-  package var errorCode = HTTP2ErrorCode.noError
+  public let kind: Kind
+  public var endsStream = false
+  public var fieldsTooLarge = false
+  public var errorCode = HTTP2ErrorCode.noError
   /// The ping's payload, the last stream id, or of a block of fields the `:status` (client) or the
   /// expected fields (server).
   var value: UInt64 = 0
@@ -60,27 +60,27 @@ package struct HTTP2Event {
   }
 
   /// The stream it is about. Only for the kinds that have one.
-  package var stream: HTTP2StreamRef { HTTP2StreamRef(slot.unsafelyUnwrapped) }
+  public var stream: HTTP2StreamRef { HTTP2StreamRef(slot.unsafelyUnwrapped) }
   var slotOrNil: UnsafeMutablePointer<StreamSlot>? { slot }
-  package var hasStream: Bool { slot != nil }
-  package var data: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: last) }
-  package var fields: HTTP2Fields {
+  public var hasStream: Bool { slot != nil }
+  public var data: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: last) }
+  public var fields: HTTP2Fields {
     HTTP2Fields(slot: slot.unsafelyUnwrapped, start: first, end: last)
   }
   /// The response's status, e.g. 200; 0 on a server.
-  package var status: Int { Int(truncatingIfNeeded: value) }
+  public var status: Int { Int(truncatingIfNeeded: value) }
   /// The stream's fields that were expected, by `HTTP2Options.expectedFields`; on a server.
-  package var expected: UInt32 { UInt32(truncatingIfNeeded: value) }
+  public var expected: UInt32 { UInt32(truncatingIfNeeded: value) }
   /// The request's `:path`; empty when it has none. On a server.
-  package var path: UnsafeRawBufferPointer {
+  public var path: UnsafeRawBufferPointer {
     let slot = slot.unsafelyUnwrapped
     if slot.pointee.pathStart < 0 { return UnsafeRawBufferPointer(start: nil, count: 0) }
     var field = HTTP2Fields(
       slot: slot, start: slot.pointee.pathStart, end: slot.pointee.fields.count)
     return field.next().unsafelyUnwrapped.value
   }
-  package var opaque: UInt64 { value }
-  package var lastStreamID: Int32 { Int32(truncatingIfNeeded: value) }
+  public var opaque: UInt64 { value }
+  public var lastStreamID: Int32 { Int32(truncatingIfNeeded: value) }
 }
 
 /// A reusable list of events.

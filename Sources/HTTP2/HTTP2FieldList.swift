@@ -3,7 +3,7 @@ internal import CNGHTTP2
 /// Header fields to be sent, in order. Names must be lower-case; values hold no CR, LF or NUL.
 ///
 /// Reusable: what is submitted is copied, unless the list came from `HTTP2Context.constantFields`.
-package final class HTTP2FieldList {
+public final class HTTP2FieldList {
   private var bytes = RawBuffer()
   private var entries: [Entry] = []
   private var vectors: UnsafeMutablePointer<nghttp2_nv>?
@@ -18,7 +18,7 @@ package final class HTTP2FieldList {
     var isIndexed: Bool
   }
 
-  package convenience init() { self.init(isConstant: false) }
+  public convenience init() { self.init(isConstant: false) }
 
   init(isConstant: Bool) { self.isConstant = isConstant }
 
@@ -27,11 +27,11 @@ package final class HTTP2FieldList {
     vectors?.deallocate()
   }
 
-  package var count: Int { entries.count }
+  public var count: Int { entries.count }
   /// The header list's size by RFC 9113's count: name + value + 32 per field.
-  package var headerListBytes: Int { bytes.count + 32 * entries.count }
+  public var headerListBytes: Int { bytes.count + 32 * entries.count }
 
-  package func removeAll() {
+  public func removeAll() {
     precondition(!isConstant || entries.isEmpty, "a constant field list cannot change")
     bytes.removeAll(keeping: 4_096)
     entries.removeAll(keepingCapacity: true)
@@ -40,7 +40,7 @@ package final class HTTP2FieldList {
 
   /// - Parameter isIndexed: Whether the peer should remember the field. False for values that will
   ///   not come again: they would push useful ones out of the table.
-  package func append(
+  public func append(
     _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, isIndexed: Bool = true
   ) {
     bytes.append(name)
@@ -49,7 +49,7 @@ package final class HTTP2FieldList {
     isPrepared = false
   }
 
-  package func append(_ name: String, _ value: String, isIndexed: Bool = true) {
+  public func append(_ name: String, _ value: String, isIndexed: Bool = true) {
     var name = name
     var value = value
     name.withUTF8 { name in
@@ -59,7 +59,7 @@ package final class HTTP2FieldList {
     }
   }
 
-  package func append(_ name: String, _ value: [UInt8], isIndexed: Bool = true) {
+  public func append(_ name: String, _ value: [UInt8], isIndexed: Bool = true) {
     var name = name
     name.withUTF8 { name in
       value.withUnsafeBytes { append(UnsafeRawBufferPointer(name), $0, isIndexed: isIndexed) }

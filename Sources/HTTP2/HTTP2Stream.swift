@@ -57,7 +57,7 @@ struct StreamSlot {
 
 /// Names a stream of a session, safely also after it has closed. Valid as long as the session's
 /// context lives.
-package struct HTTP2StreamRef: Equatable {
+public struct HTTP2StreamRef: Equatable {
   let slot: UnsafeMutablePointer<StreamSlot>
   let generation: UInt32
 
@@ -68,25 +68,25 @@ package struct HTTP2StreamRef: Equatable {
   }
 
   /// False once the stream's `closed` event has been handled.
-  package var isOpen: Bool { slot.pointee.generation == generation }
+  public var isOpen: Bool { slot.pointee.generation == generation }
 
   /// The stream's number; 0 when it is closed.
-  package var id: Int32 { isOpen ? slot.pointee.id : 0 }
+  public var id: Int32 { isOpen ? slot.pointee.id : 0 }
 
   /// The owner's own state for the stream; nil when it is closed.
-  package var user: UnsafeMutableRawPointer? {
+  public var user: UnsafeMutableRawPointer? {
     get { isOpen ? slot.pointee.user : nil }
     nonmutating set { if isOpen { slot.pointee.user = newValue } }
   }
 
   /// Output bytes accepted and not yet framed.
-  package var queuedBytes: Int { isOpen ? slot.pointee.output.count : 0 }
+  public var queuedBytes: Int { isOpen ? slot.pointee.output.count : 0 }
 
   /// Output bytes put into frames since some time: only the difference of two is of use.
-  package var framedBytes: Int { slot.pointee.framedBytes }
+  public var framedBytes: Int { slot.pointee.framedBytes }
 
   /// The stream's header block has come only in part, or nobody has answered it.
-  package var isUnanswered: Bool {
+  public var isUnanswered: Bool {
     isOpen && slot.pointee.user == nil && !slot.pointee.outputEnded && !slot.pointee.awaitsReset
   }
 
@@ -104,10 +104,10 @@ package struct HTTP2StreamRef: Equatable {
   }
 
   /// The peer has ended its side.
-  package var peerEnded: Bool { isOpen ? slot.pointee.peerEnded : true }
+  public var peerEnded: Bool { isOpen ? slot.pointee.peerEnded : true }
 
   /// The fields of the first block received: a request's headers.
-  package var firstFields: HTTP2Fields {
+  public var firstFields: HTTP2Fields {
     isOpen
       ? HTTP2Fields(slot: slot, start: 0, end: slot.pointee.fields.count)
       : HTTP2Fields(slot: slot, start: 0, end: 0)
@@ -115,17 +115,17 @@ package struct HTTP2StreamRef: Equatable {
 }
 
 /// A view of received fields, in order. Valid until the stream's `closed` event has been handled.
-package struct HTTP2Fields: Sequence, IteratorProtocol {
-  package typealias Bytes = UnsafeRawBufferPointer
+public struct HTTP2Fields: Sequence, IteratorProtocol {
+  public typealias Bytes = UnsafeRawBufferPointer
   let slot: UnsafeMutablePointer<StreamSlot>
   var start: Int
   let end: Int
 
   /// What the rest of them take in memory.
-  package var byteCount: Int { end - start }
+  public var byteCount: Int { end - start }
 
   @inline(__always)
-  package mutating func next() -> (name: Bytes, value: Bytes)? {
+  public mutating func next() -> (name: Bytes, value: Bytes)? {
     if start >= end { return nil }
     let base = UnsafeRawPointer(slot.pointee.fields.base.unsafelyUnwrapped) + start
     let name = Int(base.loadUnaligned(as: UInt32.self))

@@ -4,7 +4,7 @@ internal import CNGHTTP2
 /// counting. On a stream that has closed, each of these does nothing.
 extension HTTP2StreamRef {
   /// Answers a request. Without `endsStream`, the queued output follows, now or later.
-  package func submitResponse(_ fields: HTTP2FieldList, endsStream: Bool) {
+  public func submitResponse(_ fields: HTTP2FieldList, endsStream: Bool) {
     guard isOpen else { return }
     let raw = slot.pointee.session.unsafelyUnwrapped.pointee.raw
     let (vectors, count) = fields.prepared
@@ -23,7 +23,7 @@ extension HTTP2StreamRef {
   /// Room for `byteCount` more bytes of output, to be filled before anything else happens; nil when
   /// the stream is closed or its output has ended.
   @inline(__always)
-  package func reserve(_ byteCount: Int) -> UnsafeMutableRawPointer? {
+  public func reserve(_ byteCount: Int) -> UnsafeMutableRawPointer? {
     guard isOpen, !slot.pointee.outputEnded else { return nil }
     let place = slot.pointee.output.append(byteCount)
     slot.pointee.session.unsafelyUnwrapped.pointee.queuedOutput += byteCount
@@ -32,7 +32,7 @@ extension HTTP2StreamRef {
   }
 
   /// Takes back the last `byteCount` bytes reserved, as long as nothing was drained since.
-  package func unreserve(_ byteCount: Int) {
+  public func unreserve(_ byteCount: Int) {
     guard isOpen else { return }
     slot.pointee.output.dropLast(byteCount)
     slot.pointee.session.unsafelyUnwrapped.pointee.queuedOutput -= byteCount
@@ -40,13 +40,13 @@ extension HTTP2StreamRef {
 
   /// The last `byteCount` bytes that were reserved, as long as nothing was drained since; nil when the
   /// stream is closed.
-  package func queuedEnd(_ byteCount: Int) -> UnsafeMutableRawPointer? {
+  public func queuedEnd(_ byteCount: Int) -> UnsafeMutableRawPointer? {
     guard isOpen, byteCount <= slot.pointee.output.count else { return nil }
     return slot.pointee.output.base.map { $0 + slot.pointee.output.tail - byteCount }
   }
 
   /// Ends our side after the queued output: with trailers, or with the last DATA.
-  package func finish(trailers: HTTP2FieldList?) {
+  public func finish(trailers: HTTP2FieldList?) {
     guard isOpen, !slot.pointee.outputEnded else { return }
     slot.pointee.outputEnded = true
     if let trailers {
@@ -58,12 +58,12 @@ extension HTTP2StreamRef {
   }
 
   /// Asks for one `drained` event when the queued output has fallen to the low-water mark.
-  package func notifyWhenDrained() {
+  public func notifyWhenDrained() {
     guard isOpen else { return }
     slot.pointee.wantsDrained = true
   }
 
-  package func reset(_ code: HTTP2ErrorCode) {
+  public func reset(_ code: HTTP2ErrorCode) {
     guard isOpen else { return }
     // Fails for a stream that is closed already, which is what was wanted.
     nghttp2_submit_rst_stream(
@@ -73,14 +73,14 @@ extension HTTP2StreamRef {
 
   /// Resets the stream with NO_ERROR once our end of it has been sent, unless the peer has ended too:
   /// it should stop sending what nobody will read.
-  package func resetWhenEnded() {
+  public func resetWhenEnded() {
     guard isOpen, !slot.pointee.peerEnded, !slot.pointee.awaitsReset else { return }
     slot.pointee.awaitsReset = true
     slot.pointee.session.unsafelyUnwrapped.pointee.awaitingReset += 1
   }
 
   /// Gives `byteCount` received bytes back to the peer's windows.
-  package func consume(_ byteCount: Int) {
+  public func consume(_ byteCount: Int) {
     guard isOpen else { return }
     precondition(byteCount <= slot.pointee.unconsumed, "consumed more than was received")
     slot.pointee.unconsumed -= byteCount

@@ -1,38 +1,33 @@
 /// A growing list of plain values in memory of its own. Never shrinks; elements must be trivial.
-package struct FlatList<Element: BitwiseCopyable>: ~Copyable {
-  @usableFromInline package internal(set) var base: UnsafeMutablePointer<Element>
-  @usableFromInline package internal(set) var count: Int
-  @usableFromInline internal var capacity: Int
+public struct FlatList<Element: BitwiseCopyable>: ~Copyable {
+  public internal(set) var base: UnsafeMutablePointer<Element>
+  public internal(set) var count: Int
+  internal var capacity: Int
 
-  @inlinable
-  package init(minimumCapacity: Int = 16) {
+  public init(minimumCapacity: Int = 16) {
     capacity = max(minimumCapacity, 1)
     base = .allocate(capacity: capacity)
     count = 0
   }
 
-  @inlinable
   deinit { base.deallocate() }
 
   /// Bytes that it has, used or not.
-  package var memory: Int { capacity * MemoryLayout<Element>.stride }
+  public var memory: Int { capacity * MemoryLayout<Element>.stride }
 
   /// Borrowed: valid until the list grows.
-  @inlinable
-  package var elements: UnsafeBufferPointer<Element> { .init(start: base, count: count) }
+  public var elements: UnsafeBufferPointer<Element> { .init(start: base, count: count) }
 
-  @inlinable
-  package func elements(_ slice: Slice32) -> UnsafeBufferPointer<Element> {
+  public func elements(_ slice: Slice32) -> UnsafeBufferPointer<Element> {
     precondition(Int(slice.start) + Int(slice.count) <= count, "a slice outside its list")
     return .init(start: base + Int(slice.start), count: Int(slice.count))
   }
 
-  @inlinable
-  package mutating func removeAll() { count = 0 }
+  public mutating func removeAll() { count = 0 }
 
   /// The same, and gives memory of more than `bytes` back: what one huge use took is not kept for
   /// small ones.
-  package mutating func removeAll(keepingAtMost bytes: Int) {
+  public mutating func removeAll(keepingAtMost bytes: Int) {
     count = 0
     if capacity * MemoryLayout<Element>.stride <= bytes { return }
     base.deallocate()
@@ -40,16 +35,16 @@ package struct FlatList<Element: BitwiseCopyable>: ~Copyable {
     base = .allocate(capacity: capacity)
   }
 
-  @inlinable @inline(__always)
-  package mutating func append(_ element: Element) {
+  @inline(__always)
+  public mutating func append(_ element: Element) {
     if count == capacity { grow(to: count + 1) }
     (base + count).initialize(to: element)
     count += 1
   }
 
   /// Room for `n` more elements at the end, which the caller fills before anything else reads it.
-  @inlinable @inline(__always)
-  package mutating func extend(by n: Int) -> UnsafeMutablePointer<Element> {
+  @inline(__always)
+  public mutating func extend(by n: Int) -> UnsafeMutablePointer<Element> {
     if count + n > capacity { grow(to: count + n) }
     let room = base + count
     count += n
@@ -57,21 +52,19 @@ package struct FlatList<Element: BitwiseCopyable>: ~Copyable {
   }
 
   /// O(elements that stay).
-  @inlinable
-  package mutating func removeFirst(_ n: Int) {
+  public mutating func removeFirst(_ n: Int) {
     precondition(n <= count, "removed more than there is")
     base.update(from: base + n, count: count - n)
     count -= n
   }
 
-  @inlinable
-  package mutating func removeLast(_ n: Int) {
+  public mutating func removeLast(_ n: Int) {
     precondition(n <= count, "removed more than there is")
     count -= n
   }
 
-  @inlinable @inline(never)
-  package mutating func grow(to needed: Int) {
+  @inline(never)
+  public mutating func grow(to needed: Int) {
     guard needed > capacity else { return }
     let larger = max(capacity * 2, needed)
     let moved = UnsafeMutablePointer<Element>.allocate(capacity: larger)
@@ -81,8 +74,7 @@ package struct FlatList<Element: BitwiseCopyable>: ~Copyable {
     capacity = larger
   }
 
-  @inlinable
-  package subscript(index: Int) -> Element {
+  public subscript(index: Int) -> Element {
     get {
       precondition(index >= 0 && index < count, "an index outside its list")
       return base[index]

@@ -53,10 +53,10 @@ package final class Outcome {
 }
 
 /// A part of one of an outcome's lists.
-package struct Slice32: Equatable, BitwiseCopyable {
-  package var start: UInt32
-  package var count: UInt32
-  package init(start: UInt32 = 0, count: UInt32 = 0) {
+public struct Slice32: Equatable, BitwiseCopyable {
+  public var start: UInt32
+  public var count: UInt32
+  public init(start: UInt32 = 0, count: UInt32 = 0) {
     self.start = start
     self.count = count
   }
