@@ -22,6 +22,8 @@ struct SessionState {
   var events: EventList?
   /// The stream of the latest callback; the next one is mostly for the same.
   var recent: UnsafeMutablePointer<StreamSlot>?
+  /// The stream of the header block that is being received, or was last.
+  var receiving: UnsafeMutablePointer<StreamSlot>?
   /// Open streams, most recent first.
   var open: UnsafeMutablePointer<StreamSlot>?
   var openCount = 0
@@ -52,6 +54,7 @@ struct SessionState {
     }
     slot.pointee.next?.pointee.previous = slot.pointee.previous
     if recent == slot { recent = nil }
+    if receiving == slot { receiving = nil }
     if slot.pointee.awaitsReset { awaitingReset -= 1 }
     openCount -= 1
     queuedOutput -= slot.pointee.output.count
@@ -156,27 +159,31 @@ private func beginHeaders(
   _ session: OpaquePointer?, _ id: Int32, isNew: Bool, _ state: State
 ) -> CInt {
   if !isNew, let slot = state.pointee.slot(session, id) {
+    state.pointee.receiving = slot
     slot.pointee.fieldBlockStart = slot.pointee.fields.count
     slot.pointee.status = 0
     return 0
   }
   // A client knows its streams; fields of any other belong to nobody.
   state.pointee.recent = nil
+  state.pointee.receiving = nil
   if !state.pointee.isServer { return 0 }
   let slot = SessionState.openSlot(of: state)
   slot.pointee.id = id
   state.pointee.closed.lastOpened = id
   nghttp2_session_set_stream_user_data(session, id, slot)
   state.pointee.recent = slot
+  state.pointee.receiving = slot
   return 0
 }
 
-/// Header blocks are not interleaved, so the field belongs to the stream of `beginHeaders`.
+/// Header blocks are not interleaved, so the field belongs to the stream of `beginHeaders`, whatever
+/// other streams end between two reads of one block.
 @inline(__always)
 private func receivedField(
   _ name: OpaquePointer, _ value: OpaquePointer, _ state: State
 ) -> CInt {
-  guard let slot = state.pointee.recent else { return 0 }
+  guard let slot = state.pointee.receiving else { return 0 }
   if let known = state.pointee.knownFields.find(name, value) {
     let listBytes = slot.pointee.headerListBytes &+ Int(known.pointee.listBytes)
     if listBytes <= state.pointee.maxHeaderListBytes {
@@ -209,7 +216,8 @@ private func keepField(
     let bit = state.pointee.expected.bit(nameBase, nameCount, valueBase, valueCount)
     if bit != 0 {
       slot.pointee.expected |= bit
-      if bit & state.pointee.expected.steady != 0 {
+      // What is remembered is retained, and in nobody's budget.
+      if bit & state.pointee.expected.steady != 0, nameCount + valueCount <= KnownFields.longest {
         state.pointee.knownFields.remember(
           name, value, bit: bit, listBytes: nameCount + valueCount + 32)
       }

@@ -17,10 +17,14 @@ struct KnownFields {
   }
 
   private static let capacity = 16
+  /// Bytes of name and value of a field that is worth remembering.
+  static let longest = 256
   /// Made with the first field to remember: a connection that says nothing needs none.
   private var entries: UnsafeMutablePointer<Entry>?
   private var count = 0
   private var next = 0
+  /// The place that is taken when none is free; not that of the field to come next.
+  private var victim = 0
 
   @inline(__always)
   mutating func find(
@@ -39,15 +43,21 @@ struct KnownFields {
     return entries[index].name == UInt(bitPattern: name) ? entries + index : nil
   }
 
-  /// Of a field that `find` did not find. When all places are taken it takes the one that would have been
-  /// looked at next.
+  /// Of a field that `find` did not find, of at most `longest` bytes. When all places are taken it takes
+  /// one after the other.
   mutating func remember(
     _ name: OpaquePointer, _ value: OpaquePointer, bit: UInt32, listBytes: Int
   ) {
     let entries = entries ?? .allocate(capacity: Self.capacity)
     self.entries = entries
-    let index = count < Self.capacity ? count : next
-    if index == count { count += 1 } else { Self.release(entries[index]) }
+    var index = count
+    if count < Self.capacity {
+      count += 1
+    } else {
+      index = victim
+      victim = (victim + 1) % Self.capacity
+      Self.release(entries[index])
+    }
     nghttp2_rcbuf_incref(name)
     nghttp2_rcbuf_incref(value)
     (entries + index).initialize(

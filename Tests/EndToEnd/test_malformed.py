@@ -240,3 +240,24 @@ def test_reset_streams_leave_nothing_behind(server):
 def test_a_client_that_says_goodbye_is_let_go(raw):
     raw.send(frame(GOAWAY, 0, 0, struct.pack(">II", 0, 0)))
     assert raw.is_closed_by_peer()
+
+
+@pytest.mark.parametrize("cut", [1, 9, 20, 60, 100, 110, 133])
+def test_a_header_block_in_two_reads_is_one_request_whatever_ends_between_them(raw, cut):
+    """The answer to the first request ends its stream while the block of the second is half read."""
+    fields = {
+        ":method": "POST", ":scheme": "http", ":path": ALLOCATE, ":authority": "test",
+        "te": "trailers", "content-type": "application/grpc"}
+    block = b"".join(literal(name, value) for name, value in fields.items())
+    # AllocateRequest{call{pool: "x"}}: there is no such pool.
+    message = grpc_message(bytes([0x0A, 3, 0x0A, 1, 0x78, 0x12, 2, 8, 1]))
+    first, second = (
+        frame(HEADERS, END_HEADERS, stream, block) + frame(DATA, END_STREAM, stream, message)
+        for stream in (1, 3))
+    raw.answer(stream=None, until_settings_ack=True)
+    raw.send(first + second[:cut])
+    assert raw.answer(stream=1).grpc_status == NOT_FOUND
+    raw.send(second[cut:])
+    answer = raw.answer(stream=3)
+    assert answer.headers[":status"] == "200"
+    assert answer.grpc_status == NOT_FOUND
