@@ -17,6 +17,7 @@ package enum MessageOracle {
       count = protobuf_c_message_pack(message, buffer.baseAddress)
     }
   }
+
   /// Whether protobuf-c reads `bytes` as a message, with or without fields it does not know.
   package static func accepts(_ bytes: UnsafeRawBufferPointer, as kind: MessageKind) -> Bool {
     let arena = MessageArena()

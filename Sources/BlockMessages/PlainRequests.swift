@@ -192,9 +192,11 @@ private struct PlainReader {
     return nil
   }
 
+  /// Of at most five bytes, as protobuf-c has it.
   @inline(__always)
   mutating func length() -> Int? {
-    guard let count = varint32(), Int(count) <= remaining else { return nil }
+    let start = next
+    guard let count = varint32(), next - start <= 5, Int(count) <= remaining else { return nil }
     return Int(count)
   }
 

@@ -95,12 +95,18 @@ struct PlainRequestsTests {
     var bytes = bytes
     if bytes.isEmpty { return bytes }
     let place = Int(random.next() % UInt64(bytes.count))
-    switch random.next() % 8 {
+    switch random.next() % 9 {
     case 0: bytes[place] = UInt8(truncatingIfNeeded: random.next())
     case 1: bytes.insert(UInt8(truncatingIfNeeded: random.next()), at: place)
     case 2: bytes.remove(at: place)
     case 3: bytes += bytes
     case 4: bytes += [0xA0, 6, 1]
+    case 5:
+      // The same number in more bytes than it needs.
+      guard bytes[place] < 0x80 else { break }
+      bytes[place] |= 0x80
+      bytes.insert(
+        contentsOf: [UInt8](repeating: 0x80, count: Int(random.next() % 9)) + [0], at: place + 1)
     default: break
     }
     return bytes
