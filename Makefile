@@ -41,7 +41,7 @@ conformance: ## gRPC's own interop clients and servers (Python, C++, Go) against
 	@.ci/deps conformance-packages.txt
 	Tests/Interop/conformance.sh
 
-check-all: test soak conformance build ## All that is too slow for `make test` too: real traces, interop, ten million commands.
+check-all: test soak conformance fuzz build ## All that is too slow for `make test` too: real traces, interop, fuzzing, ten million commands.
 	Tests/EndToEnd/traces.sh
 
 demo: build ## Server on loopback, a small trace replayed into it, a report.

@@ -126,8 +126,7 @@ let package = Package(
       name: "FuzzTargets",
       dependencies: [
         "BlockMessages", "BlockService", "GRPCClient", "GRPCServer", "GRPCWire", "HTTP2",
-        "KVBlocks",
-        "TestSupport", "UVLoop",
+        "KVBlocks", "MessageCompression", "TLSEngine", "TestSupport", "UVLoop",
       ],
       path: "Tests/Fuzz/FuzzTargets", swiftSettings: settings),
     .testTarget(

@@ -25,9 +25,13 @@ enum StreamBenchmark {
       let loop = try EventLoop()
       let channel = try GRPCChannel(loop: loop, target: arguments[2])
       let sender = Sender(channel, messages, outstanding)
-      var isReady = false
-      channel.connect { isReady = $0 == .ok }
-      while !isReady { loop.runOneTurn() }
+      var outcome: Status?
+      channel.connect { outcome = $0 }
+      while outcome == nil { loop.runOneTurn() }
+      if let outcome, outcome.code != .ok {
+        print("no connection to \(arguments[2]): \(outcome.message)")
+        exit(1)
+      }
       let start = EventLoop.clock
       if arguments[1] == "unary" { sender.callUnary() } else { sender.callRun() }
       while sender.answered < messages { loop.runOneTurn() }
