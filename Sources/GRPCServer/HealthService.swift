@@ -48,6 +48,9 @@ package final class HealthService {
     guard let service = HealthService.service(in: request) else {
       return Status(.internal, "malformed HealthCheckRequest")
     }
+    if service == HealthService.tooLong {
+      return Status(.notFound, "no service has a name of over \(HealthService.longestName) bytes")
+    }
     guard let state = states[service] else {
       return Status(.notFound, "unknown service '\(service)'")
     }
@@ -78,13 +81,20 @@ package final class HealthService {
     if watchers[service]?.isEmpty == true { watchers[service] = nil }
   }
 
+  /// The longest name that a service may have here. Longer ones are not even read: they would be kept as
+  /// long as somebody watches them.
+  private static let longestName = 256
+  /// What a longer name is taken for: no service has this one.
+  private static let tooLong = "\0"
+
   /// `HealthCheckRequest{1: service}`; nil when malformed.
   fileprivate static func service(in request: UnsafeRawBufferPointer) -> String? {
     var reader = ProtoReader(request)
     var service = ""
     while let (number, value) = reader.next() {
       if number == 1, case .bytes(let bytes) = value {
-        service = String(decoding: bytes, as: UTF8.self)
+        service =
+          bytes.count > longestName ? tooLong : String(decoding: bytes, as: UTF8.self)
       }
     }
     return reader.isMalformed ? nil : service

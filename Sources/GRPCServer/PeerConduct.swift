@@ -7,7 +7,7 @@ struct PeerConduct {
   private var pingStrikes = 0
   private var framesAtPing: UInt32 = 0
   private var framesAtUpdate: UInt32 = 0
-  /// WINDOW_UPDATE frames that the frames we sent were worth.
+  /// WINDOW_UPDATE and PING frames that the frames we sent were worth.
   private var welcomeUpdates: UInt32 = 0
   private static let mostWelcomeUpdates: UInt32 = 10_000
   private var controlFrames = RateLimit()
@@ -41,18 +41,21 @@ struct PeerConduct {
   mutating func judge(
     _ counts: inout HTTP2Conduct, at now: UInt64, _ options: ServerOptions
   ) -> CutOff? {
-    // Whoever reads what we send gives window back: once for the stream, once for the connection.
+    // Whoever reads what we send gives window back, once for the stream and once for the connection, and
+    // may measure how long the way is with a PING.
     let sent = counts.payloadFrames &- framesAtUpdate
     framesAtUpdate = counts.payloadFrames
-    welcomeUpdates += 2 * min(sent, PeerConduct.mostWelcomeUpdates)
+    welcomeUpdates += 3 * min(sent, PeerConduct.mostWelcomeUpdates)
     welcomeUpdates = min(welcomeUpdates, PeerConduct.mostWelcomeUpdates)
-    let welcome = min(counts.windowUpdates, welcomeUpdates)
+    let responses = counts.windowUpdates &+ counts.pings
+    let welcome = min(responses, welcomeUpdates)
     welcomeUpdates -= welcome
 
-    let control = counts.controlFrames + counts.windowUpdates - welcome
+    let control = counts.controlFrames &+ responses &- welcome
     let induced = counts.inducedResets
     counts.controlFrames = 0
     counts.windowUpdates = 0
+    counts.pings = 0
     counts.inducedResets = 0
     if !controlFrames.takes(
       control, at: now, burst: options.controlFrameBurst, perSecond: options.controlFramesPerSecond)

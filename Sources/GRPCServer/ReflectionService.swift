@@ -35,7 +35,15 @@ private final class ReflectionCall: RequestStream {
     self.responses = responses
   }
 
+  /// No name of anything is nearly as long; the answer repeats the question.
+  private static let longestQuestion = 4_096
+
   func received(_ message: UnsafeRawBufferPointer) {
+    if message.count > ReflectionCall.longestQuestion {
+      let limit = ReflectionCall.longestQuestion
+      responses.finish(Status(.invalidArgument, "a question has at most \(limit) bytes"))
+      return
+    }
     var answer = ProtoWriter()
     var host: [UInt8] = []
     var question: (number: Int, bytes: UnsafeRawBufferPointer)?

@@ -15,7 +15,7 @@ enum StatusFields {
     list.append("grpc-status", digits[Int(status.code.rawValue)])
     var isWhole = true
     if !status.message.isEmpty {
-      var message = PercentEncoding.encode(status.message)
+      var message = PercentEncoding.encode(status.message, upTo: messageLimitBytes)
       if message.count > messageLimitBytes {
         isWhole = false
         message.removeSubrange(messageLimitBytes...)

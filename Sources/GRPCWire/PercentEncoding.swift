@@ -1,11 +1,14 @@
 /// The encoding of `grpc-message`: UTF-8 with every byte outside of space ... `~`, and `%` itself, as
 /// `%XX`.
 package enum PercentEncoding {
-  package static func encode(_ text: String) -> [UInt8] {
+  /// - Parameter limit: Ends behind the character that makes it longer than so many bytes: the text may
+  ///   be as long as a message.
+  package static func encode(_ text: String, upTo limit: Int = .max) -> [UInt8] {
     var result: [UInt8] = []
-    result.reserveCapacity(text.utf8.count)
+    result.reserveCapacity(min(text.utf8.count, limit))
     let digits = Array("0123456789ABCDEF".utf8)
     for byte in text.utf8 {
+      if result.count > limit { break }
       if byte >= 0x20, byte <= 0x7E, byte != 0x25 {
         result.append(byte)
       } else {

@@ -272,30 +272,34 @@ private func receivedFrame(
     state.pointee.emit(event)
   case NGHTTP2_SETTINGS.rawValue:
     let isAck = header.pointee.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0
-    if !isAck { state.pointee.conduct.controlFrames += 1 }
+    if !isAck { state.pointee.conduct.controlFrames &+= 1 }
     state.pointee.emit(HTTP2Event(isAck ? .settingsAcknowledged : .settings, nil))
   case NGHTTP2_PING.rawValue:
     let isAck = header.pointee.flags & UInt8(NGHTTP2_FLAG_ACK.rawValue) != 0
-    state.pointee.conduct.controlFrames += 1
+    if isAck {
+      state.pointee.conduct.controlFrames &+= 1
+    } else {
+      state.pointee.conduct.pings &+= 1
+    }
     var event = HTTP2Event(isAck ? .pingAcknowledged : .ping, nil)
     event.value = withUnsafeBytes(of: frame.unsafelyUnwrapped.pointee.ping.opaque_data) {
       $0.loadUnaligned(as: UInt64.self)
     }
     state.pointee.emit(event)
   case NGHTTP2_GOAWAY.rawValue:
-    state.pointee.conduct.controlFrames += 1
+    state.pointee.conduct.controlFrames &+= 1
     let goAway = frame.unsafelyUnwrapped.pointee.goaway
     state.pointee.goAwayLast = goAway.last_stream_id
     var event = HTTP2Event(.goAway, nil)
     event.errorCode = HTTP2ErrorCode(rawValue: goAway.error_code)
     event.value = UInt64(goAway.last_stream_id)
     state.pointee.emit(event)
-  case NGHTTP2_WINDOW_UPDATE.rawValue: state.pointee.conduct.windowUpdates += 1
+  case NGHTTP2_WINDOW_UPDATE.rawValue: state.pointee.conduct.windowUpdates &+= 1
   case NGHTTP2_RST_STREAM.rawValue:
     // nghttp2 counts these itself. The peer has no more to say.
     state.pointee.closed.hasSeenReset = true
     state.pointee.slot(session, header.pointee.stream_id)?.pointee.peerEnded = true
-  default: state.pointee.conduct.controlFrames += 1
+  default: state.pointee.conduct.controlFrames &+= 1
   }
   return 0
 }

@@ -3,9 +3,11 @@ internal import CNGHTTP2
 /// Counts of what a peer may do now and then and what is an attack in numbers. HTTP/2 itself only
 /// counts: how many are too many, in what time, is for the owner to say.
 package struct HTTP2Conduct {
-  /// SETTINGS, PING, GOAWAY and other frames that carry nothing for a stream.
+  /// SETTINGS, GOAWAY, answers to PING and other frames that carry nothing for a stream.
   package var controlFrames: UInt32 = 0
   package var windowUpdates: UInt32 = 0
+  /// PING frames that want an answer. Some clients measure the way with one for each DATA they get.
+  package var pings: UInt32 = 0
   /// RST_STREAM frames sent because of what the peer did; those that only end a stream early do not
   /// count.
   package var inducedResets: UInt32 = 0
@@ -15,7 +17,7 @@ package struct HTTP2Conduct {
   package private(set) var goAwaySent: HTTP2ErrorCode?
 
   @inline(__always)
-  var isNoteworthy: Bool { controlFrames | windowUpdates | inducedResets != 0 }
+  var isNoteworthy: Bool { controlFrames | windowUpdates | pings | inducedResets != 0 }
 
   /// Notes a frame that is neither DATA nor HEADERS.
   mutating func sent(_ frame: UnsafePointer<UInt8>) {
@@ -25,7 +27,7 @@ package struct HTTP2Conduct {
     switch UInt32(frame[3]) {
     case NGHTTP2_RST_STREAM.rawValue:
       let code = HTTP2ErrorCode(rawValue: number(at: 9))
-      if code != .noError, code != .cancel { inducedResets += 1 }
+      if code != .noError, code != .cancel { inducedResets &+= 1 }
     case NGHTTP2_GOAWAY.rawValue: goAwaySent = HTTP2ErrorCode(rawValue: number(at: 13))
     default: break
     }

@@ -178,13 +178,15 @@ struct ConnectionTests {
     harness.finish([client])
   }
 
-  @Test("pings between answers are welcome")
+  /// grpc-go and C-core measure the way with one for each DATA they get.
+  @Test("pings between answers are welcome, however many")
   func pingsBetweenAnswers() throws {
     let harness = try Harness()
     let client = try harness.connect()
-    for count in 1...10 {
+    for count in 1...2_000 {
       let call = client.unary("/test.Echo/Unary", [1])
       harness.run("answer") { call.closed != nil }
+      client.calls.removeAll()
       client.session.submitPing(UInt64(count))
       client.flush()
       harness.run("pong") { client.pings == count }

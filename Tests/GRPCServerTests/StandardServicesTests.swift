@@ -34,6 +34,22 @@ struct HealthTests {
     harness.finish([client])
   }
 
+  @Test("a name longer than any is unknown, and is not repeated")
+  func longName() throws {
+    var health: HealthService?
+    let harness = try Harness { health = HealthService($0) }
+    health?.setServing("", true)
+    let client = try harness.connect()
+    let name = String(repeating: "n", count: 1 << 20)
+    let check = client.unary("/grpc.health.v1.Health/Check", request(name))
+    let watch = client.unary("/grpc.health.v1.Health/Watch", request(name))
+    harness.run("answers") { check.closed != nil && watch.messages == [[8, 3]] }
+    #expect(check.grpcStatus == "5")
+    #expect(check.grpcMessage == "no service has a name of over 256 bytes")
+    #expect(watch.closed == nil)
+    harness.finish([client])
+  }
+
   @Test("Watch tells the state at once and then each change, also for a service not known yet")
   func watch() throws {
     var health: HealthService?
