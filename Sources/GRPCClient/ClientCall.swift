@@ -45,7 +45,7 @@ final class ClientCall {
 
   private var completion: Completion?
   private var handler: (any ResponseHandler)?
-  private var framer: MessageFramer
+  private(set) var framer: MessageFramer
   private var messageCount = 0
   /// A unary call's response until its trailers come.
   private var response: UnsafeMutableRawPointer?
@@ -243,7 +243,8 @@ final class ClientCall {
     messageCount = 0
     responseCount = 0
     deadlineNanoseconds = .max
-    if encoding != nil || !framer.isBetweenMessages { framer.reset() }
+    // Between messages, too: a call that ended inside one's handler has not seen that no more comes.
+    framer.reset()
     encoding = nil
     hasBegun = false
     if responseCapacity > ClientCall.keptResponseBytes {

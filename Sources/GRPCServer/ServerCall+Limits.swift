@@ -26,7 +26,7 @@ extension ServerCall {
   func noteHeldBytes() {
     guard let connection, !isOver else { return }
     let fieldBytes = fields.map { $0.byteCount > ServerCall.freeFieldBytes ? $0.byteCount : 0 } ?? 0
-    let holds = framer.gatheredBytes + (request?.count ?? 0) + held.count + fieldBytes
+    let holds = framer.heldBytes + (request?.count ?? 0) + held.count + fieldBytes
     if holds == heldBytes { return }
     let grows = holds > heldBytes
     connection.holds(holds - heldBytes)

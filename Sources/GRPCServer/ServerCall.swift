@@ -165,6 +165,8 @@ final class ServerCall {
     }
     // A message under way needs window to be completed; a whole one has been dealt with.
     stream.consume(data.count - rest.count)
+    // The loop ended before the framer saw that there is no more: it may be long before it is asked.
+    if isBackedUp { framer.rest() }
     if !rest.isEmpty { held.append(contentsOf: rest) }
     if endsStream { return halfClosed() }
     noteHeldBytes()
@@ -198,6 +200,7 @@ final class ServerCall {
     if isOver { return }
     if isBackedUp, !held.isEmpty {
       hasHeldEnd = true
+      noteHeldBytes()
       return
     }
     isDelivering = true
@@ -211,7 +214,8 @@ final class ServerCall {
       run(UnsafeRawBufferPointer(request))
     }
     isDelivering = false
-    if isOver { recycle() }
+    // No unary call is left here, and one that streams may answer for long.
+    if isOver { recycle() } else { noteHeldBytes() }
   }
 
   /// Runs the handler on the only message, after which the client says no more.

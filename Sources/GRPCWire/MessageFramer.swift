@@ -58,6 +58,16 @@ package struct MessageFramer: ~Copyable {
     trim()
   }
 
+  /// Bytes that the stream has us keep: of its message under way, and the memory that is for it or was
+  /// for the last one, unless that is what every call may have.
+  package var heldBytes: Int {
+    max(gatheredBytes, capacity > MessageFramer.keptBytes ? capacity : 0)
+  }
+
+  /// Gives the memory of the last message back: the caller is done with it and does not read on now.
+  /// Does nothing inside a message.
+  package mutating func rest() { if prefixCount == 0 { trim() } }
+
   private mutating func trim() {
     if capacity <= MessageFramer.keptBytes { return }
     storage?.deallocate()

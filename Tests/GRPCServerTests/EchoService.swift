@@ -129,3 +129,19 @@ final class Amplifier: RequestStream {
   func cancelled(_ status: Status) {}
   func drained() {}
 }
+
+/// Answers its first message with more than may wait.
+final class BackedUp: RequestStream {
+  private let responses: any ResponseStream
+
+  init(_ responses: any ResponseStream) { self.responses = responses }
+
+  func received(_ message: UnsafeRawBufferPointer) {
+    responses.send(byteCount: 400_000) {
+      $0.initializeMemory(as: UInt8.self, repeating: 7, count: 400_000)
+    }
+  }
+  func halfClosed() { responses.finish(.ok) }
+  func cancelled(_ status: Status) {}
+  func drained() {}
+}

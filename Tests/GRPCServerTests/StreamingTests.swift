@@ -172,6 +172,41 @@ struct StreamingTests {
     harness.finish([client])
   }
 
+  @Test("a call whose responses are not read keeps nothing of the request it answered")
+  func backedUpMemory() throws {
+    let harness = try Harness { table in
+      table.streaming("/test.Echo/Amplify", isClientStreaming: true) { responses, _ in
+        BackedUp(responses)
+      }
+    }
+    var closed = HTTP2Options()
+    closed.streamWindowBytes = 0
+    let client = try harness.connect(closed)
+    client.session.submitPing(1)
+    client.flush()
+    harness.run("the server's settings") { client.pings == 1 }
+    var most = 0
+    for _ in 0..<3 {
+      let call = client.begin("/test.Echo/Amplify")
+      client.send(call, [UInt8](repeating: 1, count: 900_000))
+      harness.run("the request to be answered") {
+        most = max(most, harness.server.statistics.heldRequestBytes)
+        return harness.server.statistics.bufferedBytes >= client.calls.count * 400_000
+      }
+      #expect(harness.server.statistics.heldRequestBytes == 0)
+      // What comes behind waits, and counts; its end changes nothing.
+      client.send(call, raw: [UInt8](repeating: 0, count: 1_000))
+      harness.run("the bytes behind") { harness.server.statistics.heldRequestBytes == 1_000 }
+      client.reset(call)
+      harness.run("the end") { harness.server.statistics.activeCalls == 0 }
+      #expect(harness.server.statistics.heldRequestBytes == 0)
+      client.calls.removeAll()
+    }
+    // Seen while it came: the memory, of which the bytes are a part.
+    #expect(most > 100_000)
+    harness.finish([client])
+  }
+
   @Test("a call that is reset while its requests wait gives their bytes back to the connection")
   func resetWhileWaiting() throws {
     var options = ServerOptions()

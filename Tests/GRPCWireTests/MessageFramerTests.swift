@@ -123,6 +123,40 @@ struct MessageFramerTests {
     #expect(framer.isBetweenMessages && framer.capacity <= 4_096)
   }
 
+  @Test("the last message's memory counts as held, until the reader rests")
+  func rest() {
+    var framer = MessageFramer()
+    // 300,000 = 0x493E0 bytes.
+    for slice in [[0, 0, 4, 0x93, 0xE0], [UInt8](repeating: 1, count: 300_000)] {
+      slice.withUnsafeBytes {
+        var rest = $0
+        _ = framer.next(&rest)
+      }
+    }
+    let held = framer.heldBytes
+    framer.rest()
+    let left = (framer.heldBytes, framer.capacity)
+    #expect(held == 300_000 && left == (0, 0))
+  }
+
+  @Test("a reader that rests inside a message loses nothing of it")
+  func restInside() {
+    var framer = MessageFramer()
+    var messages: [[UInt8]] = []
+    for slice in [[0, 0, 0, 0x27, 0x10], [UInt8](repeating: 1, count: 9_000)] as [[UInt8]] {
+      slice.withUnsafeBytes {
+        var rest = $0
+        _ = framer.next(&rest)
+      }
+      framer.rest()
+    }
+    [UInt8](repeating: 1, count: 1_000).withUnsafeBytes {
+      var rest = $0
+      if case .message(let message) = framer.next(&rest) { messages.append(Array(message)) }
+    }
+    #expect(messages == [[UInt8](repeating: 1, count: 10_000)])
+  }
+
   @Test("a forgotten half message keeps 4 KiB at most", arguments: [4_000, 50_000, 300_000])
   func memoryAfterReset(length: Int) {
     var framer = MessageFramer()
