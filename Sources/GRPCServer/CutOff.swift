@@ -35,6 +35,8 @@ package enum CutOff: Int, CaseIterable, Sendable {
   case unreadResponses
   /// A call that the server has no room for.
   case overload
+  /// A call whose compressed message was not unpacked, or a connection with too many of them.
+  case unpacking
 
   /// A few words for the log.
   package var words: String {
@@ -56,6 +58,7 @@ package enum CutOff: Int, CaseIterable, Sendable {
     case .slowRequest: "half-sent request"
     case .unreadResponses: "responses not read"
     case .overload: "overload"
+    case .unpacking: "too much to unpack"
     }
   }
 }

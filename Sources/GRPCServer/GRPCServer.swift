@@ -56,6 +56,8 @@ package final class GRPCServer {
   package var onCutOff: ((_ reason: CutOff, _ peer: String) -> Void)?
   /// Output that waits for clients, and bytes of half-sent requests, of all connections.
   var bufferedBytes = 0
+  /// Of all connections that are too young for one of their own.
+  var newcomersUnpacking = UnpackBudget()
   let checkupInterval: UInt64
   private var ageRandom: AgeRandom
 

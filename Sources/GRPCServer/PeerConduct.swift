@@ -12,6 +12,8 @@ struct PeerConduct {
   private static let mostWelcomeUpdates: UInt32 = 10_000
   private var controlFrames = RateLimit()
   private var inducedResets = RateLimit()
+  private var refusals = RateLimit()
+  var unpacking = UnpackBudget()
 
   /// Keepalive pings cost us wake-ups. Those that follow an answer measure bandwidth and are welcome.
   ///
@@ -35,6 +37,12 @@ struct PeerConduct {
       pingStrikes += 1
     }
     return pingStrikes <= options.maxPingStrikes
+  }
+
+  /// A message that was refused for its compression. False for one too many.
+  mutating func toleratesRefusal(at now: UInt64, _ options: ServerOptions) -> Bool {
+    refusals.takes(
+      1, at: now, burst: options.controlFrameBurst, perSecond: options.controlFramesPerSecond)
   }
 
   /// Takes the counts of what has come and says what there was too much of.

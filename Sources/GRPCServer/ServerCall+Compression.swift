@@ -63,16 +63,26 @@ extension ServerCall {
     guard let extras, let encoding = extras.requestEncoding else {
       preconditionFailure("a compressed message without an encoding")
     }
+    guard let connection else { return }
+    guard connection.mayUnpack() else { return refuseToUnpack(on: connection) }
+    let decompressor = server.decompressor
     do throws(DecompressionError) {
-      let plain = try server.decompressor.decompress(
-        message, encoding, limitBytes: framer.limitBytes)
+      let plain = try decompressor.decompress(message, encoding, limitBytes: framer.limitBytes)
+      connection.hasUnpacked(message.count, to: plain.count)
       extras.isRequestCompressed = true
       deliver(plain, isLast: isLast)
       // The only message of other calls may yet wait for the client's end.
       if isClientStreaming { extras.isRequestCompressed = false }
     } catch {
+      connection.hasUnpacked(message.count, to: decompressor.unpackedBytes)
       fail(error.status)
     }
+  }
+
+  private func refuseToUnpack(on connection: ServerConnection) {
+    server.count(.unpacking, on: connection)
+    fail(server.overloaded("the compressed messages of this connection unpack to too much"))
+    connection.hasRefusedToUnpack()
   }
 
   // MARK: Replies

@@ -52,6 +52,11 @@ package struct ServerOptions: Equatable, Sendable {
   package var controlFrameBurst: UInt64 = 1_000
   package var controlFramesPerSecond: UInt64 = 100
 
+  /// Bytes that compressed messages may grow by when they are unpacked, at once and then in a second. A
+  /// message is unpacked while there is room, whatever it comes to.
+  package var unpackBurstBytes: UInt64 = 16 << 20
+  package var unpackBytesPerSecond: UInt64 = 64 << 20
+
   /// Pings closer than this, with nothing sent to the client in between, are strikes (gRPC's
   /// keepalive rules, with C-core's number).
   package var minPingIntervalNanoseconds: UInt64 = 300_000_000_000

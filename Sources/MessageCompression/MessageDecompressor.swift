@@ -10,8 +10,11 @@ package final class MessageDecompressor {
   private var isMade = false
   private var output: UnsafeMutableRawPointer?
   private var capacity = 0
-  /// Memory that is kept from one message to the next.
-  private static let keptBytes = 1 << 20
+  /// What the last message came to, whether it could be had or not: what it cost.
+  package private(set) var unpackedBytes = 0
+  /// Memory that is kept from one message to the next: what the kernel has to find and to clear anew
+  /// costs more than unpacking into it. A longer message than most limits allow pays for itself.
+  private static let keptBytes = 16 << 20
   private static let firstReservation = 4_096
 
   package init() {
@@ -38,6 +41,7 @@ package final class MessageDecompressor {
       .assumingMemoryBound(to: UInt8.self)
     stream.pointee.avail_in = UInt32(input.count)
     var count = 0
+    defer { unpackedBytes = count }
     while true {
       // One byte more than the limit tells a message that fits from one that does not.
       reserve(count, atMost: limitBytes + 1, hint: input.count)

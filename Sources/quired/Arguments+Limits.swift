@@ -109,6 +109,12 @@ struct LimitFlag {
         "--control-frames-per-second", .count(frames), \.controlFramesPerSecond,
         "and then in a second"),
       .init(
+        "--unpack-burst", .bytes(bytes), \.unpackBurstBytes,
+        "bytes compressed requests of a connection grow by at once"),
+      .init(
+        "--unpack-bytes-per-second", .bytes(bytes), \.unpackBytesPerSecond,
+        "and then in a second; past it UNAVAILABLE"),
+      .init(
         "--max-continuations", .count(1...10_000), \.maxContinuations,
         "CONTINUATION frames of one header block"),
       .init(

@@ -10,6 +10,7 @@ the attacker share them: what an attacker takes from h2load by being there at al
 and is shown by an "attacker" that only opens and closes connections of a server that is not ours.
 """
 import argparse
+import gzip
 import multiprocessing
 import os
 import re
@@ -34,10 +35,22 @@ def field(name, value):
     return b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
 
 
-def head(stream, path="/quire.v1.Scheduler/Run"):
+def head(stream, path="/quire.v1.Scheduler/Run", extra=()):
     return frame(1, 4, stream, b"".join(field(*pair) for pair in [
         (":method", "POST"), (":scheme", "http"), (":path", path), (":authority", "a"),
-        ("content-type", "application/grpc"), ("te", "trailers")]))
+        ("content-type", "application/grpc"), ("te", "trailers"), *extra]))
+
+
+# 4 KB that unpack to just under the limit of 4 MiB.
+BOMB = gzip.compress(bytes((4 << 20) - 16), 9)
+
+
+def bombs(number):
+    message = frame(0, 1, 0, struct.pack(">BI", 1, len(BOMB)) + BOMB)
+    return b"".join(
+        head(stream, "/quire.v1.BlockPool/Allocate", [("grpc-encoding", "gzip")])
+        + message[:5] + struct.pack(">I", stream) + message[9:]
+        for stream in range(32 * number + 1, 32 * number + 33, 2))
 
 
 def streams(number, tail):
@@ -58,6 +71,7 @@ ATTACKS = {
         n, lambda s: frame(8, 0, s, struct.pack(">I", 2**31 - 1))),
     "half-sent requests": lambda n: streams(
         n, lambda s: frame(0, 0, s, b"\0\0\1\0\0" + b"x" * 200)) if n < 4 else None,
+    "compression bombs": bombs,
     "connections": lambda n: None,
 }
 

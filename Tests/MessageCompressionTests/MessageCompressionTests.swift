@@ -93,9 +93,12 @@ struct MessageCompressionTests {
   func limit(encoding: MessageEncoding) throws {
     let bytes = encoding == .gzip ? Self.gzipped : Self.deflated
     #expect(try Self.decompress(bytes, encoding, limit: 17) == Self.text)
+    let decompressor = MessageDecompressor()
     let error = #expect(throws: DecompressionError.tooLarge(limit: 16)) {
-      try Self.decompress(bytes, encoding, limit: 16)
+      try Self.decompress(bytes, encoding, 16, with: decompressor)
     }
+    // What it cost all the same.
+    #expect(decompressor.unpackedBytes == 17)
     #expect(error?.status.code == .resourceExhausted)
   }
 
