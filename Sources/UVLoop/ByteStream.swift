@@ -21,6 +21,9 @@ package final class ByteStream {
 
   private let memory: UnsafeMutableRawPointer
   private var isReading = false
+  /// Not read until the turn ends, though `isReading`.
+  private var isPaused = false
+  private var resumeHook: EndOfTurnHook?
   private let isTCP: Bool
 
   var raw: UnsafeMutablePointer<uv_stream_t> {
@@ -42,6 +45,7 @@ package final class ByteStream {
   }
 
   deinit {
+    resumeHook?.cancel()
     if !isClosed {
       raw.pointee.data = nil  // Nobody is left for the close callback to release.
       ByteStream.beginClose(raw)
@@ -53,6 +57,7 @@ package final class ByteStream {
     if isClosed { return }
     isClosed = true
     handler = nil
+    resumeHook?.cancel()
     _ = Unmanaged.passRetained(self)  // Released by the close callback.
     ByteStream.beginClose(raw)
   }
@@ -96,6 +101,10 @@ package final class ByteStream {
   package func startReading() {
     if isReading || isClosed { return }
     isReading = true
+    if !isPaused { beginReading() }
+  }
+
+  private func beginReading() {
     let status = uv_read_start(
       raw,
       { handle, _, buffer in
@@ -117,8 +126,27 @@ package final class ByteStream {
     uv_read_stop(raw)
   }
 
+  /// Lets the other streams have their turn: libuv would go on to read 32 times from one that always
+  /// has more.
+  @inline(never)
+  private func pause() {
+    uv_read_stop(raw)
+    isPaused = true
+    // Cancelled by `close` and `deinit`.
+    let hook = resumeHook ?? EndOfTurnHook { [unowned self] in resume() }
+    resumeHook = hook
+    loop.atEndOfTurn(hook)
+  }
+
+  private func resume() {
+    isPaused = false
+    if isReading { beginReading() }
+  }
+
   private func didRead(_ count: Int, _ base: UnsafeMutablePointer<CChar>?) {
     if count > 0 {
+      // Before the handler, which may stop or close.
+      if count == EventLoop.readBytes { pause() }
       handler?.streamDidRead(UnsafeRawBufferPointer(start: base, count: count))
     } else if count < 0 {
       stopReading()

@@ -11,6 +11,7 @@ package final class EventLoop {
   let raw: UnsafeMutablePointer<uv_loop_t>
   /// Where every stream's bytes land. Valid for the time of one read callback.
   let readBuffer: UnsafeMutableRawBufferPointer
+  static var readBytes: Int { 65_536 }
 
   private let prepare: UnsafeMutablePointer<uv_prepare_t>
   private let check: UnsafeMutablePointer<uv_check_t>
@@ -30,7 +31,7 @@ package final class EventLoop {
       throw UVError("uv_loop_init", code: status)
     }
     self.raw = raw
-    readBuffer = .allocate(byteCount: 65_536, alignment: 64)
+    readBuffer = .allocate(byteCount: EventLoop.readBytes, alignment: 64)
     prepare = .allocate(capacity: 1)
     check = .allocate(capacity: 1)
     raw.pointee.data = Unmanaged.passUnretained(self).toOpaque()

@@ -1,0 +1,122 @@
+import Testing
+import UVLoop
+
+/// Counts what arrives.
+private final class Counter: ByteStreamHandler {
+  let stream: ByteStream
+  var count = 0
+  var hasEnded = false
+  var onRead: () -> Void = {}
+
+  init(_ stream: ByteStream) {
+    self.stream = stream
+    stream.handler = self
+    stream.startReading()
+  }
+
+  func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
+    count += bytes.count
+    onRead()
+  }
+  func streamDidEnd(_ error: UVError?) {
+    hasEnded = true
+    stream.close()
+  }
+  func streamDidDrain() {}
+}
+
+/// A peer that sends without end gets one read of 64 KiB a turn, as every other does.
+@Suite("fair reading")
+struct FairReadingTests {
+  private let loop: EventLoop
+  private let sender: Counter
+  private let receiver: Counter
+  private static let sent = 2_000_000
+
+  init() throws {
+    let loop = try EventLoop()
+    var accepted: Counter?
+    var connected: Counter?
+    let listener = try StreamListener(on: loop, at: .tcp(host: "127.0.0.1", port: 0)) {
+      accepted = Counter($0)
+    }
+    try ByteStream.connect(to: try ListenAddress(parsing: listener.address), on: loop) {
+      guard case .success(let stream) = $0 else { return }
+      connected = Counter(stream)
+    }
+    while accepted == nil || connected == nil { loop.runOneTurn() }
+    listener.close()
+    self.loop = loop
+    receiver = accepted!
+    sender = connected!
+  }
+
+  /// Two megabytes are put into the kernel's buffers and our queue.
+  private func flood() {
+    let bytes = [UInt8](repeating: 7, count: FairReadingTests.sent)
+    #expect(bytes.withUnsafeBytes(sender.stream.write))
+  }
+
+  private func finish() {
+    sender.stream.close()
+    receiver.stream.close()
+    receiver.onRead = {}
+    while loop.runOneTurn() {}
+  }
+
+  @Test("one stream is read once a turn, and to its end")
+  func oncePerTurn() {
+    flood()
+    var fullest = 0
+    while receiver.count < FairReadingTests.sent {
+      let before = receiver.count
+      loop.runOneTurn()
+      fullest = max(fullest, receiver.count - before)
+    }
+    #expect(receiver.count == FairReadingTests.sent)
+    #expect(fullest == 65_536)
+    finish()
+  }
+
+  @Test("a handler that stops in the middle of a flood hears nothing until it starts again")
+  func stopping() {
+    flood()
+    receiver.onRead = { [receiver] in receiver.stream.stopReading() }
+    while receiver.count == 0 { loop.runOneTurn() }
+    let first = receiver.count
+    for _ in 0..<20 { loop.runOneTurn(waiting: false) }
+    #expect(receiver.count == first)
+    receiver.onRead = {}
+    receiver.stream.startReading()
+    while receiver.count < FairReadingTests.sent { loop.runOneTurn() }
+    finish()
+  }
+
+  @Test("stopped and started again within one read, a stream is still read once a turn")
+  func stoppingAndStarting() {
+    flood()
+    receiver.onRead = { [receiver] in
+      receiver.stream.stopReading()
+      receiver.stream.startReading()
+    }
+    var fullest = 0
+    while receiver.count < FairReadingTests.sent {
+      let before = receiver.count
+      loop.runOneTurn()
+      fullest = max(fullest, receiver.count - before)
+    }
+    #expect(fullest == 65_536)
+    finish()
+  }
+
+  @Test("a stream closed in the middle of a flood is heard of no more")
+  func closing() {
+    flood()
+    receiver.onRead = { [receiver] in receiver.stream.close() }
+    while receiver.count == 0 { loop.runOneTurn() }
+    let first = receiver.count
+    for _ in 0..<20 { loop.runOneTurn(waiting: false) }
+    #expect(receiver.count == first)
+    finish()
+  }
+}
