@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What attackers cost a well-behaved client.
 
-    Tests/Benchmarks/abuse.py [--rounds 3] [--seconds 3]
+    Tests/Benchmarks/abuse.py [--rounds 3] [--seconds 3] [--only priorities,pings]
 
 h2load keeps four connections of ten calls each busy, alone and beside one attacker in turn; printed is
 the share of its rate that it keeps, the median of the rounds. The attacker is one thread of a process of
@@ -62,6 +62,7 @@ ATTACKS = {
     "pings": lambda n: frame(6, 0, 0, b"flooding") * 500,
     "settings": lambda n: frame(4) * 500,
     "priorities": lambda n: frame(2, 0, 1, b"\0\0\0\3\0") * 500,
+    "unknown frames": lambda n: frame(0x77) * 500,
     "empty data": lambda n: (head(1) if n == 0 else b"") + frame(0, 0, 1) * 500,
     "continuations": lambda n: (
         frame(1, 0, 1, field(":method", "POST")) if n == 0 else b"") + frame(
@@ -118,6 +119,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--only", type=lambda names: names.split(","), default=list(ATTACKS))
     options = parser.parse_args()
     server = Server(64)
     other = Server(64)
@@ -127,7 +129,7 @@ def main():
         body = os.path.join(work, "body")
         with open(body, "wb") as file:
             file.write(b"\0\0\0\0\0")
-        shares = {name: [] for name in ["nothing", *ATTACKS]}
+        shares = {name: [] for name in ["nothing", *options.only]}
         for _ in range(options.rounds):
             alone = rate(server.address, body, options.seconds)
             for name, found in shares.items():
