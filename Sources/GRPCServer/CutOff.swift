@@ -10,6 +10,8 @@ package enum CutOff: Int, CaseIterable, Sendable {
   case flood
   /// PING, SETTINGS, GOAWAY and useless WINDOW_UPDATE frames beyond the rate.
   case controlFrames
+  /// PRIORITY frames, frames of unknown types and frames on streams that are over beyond the rate.
+  case ignoredFrames
   /// The client reset more streams than the rate allows.
   case resets
   /// The client made the server reset more streams than the rate allows.
@@ -46,6 +48,7 @@ package enum CutOff: Int, CaseIterable, Sendable {
     case .brokenHTTP2: "broken HTTP/2"
     case .flood: "flood of frames"
     case .controlFrames: "too many control frames"
+    case .ignoredFrames: "too many frames that do nothing"
     case .resets: "too many resets"
     case .inducedResets: "too many resets provoked"
     case .pings: "too many pings"

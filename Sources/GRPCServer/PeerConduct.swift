@@ -11,6 +11,7 @@ struct PeerConduct {
   private var welcomeUpdates: UInt32 = 0
   private static let mostWelcomeUpdates: UInt32 = 10_000
   private var controlFrames = RateLimit()
+  private var ignoredFrames = RateLimit()
   private var inducedResets = RateLimit()
   private var refusals = RateLimit()
   var unpacking = UnpackBudget()
@@ -59,6 +60,13 @@ struct PeerConduct {
     let welcome = min(responses, welcomeUpdates)
     welcomeUpdates -= welcome
 
+    // Old clients send a PRIORITY frame with each request; what we cut short is on its way for a while.
+    let ignored = UInt32(
+      clamping: counts.ignoredFrames - HTTP2Conduct.mostUnfinishedFrames)
+    counts.ignoredFrames -= Int(ignored)
+    let excused = min(ignored, welcomeUpdates)
+    welcomeUpdates -= excused
+
     let control = counts.controlFrames &+ responses &- welcome
     let induced = counts.inducedResets
     counts.controlFrames = 0
@@ -69,6 +77,12 @@ struct PeerConduct {
       control, at: now, burst: options.controlFrameBurst, perSecond: options.controlFramesPerSecond)
     {
       return .controlFrames
+    }
+    if !ignoredFrames.takes(
+      ignored - excused, at: now, burst: options.ignoredFrameBurst,
+      perSecond: options.ignoredFramesPerSecond)
+    {
+      return .ignoredFrames
     }
     // Whether the client resets a stream or makes us do it costs the same.
     if !inducedResets.takes(

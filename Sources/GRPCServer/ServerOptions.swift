@@ -47,10 +47,14 @@ package struct ServerOptions: Equatable, Sendable {
   package var responseStallNanoseconds: UInt64 = 60_000_000_000
   package var minBytesPerSecond = 1_000
 
-  /// Control frames (PING, SETTINGS, GOAWAY, and WINDOW_UPDATE beyond two for each frame
-  /// sent to the client) at once and then in a second.
+  /// Control frames (SETTINGS, GOAWAY, answers to PING, and PING and WINDOW_UPDATE beyond three for each
+  /// frame sent to the client) at once and then in a second.
   package var controlFrameBurst: UInt64 = 1_000
   package var controlFramesPerSecond: UInt64 = 100
+  /// The same for frames that do nothing: PRIORITY, unknown types, and what comes for streams that are
+  /// over.
+  package var ignoredFrameBurst: UInt64 = 1_000
+  package var ignoredFramesPerSecond: UInt64 = 1_000
 
   /// Bytes that compressed messages may grow by when they are unpacked, at once and then in a second. A
   /// message is unpacked while there is room, whatever it comes to.

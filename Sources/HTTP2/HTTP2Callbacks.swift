@@ -33,6 +33,7 @@ struct SessionState {
   var uselessFrames = 0
   let maxUselessFrames: Int
   var closed = ClosedStreams()
+  var frameCount: FrameCount
 
   static func openSlot(
     of state: UnsafeMutablePointer<SessionState>
@@ -137,6 +138,7 @@ func installCallbacks(_ callbacks: OpaquePointer) {
     receivedFrame(session, frame, state(user))
   }
   nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, frame, _, user in
+    state(user).pointee.conduct.ignoredFrames &-= 1  // Counted with the useless ones.
     // What else is on its way on the stream was sent before the peer knew.
     state(user).pointee.closed.noteCutShort(header(frame).pointee.stream_id)
     return state(user).pointee.tolerateUselessFrame() ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
@@ -243,6 +245,7 @@ private func receivedFrame(
 ) -> CInt {
   let header = header(frame)
   let ends = header.pointee.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
+  state.pointee.conduct.ignoredFrames &-= 1
   switch UInt32(header.pointee.type) {
   case NGHTTP2_DATA.rawValue:
     guard let slot = state.pointee.slot(session, header.pointee.stream_id) else { return 0 }

@@ -8,6 +8,11 @@ package struct HTTP2Conduct {
   package var windowUpdates: UInt32 = 0
   /// PING frames that want an answer. Some clients measure the way with one for each DATA they get.
   package var pings: UInt32 = 0
+  /// Frames that HTTP/2 has us ignore: PRIORITY, unknown types, and what comes late for streams that
+  /// are over. May be two too many, or less than none, while a frame has come in part.
+  package var ignoredFrames = 0
+  /// Frames that have come in part: a header block's and, inside the last read, one more.
+  package static let mostUnfinishedFrames = 2
   /// RST_STREAM frames sent because of what the peer did; those that only end a stream early do not
   /// count.
   package var inducedResets: UInt32 = 0
@@ -17,7 +22,10 @@ package struct HTTP2Conduct {
   package private(set) var goAwaySent: HTTP2ErrorCode?
 
   @inline(__always)
-  var isNoteworthy: Bool { controlFrames | windowUpdates | pings | inducedResets != 0 }
+  var isNoteworthy: Bool {
+    controlFrames | windowUpdates | pings | inducedResets != 0
+      || ignoredFrames > HTTP2Conduct.mostUnfinishedFrames
+  }
 
   /// Notes a frame that is neither DATA nor HEADERS.
   mutating func sent(_ frame: UnsafePointer<UInt8>) {

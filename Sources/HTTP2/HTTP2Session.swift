@@ -29,7 +29,8 @@ package final class HTTP2Session {
         expected: context.expected,
         maxHeaderListBytes: options.maxHeaderListBytes,
         outputLowWaterBytes: options.outputLowWaterBytes,
-        streams: context.streams, maxUselessFrames: options.maxUselessFrames))
+        streams: context.streams, maxUselessFrames: options.maxUselessFrames,
+        frameCount: FrameCount(isServer: role == .server)))
     var memory = context.memoryFunctions
     var session: OpaquePointer?
     let create = role == .server ? nghttp2_session_server_new3 : nghttp2_session_client_new3
@@ -86,6 +87,7 @@ package final class HTTP2Session {
     _ bytes: UnsafeRawBufferPointer, _ handle: (HTTP2Event) -> Void
   ) -> HTTP2Failure? {
     begin()
+    state.pointee.conduct.ignoredFrames &+= state.pointee.frameCount.begun(in: bytes)
     let taken = nghttp2_session_mem_recv(
       raw, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
     let broughtNothing = state.pointee.events.unsafelyUnwrapped.isOfNoStream

@@ -115,6 +115,12 @@ struct LimitFlag {
         "--unpack-bytes-per-second", .bytes(bytes), \.unpackBytesPerSecond,
         "and then in a second; past it UNAVAILABLE"),
       .init(
+        "--ignored-frame-burst", .count(frames), \.ignoredFrameBurst,
+        "PRIORITY, unknown and late frames at once"),
+      .init(
+        "--ignored-frames-per-second", .count(frames), \.ignoredFramesPerSecond,
+        "and then in a second"),
+      .init(
         "--max-continuations", .count(1...10_000), \.maxContinuations,
         "CONTINUATION frames of one header block"),
       .init(

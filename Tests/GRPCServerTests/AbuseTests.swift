@@ -95,21 +95,63 @@ struct AbuseTests {
     harness.finish()
   }
 
-  @Test("frames that HTTP/2 ignores cost their reading, and others do not notice")
-  func ignoredFrames() throws {
-    let harness = try Harness()
-    let client = try harness.connect()
-    let attacker = RawBytes(try harness.open())
-    attacker.greet()
-    for _ in 0..<100 {
-      attacker.send((0..<500).flatMap { _ in attacker.frame(2, on: 1, [0, 0, 0, 3, 16]) })
-      attacker.send((0..<500).flatMap { _ in attacker.frame(0x77) })
-      let call = client.unary("/test.Echo/Unary", [1])
-      harness.run("an answer for others") { call.closed != nil }
-      #expect(call.grpcStatus == "0")
+  @Test("a PRIORITY flood ends its own connection only")
+  func priorities() throws {
+    try attack(.ignoredFrames) { attacker, _ in
+      attacker.send((0..<100).flatMap { _ in attacker.frame(2, on: 1, [0, 0, 0, 3, 16]) })
     }
-    attacker.stream.close()
-    harness.finish([client])
+  }
+
+  @Test("frames of unknown types, of any length, are a flood")
+  func unknownTypes() throws {
+    try attack(.ignoredFrames) { attacker, round in
+      let payload = [UInt8](repeating: 9, count: round % 20)
+      attacker.send((0..<100).flatMap { _ in attacker.frame(0x77, payload) })
+    }
+  }
+
+  @Test("frames that do nothing are counted among calls that are answered")
+  func ignoredAmongCalls() throws {
+    try attack(.ignoredFrames) { attacker, round in
+      let id = UInt32(2 * round + 1)
+      attacker.send(
+        (0..<100).flatMap { _ in attacker.frame(2, on: 1, [0, 0, 0, 3, 16]) }
+          + attacker.frame(1, flags: 4, on: id, head())
+          + attacker.frame(0, flags: 1, on: id, [0, 0, 0, 0, 1, 7]))
+    }
+  }
+
+  @Test("WINDOW_UPDATE frames for a stream that is over are a flood")
+  func lateWindowUpdates() throws {
+    try attack(.ignoredFrames) { attacker, round in
+      if round == 0 {
+        attacker.send(
+          attacker.frame(1, flags: 4, on: 1, head())
+            + attacker.frame(0, flags: 1, on: 1, [0, 0, 0, 0, 1, 7]))
+      } else {
+        attacker.send((0..<100).flatMap { _ in attacker.frame(8, on: 1, [0, 0, 0, 1]) })
+      }
+    }
+  }
+
+  @Test("a PRIORITY frame with every call, and a thousand beside, are nothing to object to")
+  func honestPriorities() throws {
+    let harness = try Harness()
+    let honest = RawBytes(try harness.open())
+    honest.greet()
+    honest.send((0..<900).flatMap { _ in honest.frame(0x77, [1, 2, 3]) })
+    for index in 0..<2_000 {
+      let id = UInt32(2 * index + 1)
+      honest.send(
+        honest.frame(1, flags: 4, on: id, head()) + honest.frame(2, on: id, [0, 0, 0, 0, 16])
+          + honest.frame(0, flags: 1, on: id, [0, 0, 0, 0, 1, 7]))
+      if index % 100 == 99 {
+        harness.run("answers") { harness.server.statistics.callsTotal == UInt64(index) + 1 }
+      }
+    }
+    #expect(!honest.hasEnded)
+    honest.stream.close()
+    harness.finish()
   }
 
   @Test("WINDOW_UPDATE frames that give back nothing are a flood")
