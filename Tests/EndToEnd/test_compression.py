@@ -78,7 +78,8 @@ def test_messages_that_do_not_unpack_are_refused(server, client, body, status):
 
 def test_bombs_leave_no_memory_behind(tmp_path):
     bomb = gzip.compress(bytes(15 << 20))
-    with RunningServer(str(tmp_path)) as server:
+    # Thirty-five bombs come to the limit of 4 MiB each, and no budget is to stop them.
+    with RunningServer(str(tmp_path), more=["--unpack-burst", "1GiB"]) as server:
         def blow(count):
             for _ in range(count):
                 with RawConnection(server.port) as connection:
@@ -90,6 +91,23 @@ def test_bombs_leave_no_memory_behind(tmp_path):
         before = server.resident_bytes()
         blow(30)
         assert server.resident_bytes() - before < 8 << 20
+
+
+def test_past_its_budget_a_connection_has_nothing_unpacked(tmp_path):
+    bomb = gzip.compress(bytes(15 << 20))
+    budget = ["--unpack-burst", "64KiB", "--unpack-bytes-per-second", "64KiB"]
+    with RunningServer(str(tmp_path), more=budget) as server:
+        with RawConnection(server.port) as connection:
+            def call(stream, message, **fields):
+                connection.open(ALLOCATE, stream=stream, **fields)
+                connection.data(message, stream=stream, end=True)
+                return connection.answer(stream).grpc_status
+
+            packed = grpc_message(bomb, flag=1)
+            assert call(1, packed, grpc_encoding="gzip") == 8
+            assert call(3, packed, grpc_encoding="gzip") == 14
+            # What is not packed is read: it is no request.
+            assert call(5, grpc_message(b"\xff")) == 13
 
 
 def test_an_option_has_replies_compressed_for_all_who_read_them(tmp_path):
