@@ -74,11 +74,11 @@ class RawConnection:
     def reset(self, stream=1, code=8):
         self.send(frame(RST_STREAM, 0, stream, struct.pack(">I", code)))
 
-    def unary(self, path, payload, **more):
+    def unary(self, path, payload, stream=1, **more):
         """The answer to a call whose DATA is `payload`."""
-        self.open(path, **more)
-        self.data(payload, end=True)
-        return self.answer()
+        self.open(path, stream, **more)
+        self.data(payload, stream, end=True)
+        return self.answer(stream)
 
     def frame(self):
         """Type, flags, stream and payload of the next frame."""

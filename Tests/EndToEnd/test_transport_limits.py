@@ -121,7 +121,7 @@ def test_more_calls_than_the_flag_allows_are_unavailable_with_a_pushback(start):
         assert answer.grpc_status == 14
         assert answer.headers["grpc-retry-pushback-ms"] == "1500"
         raw.reset(1)
-        raw.unary(RUN, grpc_message(b""), stream=7)
+        assert raw.unary(RUN, grpc_message(b""), stream=7).grpc_status == 0
     eventually(lambda: client.get_pool().blocks == 4096)
 
 
