@@ -75,16 +75,5 @@ package struct ResponseHead {
 
   /// Values of a custom field, in order; `-bin` values are decoded bytes, and left out when they are
   /// not base64.
-  package func metadata(_ name: String) -> [[UInt8]] {
-    var values: [[UInt8]] = []
-    for field in fields where field.name.elementsEqual(name.utf8) {
-      guard MetadataName.isCustom(field.name) else { return [] }
-      if MetadataName.isBinary(field.name) {
-        values.append(contentsOf: Base64.decodeList(field.value) ?? [])
-      } else {
-        values.append(Array(field.value))
-      }
-    }
-    return values
-  }
+  package func metadata(_ name: String) -> [[UInt8]] { MetadataName.values(of: name, in: fields) }
 }

@@ -25,16 +25,6 @@ extension ServerCall: CallContext {
   var identity: PeerIdentity { connection?.identity ?? PeerIdentity() }
 
   func metadata(_ name: String) -> [[UInt8]] {
-    guard let fields else { return [] }
-    var values: [[UInt8]] = []
-    for field in fields where field.name.elementsEqual(name.utf8) {
-      guard MetadataName.isCustom(field.name) else { return [] }
-      if MetadataName.isBinary(field.name) {
-        values.append(contentsOf: Base64.decodeList(field.value) ?? [])
-      } else {
-        values.append(Array(field.value))
-      }
-    }
-    return values
+    fields.map { MetadataName.values(of: name, in: $0) } ?? []
   }
 }

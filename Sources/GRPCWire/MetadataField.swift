@@ -50,3 +50,23 @@ extension Status {
 
   package static let pushbackName = "grpc-retry-pushback-ms"
 }
+
+extension MetadataName {
+  /// Values of a custom field among those of a header block, in order; `-bin` values are decoded bytes,
+  /// and left out when they are not base64.
+  package static func values(
+    of name: String,
+    in fields: some Sequence<(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)>
+  ) -> [[UInt8]] {
+    var values: [[UInt8]] = []
+    for field in fields where field.name.elementsEqual(name.utf8) {
+      guard isCustom(field.name) else { return [] }
+      if isBinary(field.name) {
+        values.append(contentsOf: Base64.decodeList(field.value) ?? [])
+      } else {
+        values.append(Array(field.value))
+      }
+    }
+    return values
+  }
+}

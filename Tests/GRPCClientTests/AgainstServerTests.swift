@@ -7,23 +7,6 @@ import UVLoop
 /// The client and the real server on one loop.
 @Suite("Client and server together")
 struct AgainstServerTests {
-  /// Echoes messages; each of a stream comes back at once.
-  private final class EchoStream: RequestStream {
-    let responses: any ResponseStream
-    init(_ responses: any ResponseStream) { self.responses = responses }
-
-    func received(_ message: UnsafeRawBufferPointer) {
-      responses.send(byteCount: message.count) {
-        if let source = message.baseAddress {
-          $0.copyMemory(from: source, byteCount: message.count)
-        }
-      }
-    }
-    func halfClosed() { responses.finish(.ok) }
-    func cancelled(_ status: Status) {}
-    func drained() {}
-  }
-
   private static func services() -> ServiceTable {
     let services = ServiceTable()
     services.unary("/test.Echo/Unary") { request, reply, call in

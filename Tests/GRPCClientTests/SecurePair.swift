@@ -107,7 +107,7 @@ final class SecurePair {
   func probe() throws -> Probe {
     var stream: ByteStream?
     try ByteStream.connect(to: try ListenAddress(parsing: address), on: loop) {
-      stream = try? $0.get()  // nil fails below.
+      if case .success(let connected) = $0 { stream = connected }
     }
     run { stream != nil }
     return Probe(try #require(stream))
@@ -173,7 +173,7 @@ final class Probe: ByteStreamHandler {
 }
 
 /// Sends each message back at once.
-private final class EchoStream: RequestStream {
+final class EchoStream: RequestStream {
   let responses: any ResponseStream
   init(_ responses: any ResponseStream) { self.responses = responses }
 
