@@ -35,31 +35,31 @@ struct ClosedStreams {
 
   /// The rule that the frames of a read break, in nghttp2's stead; nil = none.
   ///
-  /// Only reads that begin and end with a frame can be judged: nobody has to send such, but then what
-  /// is broken is merely ignored.
+  /// A header that came in two reads is not looked at: what it breaks is merely ignored.
   ///
-  /// - Parameter broughtNothing: No stream changed in this read; otherwise only what follows a
-  ///   RST_STREAM within it is looked at.
+  /// - Parameters:
+  ///   - first: Where in `bytes` the first frame begins. What lies before it is the rest of another's
+  ///     payload, in which a client may write what it likes.
+  ///   - broughtNothing: No stream changed in this read; otherwise only what follows a RST_STREAM within
+  ///     it is looked at.
   func violation(
-    in bytes: UnsafeRawBufferPointer, broughtNothing: Bool, isOpen: (Int32) -> Bool
+    in bytes: UnsafeRawBufferPointer, from first: Int, broughtNothing: Bool, isOpen: (Int32) -> Bool
   ) -> HTTP2ErrorCode? {
     var found: HTTP2ErrorCode?
     var reset: Int32 = 0
-    var start = 0
-    while start < bytes.count {
-      guard start + 9 <= bytes.count else { return nil }
+    var start = first
+    while start + FrameCount.headerBytes <= bytes.count {
       let length = Int(bytes[start]) << 16 | Int(bytes[start + 1]) << 8 | Int(bytes[start + 2])
       let type = UInt32(bytes[start + 3])
       let id = ClosedStreams.number(bytes, at: start + 5)
-      let payload = start + 9
-      guard payload + length <= bytes.count else { return nil }
+      let payload = start + FrameCount.headerBytes
       start = payload + length
       switch type {
       case NGHTTP2_RST_STREAM.rawValue: reset = id
       case NGHTTP2_DATA.rawValue, NGHTTP2_HEADERS.rawValue:
         let isLate = broughtNothing || id == reset
         if isLate, found == nil, !mayStillSend(id), !isOpen(id) { found = .streamClosed }
-      case NGHTTP2_PRIORITY.rawValue where length == 5 && found == nil:
+      case NGHTTP2_PRIORITY.rawValue where length == 5 && start <= bytes.count && found == nil:
         // On no stream, or on a stream that depends on itself.
         if id == 0 || ClosedStreams.number(bytes, at: payload) == id { found = .protocolError }
       default: break

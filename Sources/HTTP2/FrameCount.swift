@@ -8,7 +8,10 @@ struct FrameCount {
   /// A header of which a part has come, as a number, and how many bytes of it.
   private var partial: UInt64 = 0
   private var partialCount = 0
-  private static let headerBytes = 9
+  /// Where in the bytes of the last call the first frame begins whose whole header lies in them, if any
+  /// does.
+  private(set) var firstStart = 0
+  static let headerBytes = 9
   private static let prefaceBytes = 24
 
   init(isServer: Bool) { rest = isServer ? FrameCount.prefaceBytes : 0 }
@@ -23,6 +26,7 @@ struct FrameCount {
     var start = rest
     let end = bytes.count
     if partialCount > 0 { start = complete(bytes, &frames) }
+    firstStart = start
     while start &+ FrameCount.headerBytes <= end {
       let word = UInt32(
         bigEndian: bytes.loadUnaligned(fromByteOffset: start, as: UInt32.self))

@@ -110,9 +110,9 @@ package final class HTTP2Session {
     state.pointee.closed.hasSeenReset = false
     // After a GOAWAY, what comes for later streams is ignored.
     if !state.pointee.isServer || state.pointee.conduct.goAwaySent != nil { return nil }
-    return state.pointee.closed.violation(in: bytes, broughtNothing: broughtNothing) {
-      nghttp2_session_get_stream_user_data(raw, $0) != nil
-    }
+    return state.pointee.closed.violation(
+      in: bytes, from: state.pointee.frameCount.firstStart, broughtNothing: broughtNothing
+    ) { nghttp2_session_get_stream_user_data(raw, $0) != nil }
   }
 
   /// Appends frames to the context's output until none is left or the output holds `limit` bytes,

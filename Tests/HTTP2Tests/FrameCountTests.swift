@@ -30,4 +30,21 @@ struct FrameCountTests {
       #expect(found == 10)
     }
   }
+
+  @Test("the first frame of a read is found behind the rest of the one before")
+  func firstStart() {
+    var count = FrameCount(isServer: true)
+    func start(_ bytes: [UInt8]) -> Int {
+      _ = bytes.withUnsafeBytes { count.begun(in: $0) }
+      return count.firstStart
+    }
+    #expect(start(Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)) == 24)
+    let frame = FrameCountTests.frame(0, 100)
+    #expect(start(Array(frame[..<9])) == 0)
+    #expect(start(Array(frame[9..<50])) == 100)  // Not in this read.
+    #expect(start(Array(frame[50...]) + frame) == 59)
+    // A header in two reads: the next one is the first that is whole.
+    #expect(start(Array(frame[..<4])) == 0)
+    #expect(start(Array(frame[4...]) + frame) == 105)
+  }
 }
