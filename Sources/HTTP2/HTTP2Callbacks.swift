@@ -11,8 +11,8 @@ struct SessionState {
   var conduct = HTTP2Conduct()
   /// Output bytes of all open streams that are not framed yet.
   var queuedOutput = 0
-  /// Open streams to be reset once their own end has been sent.
-  var awaitingReset = 0
+  /// Streams to be reset whose own end is on its way.
+  var dueResets = DueResets()
   let isServer: Bool
   let expected: ExpectedFields
   var knownFields = KnownFields()
@@ -56,7 +56,6 @@ struct SessionState {
     slot.pointee.next?.pointee.previous = slot.pointee.previous
     if recent == slot { recent = nil }
     if receiving == slot { receiving = nil }
-    if slot.pointee.awaitsReset { awaitingReset -= 1 }
     openCount -= 1
     queuedOutput -= slot.pointee.output.count
     streams.pointee.give(slot)
@@ -74,25 +73,6 @@ struct SessionState {
   /// Callbacks run inside `receive` and `drain` only, which provide the list.
   @inline(__always)
   mutating func emit(_ event: HTTP2Event) { events!.append(event) }
-
-  /// Resets the streams that wait for it and whose own end has been sent. True when there were some.
-  mutating func submitDueResets() -> Bool {
-    if awaitingReset == 0 { return false }
-    var didSubmit = false
-    var next = open
-    while let slot = next {
-      next = slot.pointee.next
-      guard slot.pointee.awaitsReset,
-        nghttp2_session_get_stream_local_close(raw, slot.pointee.id) == 1
-      else { continue }
-      slot.pointee.awaitsReset = false
-      awaitingReset -= 1
-      didSubmit = true
-      nghttp2_submit_rst_stream(
-        raw, UInt8(NGHTTP2_FLAG_NONE.rawValue), slot.pointee.id, HTTP2ErrorCode.noError.rawValue)
-    }
-    return didSubmit
-  }
 
   /// Counts a frame that only costs us work. False = too many.
   mutating func tolerateUselessFrame() -> Bool {
@@ -352,6 +332,7 @@ func readOutput(
     return Int(NGHTTP2_ERR_DEFERRED.rawValue)
   }
   flags.unsafelyUnwrapped.pointee |= UInt32(NGHTTP2_DATA_FLAG_EOF.rawValue)
+  if slot.pointee.awaitsReset { state(user).pointee.dueResets.append(slot) }
   guard let trailers = slot.pointee.trailers else { return count }
   flags.unsafelyUnwrapped.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_END_STREAM.rawValue)
   let status = trailers._withUnsafeGuaranteedRef { list in

@@ -62,6 +62,7 @@ package final class HTTP2Session {
     nghttp2_session_del(raw)
     state.pointee.knownFields.deallocate()
     while let slot = state.pointee.open { state.pointee.closeSlot(slot) }
+    state.pointee.dueResets.deallocate()
     state.deallocate()
   }
 
@@ -132,7 +133,7 @@ package final class HTTP2Session {
       var frame: UnsafePointer<UInt8>?
       status = nghttp2_session_mem_send(raw, &frame)
       if status <= 0 {
-        if status < 0 || !state.pointee.submitDueResets() { break }
+        if status < 0 || !state.pointee.dueResets.submit(to: raw) { break }
         continue
       }
       // The fourth byte of a frame is its type: 0 is DATA, 1 is HEADERS.
@@ -170,6 +171,16 @@ package final class HTTP2Session {
 
   /// Output bytes of all streams that are not framed yet.
   package var queuedOutputBytes: Int { state.pointee.queuedOutput }
+
+  /// Streams that the end of the next `drain` will look at to reset them. For tests.
+  package var dueResets: Int { state.pointee.dueResets.count }
+
+  /// Bytes of memory that received fields take. Walks the open streams: for tests.
+  package var fieldMemory: Int {
+    var total = 0
+    forEachOpenStream { total += $0.slot.pointee.fields.capacity }
+    return total
+  }
 
   /// Every open stream. `body` may submit, finish and reset.
   package func forEachOpenStream(_ body: (HTTP2StreamRef) -> Void) {

@@ -76,7 +76,10 @@ extension HTTP2StreamRef {
   public func resetWhenEnded() {
     guard isOpen, !slot.pointee.peerEnded, !slot.pointee.awaitsReset else { return }
     slot.pointee.awaitsReset = true
-    slot.pointee.session.unsafelyUnwrapped.pointee.awaitingReset += 1
+    // Behind queued output the end will be seen when it is framed.
+    if slot.pointee.outputEnded, slot.pointee.output.isEmpty {
+      slot.pointee.session.unsafelyUnwrapped.pointee.dueResets.append(slot)
+    }
   }
 
   /// Gives `byteCount` received bytes back to the peer's windows.

@@ -241,6 +241,46 @@ struct HTTP2SessionTests {
     #expect(pair.server.openStreams == 0)
   }
 
+  /// What is looked at whenever all has been sent must not grow with what a client leaves unread.
+  @Test("streams whose end waits for window are reset when it is sent, and not looked at before")
+  func heldUpEnds() {
+    var narrow = HTTP2Options()
+    narrow.streamWindowBytes = 2
+    let pair = InMemoryPair(client: narrow)
+    pair.exchange()  // The window must be known before the answers.
+    let trailers = HTTP2FieldList()
+    trailers.append("grpc-status", "0")
+    func end(_ stream: HTTP2StreamRef) {
+      pair.server.finish(stream, trailers: trailers)
+      pair.server.resetWhenEnded(stream)
+    }
+    var last: HTTP2StreamRef?
+    pair.onServer = { event, session in
+      guard event.kind == .headers else { return }
+      session.submitResponse(event.stream, responseFields(), endsStream: false)
+      // The last one fills its window, and will have nothing left to say but its end.
+      last = event.stream
+      session.write(event.stream, event.stream.id == 99 ? [1, 2] : [1, 2, 3])
+      if event.stream.id < 99 { end(event.stream) }
+    }
+    var closings: [HTTP2ErrorCode] = []
+    pair.onClient = { event, _ in if event.kind == .closed { closings.append(event.errorCode) } }
+    let streams = (0..<50).map { _ in
+      pair.client.submitRequest(requestFields(), endsStream: false)!
+    }
+    pair.exchange()
+    if let last { end(last) }
+    pair.exchange()
+    #expect(pair.server.openStreams == 50 && pair.server.dueResets == 0 && closings.isEmpty)
+    pair.client.consume(streams[7], 2)
+    pair.exchange()
+    #expect(closings == [.noError] && !streams[7].isOpen)
+    for stream in streams where stream.isOpen { pair.client.consume(stream, 2) }
+    pair.exchange()
+    #expect(closings == [HTTP2ErrorCode](repeating: .noError, count: 50))
+    #expect(pair.server.openStreams == 0 && pair.server.dueResets == 0)
+  }
+
   @Test("fields beyond the limit are dropped and said to be")
   func headerLimit() {
     var options = HTTP2Options()
