@@ -41,7 +41,7 @@ package final class GRPCServer {
   package var onTLSFailure: ((_ reason: String, _ peer: String) -> Void)?
 
   private var listeners: [StreamListener] = []
-  private var connections: [ServerConnection] = []
+  private(set) var connections: [ServerConnection] = []
   var counts = ServerStatistics()
   /// Every call object there is; the free ones are linked.
   private var calls: [ServerCall] = []

@@ -38,5 +38,5 @@ extension ServerCall {
   }
 
   /// Header fields that every call may have.
-  static let freeFieldBytes = 4_096
+  static let freeFieldBytes = 1_024
 }

@@ -124,6 +124,8 @@ final class ServerCall {
     if heldBytes != 0 {
       connection?.holds(-heldBytes)
       heldBytes = 0
+      // The answer may wait for window, and what is held is what is counted.
+      stream?.dropFields()
     }
     if handle != nil { dropHandler() }
     hasSentHeaders = false

@@ -62,6 +62,7 @@ extension ServerConnection {
   /// Answers a request for which there is no call.
   private func refuse(_ stream: HTTP2StreamRef, _ status: Status) {
     respondTrailersOnly(stream, status)
+    stream.dropFields()
   }
 
   func respondTrailersOnly(_ stream: HTTP2StreamRef, _ status: Status) {
@@ -91,6 +92,7 @@ extension ServerConnection {
     session.finish(stream, trailers: nil)
     session.submitResponse(stream, fields, endsStream: false)
     session.resetWhenEnded(stream)
+    stream.dropFields()
     scheduleFlush()
   }
 }

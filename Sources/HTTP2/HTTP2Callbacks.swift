@@ -144,6 +144,7 @@ private func beginHeaders(
     state.pointee.receiving = slot
     slot.pointee.fieldBlockStart = slot.pointee.fields.count
     slot.pointee.status = 0
+    slot.pointee.keepsNoFields = state.pointee.isServer
     return 0
   }
   // A client knows its streams; fields of any other belong to nobody.
@@ -210,6 +211,7 @@ private func keepField(
       $0 &* 10 &+ Int($1 & 15)
     }
   }
+  if slot.pointee.keepsNoFields { return 0 }
   // ":path" is the only pseudo-header of this length.
   if nameCount == 5, nameBase[0] == 0x3A { slot.pointee.pathStart = slot.pointee.fields.count }
   let place = slot.pointee.fields.append(8 &+ nameCount &+ valueCount)

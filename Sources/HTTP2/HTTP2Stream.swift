@@ -16,6 +16,8 @@ struct StreamSlot {
   var pathStart = -1
   var headerListBytes = 0
   var fieldsTooLarge = false
+  /// A request's trailers are counted and not kept: there is nobody who wants them.
+  var keepsNoFields = false
   /// Bits of the expected fields that came.
   var expected: UInt32 = 0
   /// The `:status` of the block under way; 0 = it has none.
@@ -106,6 +108,15 @@ public struct HTTP2StreamRef: Equatable {
   /// The peer has ended its side.
   public var peerEnded: Bool { isOpen ? slot.pointee.peerEnded : true }
 
+  /// Frees the memory of the fields received: a stream whose answer waits for window may be open for
+  /// long. Whoever has a view of them must not look at it again.
+  public func dropFields() {
+    guard isOpen else { return }
+    slot.pointee.fields.free()
+    slot.pointee.fieldBlockStart = 0
+    slot.pointee.pathStart = -1
+  }
+
   /// The fields of the first block received: a request's headers.
   public var firstFields: HTTP2Fields {
     isOpen
@@ -181,6 +192,7 @@ struct StreamPool {
     slot.pointee.pathStart = -1
     slot.pointee.headerListBytes = 0
     slot.pointee.fieldsTooLarge = false
+    slot.pointee.keepsNoFields = false
     slot.pointee.expected = 0
     slot.pointee.status = 0
     slot.pointee.unconsumed = 0

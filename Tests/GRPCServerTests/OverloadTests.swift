@@ -1,8 +1,9 @@
-import GRPCServer
 import GRPCWire
 import HTTP2
 import Testing
 import UVLoop
+
+@testable import GRPCServer
 
 /// Past a budget the answer is UNAVAILABLE, at once, with the time to stay away; what others do is not
 /// touched.
@@ -104,7 +105,7 @@ struct OverloadTests {
     harness.finish([modest])
   }
 
-  @Test("large header lists count as held, from four kilobytes on")
+  @Test("large header lists count as held, from one kilobyte on")
   func headers() throws {
     let harness = try harness {
       $0.maxHeldRequestBytes = 30_000
@@ -120,6 +121,42 @@ struct OverloadTests {
     let small = client.unary("/test.Echo/Unary", [1])
     harness.run("answer") { small.closed != nil }
     #expect(small.grpcStatus == "0")
+    harness.finish([client])
+  }
+
+  @Test("a call that is answered keeps no large header fields while its answer waits for window")
+  func answeredFields() throws {
+    let harness = try harness { _ in }
+    var closed = HTTP2Options()
+    closed.streamWindowBytes = 0
+    let client = try harness.connect(closed)
+    client.session.submitPing(1)
+    client.flush()
+    harness.run("settings") { client.pings == 1 }
+    let large = ["x-large": String(repeating: "a", count: 10_000)]
+    for _ in 0..<20 { _ = client.unary("/test.Echo/Unary", [1], large) }
+    // Not gRPC, and answered with a body that waits as well.
+    let other = large.merging(["content-type": "text/plain"]) { $1 }
+    let refused = (0..<20).map { _ in client.unary("/test.Echo/Unary", [1], other) }
+    harness.run("headers of the refusals") { refused.allSatisfy { $0.httpStatus == 415 } }
+    #expect(harness.server.statistics.openStreams == 40)
+    #expect(harness.server.statistics.heldRequestBytes == 0)
+    // Each of the forty was 10 kB.
+    #expect(harness.server.connections[0].session.fieldMemory < 10_000)
+    harness.finish([client])
+  }
+
+  @Test("trailers of a request are counted against its limit and kept nowhere")
+  func requestTrailers() throws {
+    let harness = try harness { _ in }
+    let client = try harness.connect()
+    let call = client.begin("/test.Echo/Silent")
+    let trailers = HTTP2FieldList()
+    trailers.append("x-large", String(repeating: "a", count: 10_000))
+    client.session.finish(call.stream, trailers: trailers)
+    client.flush()
+    harness.run("end") { harness.echo.silent.first?.isHalfClosed == true }
+    #expect(harness.server.connections[0].session.fieldMemory < 1_000)
     harness.finish([client])
   }
 
