@@ -11,6 +11,27 @@ extension GRPCServer {
     )
   }
 
+  /// Whether a call that begins on `connection` is one too many.
+  ///
+  /// When there are as many as the server takes, those are refused who have more than their share: what
+  /// is left of as many again, dealt out to all. Equal connections find that nothing is left when they
+  /// have filled the limit, and one that comes late finds room all the same.
+  @inline(__always)
+  func hasTooManyCalls(for connection: ServerConnection) -> Bool {
+    context.openStreams > options.maxCalls && hasNoShare(connection)
+  }
+
+  @inline(never)
+  private func hasNoShare(_ connection: ServerConnection) -> Bool {
+    // Streams that came in the same read and whose turn has yet to come are open already.
+    let others = connection.streamsBefore
+    let unseen = max(0, connection.session.openStreams - others)
+    let total = context.openStreams - unseen
+    if total < options.maxCalls { return false }
+    let share = max(options.reservedCalls, (2 * options.maxCalls - total) / max(1, connectionCount))
+    return others >= share
+  }
+
   /// Bytes a connection may hold of `limit`: its share, when the server as a whole holds too much.
   func share(of limit: Int) -> Int {
     if bufferedBytes <= options.maxBufferedBytes { return limit }

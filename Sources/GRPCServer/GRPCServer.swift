@@ -157,9 +157,6 @@ package final class GRPCServer {
 
   // MARK: Calls
 
-  @inline(__always)
-  var hasTooManyCalls: Bool { counts.activeCalls >= options.maxCalls }
-
   /// The server keeps all call objects; nobody else needs to retain one.
   /// Inlined, as is `giveCall`: their callers know the server without owning it, and would retain it for
   /// the time of a call.

@@ -13,7 +13,7 @@ package final class HealthService {
   private static let prefix = "/grpc.health.v1.Health/"
   private var states: [String: Serving] = [:]
   /// Watchers by the name they watch; a name need not be known (yet).
-  private var watchers: [String: [HealthWatcher]] = [:]
+  private var watchers: [String: WatcherList] = [:]
   private var isEnding = false
 
   /// Registers the three methods; the table keeps the service alive. Nothing is serving until it is said to be.
@@ -31,7 +31,7 @@ package final class HealthService {
   package func setServing(_ service: String, _ isServing: Bool) {
     let state: Serving = isServing ? .serving : .notServing
     if states.updateValue(state, forKey: service) == state { return }
-    for watcher in watchers[service] ?? [] { watcher.send(HealthService.response(state)) }
+    for watcher in watchers[service]?.all ?? [] { watcher.send(HealthService.response(state)) }
   }
 
   /// The first step of a graceful stop: every known service stops serving, and those who watch are
@@ -39,7 +39,7 @@ package final class HealthService {
   package func end() {
     isEnding = true
     for service in states.keys.sorted() { setServing(service, false) }
-    let all = watchers.values.joined()
+    let all = watchers.values.flatMap { $0.all }
     watchers = [:]
     for watcher in all { watcher.end() }
   }
@@ -71,14 +71,22 @@ package final class HealthService {
   }
 
   fileprivate func watch(_ service: String, _ watcher: HealthWatcher) {
-    watcher.send(HealthService.response(states[service] ?? .serviceUnknown))
-    if isEnding { return watcher.end() }
-    watchers[service, default: []].append(watcher)
+    let state = HealthService.response(states[service] ?? .serviceUnknown)
+    if isEnding {
+      watcher.send(state)
+      return watcher.end()
+    }
+    let list = watchers[service] ?? WatcherList()
+    watchers[service] = list
+    // Before it is told: that can be the end of its call.
+    list.add(watcher)
+    watcher.send(state)
   }
 
   fileprivate func forget(_ service: String, _ watcher: HealthWatcher) {
-    watchers[service]?.removeAll { $0 === watcher }
-    if watchers[service]?.isEmpty == true { watchers[service] = nil }
+    guard let list = watchers[service] else { return }
+    list.remove(watcher)
+    if list.all.isEmpty { watchers[service] = nil }
   }
 
   /// The longest name that a service may have here. Longer ones are not even read: they would be kept as
@@ -108,11 +116,34 @@ package final class HealthService {
   }
 }
 
+/// Those who watch one name. Each knows its place, so that a connection that ends with a thousand Watch
+/// calls does not cost a search for each among everybody's.
+private final class WatcherList {
+  private(set) var all: [HealthWatcher] = []
+
+  func add(_ watcher: HealthWatcher) {
+    watcher.place = all.count
+    all.append(watcher)
+  }
+
+  /// Nothing for one that is not there. O(1); the last one takes its place.
+  func remove(_ watcher: HealthWatcher) {
+    guard let place = watcher.place, all[place] === watcher else { return }
+    watcher.place = nil
+    let last = all.removeLast()
+    if last === watcher { return }
+    all[place] = last
+    last.place = place
+  }
+}
+
 /// One Watch call: stays open whatever the state is, until the server ends.
 private final class HealthWatcher: RequestStream {
   private unowned let health: HealthService
   private let responses: any ResponseStream
   private var service: String?
+  /// In the list of those who watch the same name.
+  var place: Int?
 
   init(_ health: HealthService, _ responses: any ResponseStream) {
     self.health = health

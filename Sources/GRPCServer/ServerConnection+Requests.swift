@@ -4,6 +4,7 @@ import HTTP2
 /// Requests from their header fields to a call, or to the answer that there is none.
 extension ServerConnection {
   func begin(_ event: HTTP2Event) {
+    streamsOfRead &+= 1
     let stream = event.stream
     let head = RequestHead(event.fields, expected: event.expected)
     if event.fieldsTooLarge {
@@ -43,7 +44,7 @@ extension ServerConnection {
       refuse(stream, Status(.internal, "metadata '\(name)' is not base64"))
       return
     }
-    if hasTooMuchUnread || server.hasTooManyCalls {
+    if hasTooMuchUnread || server.hasTooManyCalls(for: self) {
       server.count(.overload, on: self)
       refuse(
         stream,

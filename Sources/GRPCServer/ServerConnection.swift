@@ -31,6 +31,11 @@ final class ServerConnection: ByteStreamHandler {
   var hasReportedCutOff = false
   var times: ConnectionTimes
   private(set) lazy var checkup = Deadline { [unowned self] in lookAtItself() }
+  /// Streams that were open when the present read began, and those it has brought so far.
+  private var streamsBeforeRead = 0
+  var streamsOfRead = 0
+  /// Streams that were there before the one that begins.
+  var streamsBefore: Int { streamsBeforeRead + streamsOfRead - 1 }
   /// Bytes of requests that have come in part.
   private(set) var heldBytes = 0
   /// The client has been told which message encodings are read here.
@@ -108,6 +113,8 @@ final class ServerConnection: ByteStreamHandler {
   func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
     hasRead = true
     if isDozing { wake() }
+    streamsBeforeRead = session.openStreams
+    streamsOfRead = 0
     if tls != nil { return didRead(sealed: bytes) }
     isInBatch = true
     let failure = session.receive(bytes) { handle($0) }

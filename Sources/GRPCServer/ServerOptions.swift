@@ -27,9 +27,11 @@ package struct ServerOptions: Equatable, Sendable {
   /// Both, of all connections together. Above it each connection may hold its share, and at least
   /// 64 KiB.
   package var maxBufferedBytes = 512 << 20
-  /// Calls of all connections together that are not answered yet; further ones are refused with
-  /// UNAVAILABLE.
+  /// Calls of all connections together whose answer has not left. When there are as many, connections
+  /// that have more than their share are refused more with UNAVAILABLE.
   package var maxCalls = 100_000
+  /// The least share: what one connection may always have, whatever all others have.
+  package var reservedCalls = 16
   /// How long a client that was refused for overload is asked to wait (`grpc-retry-pushback-ms`).
   package var retryPushbackNanoseconds: UInt64 = 1_000_000_000
 

@@ -42,7 +42,10 @@ struct LimitFlag {
         "calls under way on one connection"),
       .init(
         "--max-calls", .count(1...100_000_000), \.maxCalls,
-        "calls under way on all connections; more get UNAVAILABLE"),
+        "calls under way on all connections; then shares, past them UNAVAILABLE"),
+      .init(
+        "--reserved-calls", .count(0...100_000), \.reservedCalls,
+        "the least share: calls a connection may always have"),
       .init(
         "--max-message-bytes", .bytes(1_024...(1 << 30)), \.maxMessageBytes,
         "longest request; a longer one gets RESOURCE_EXHAUSTED"),

@@ -114,7 +114,8 @@ def test_a_message_over_the_limit_of_the_flag_is_refused(start):
 
 
 def test_more_calls_than_the_flag_allows_are_unavailable_with_a_pushback(start):
-    server, client = start("--max-calls", "2", "--retry-pushback", "1500ms")
+    server, client = start(
+        "--max-calls", "2", "--reserved-calls", "0", "--retry-pushback", "1500ms")
     with RawConnection(server.port) as raw:
         raw.send(head(1) + head(3) + head(5))
         answer = raw.answer(stream=5)
@@ -123,6 +124,23 @@ def test_more_calls_than_the_flag_allows_are_unavailable_with_a_pushback(start):
         raw.reset(1)
         assert raw.unary(RUN, grpc_message(b""), stream=7).grpc_status == 0
     eventually(lambda: client.get_pool().blocks == 4096)
+
+
+def test_a_client_that_fills_the_calls_does_not_take_those_of_others(start):
+    server, client = start("--max-calls", "100")
+    with RawConnection(server.port) as raw:
+        raw.send(b"".join(head(stream) for stream in range(1, 401, 2)))
+        assert raw.answer(stream=399).grpc_status == 14
+        # Stock clients see none of it, with as many streams at once as the least share.
+        for _ in range(3):
+            assert client.get_pool().blocks == 4096
+        run = client.channel.stream_stream(RUN)
+        never = threading.Event()
+        streams = [run(iter(never.wait, True)) for _ in range(10)]
+        assert client.get_pool().blocks == 4096
+        for stream in streams:
+            stream.cancel()
+        never.set()
 
 
 def test_connections_over_the_flag_are_closed_and_others_served(start):

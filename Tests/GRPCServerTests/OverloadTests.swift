@@ -25,6 +25,7 @@ struct OverloadTests {
   func calls() throws {
     let harness = try harness {
       $0.maxCalls = 3
+      $0.reservedCalls = 0
       $0.retryPushbackNanoseconds = 250_000_000
     }
     let one = try harness.connect()
@@ -45,6 +46,64 @@ struct OverloadTests {
     harness.run("answer") { taken.closed != nil }
     #expect(taken.grpcStatus == "0")
     harness.finish([one, other])
+  }
+
+  /// Names and numbers: a hundred calls for all, and each connection's share of another hundred.
+  @Test("whoever fills the calls is refused more, and nobody else is")
+  func shares() throws {
+    let harness = try harness {
+      $0.maxCalls = 100
+      $0.reservedCalls = 4
+      $0.retryPushbackNanoseconds = 250_000_000
+    }
+    let greedy = try harness.connect()
+    let other = try harness.connect()
+    // All in one read: those that came first are taken.
+    let calls = (0..<150).map { _ in greedy.begin("/test.Echo/Silent") }
+    greedy.flush()
+    harness.run("refusals") { calls.filter { $0.closed != nil }.count == 50 }
+    for call in calls[100...] { expectRefusal(call) }
+    // Fifty is half of what is left; each that is taken leaves less, so that it is fewer.
+    let more = (0..<50).map { _ in other.begin("/test.Echo/Silent") }
+    other.flush()
+    // With n of its own, 100 - n are left for two: it has 33 when its share is 33.
+    harness.run("refusals") { more.filter { $0.closed != nil }.count == 17 }
+    for call in more[33...] { expectRefusal(call) }
+    #expect(harness.server.statistics.activeCalls == 133)
+    // Then 67 are left, three for each of 22: what is kept for all is more.
+    let late = try (0..<20).map { _ in try harness.connect() }
+    for client in late {
+      let few = (0..<5).map { _ in client.begin("/test.Echo/Silent") }
+      client.flush()
+      harness.run("refusal") { few[4].closed != nil }
+      #expect(few.filter { $0.closed == nil }.count == 4)
+    }
+    #expect(harness.server.statistics.activeCalls == 213)
+    greedy.close()
+    harness.run("room") { harness.server.statistics.activeCalls == 113 }
+    harness.finish([other] + late)
+  }
+
+  @Test("an answered call counts until its answer has left")
+  func answered() throws {
+    let harness = try harness {
+      $0.maxCalls = 3
+      $0.reservedCalls = 1
+    }
+    var closed = HTTP2Options()
+    closed.streamWindowBytes = 0
+    let deaf = try harness.connect(closed)
+    deaf.session.submitPing(1)
+    deaf.flush()
+    harness.run("settings") { deaf.pings == 1 }
+    let calls = (0..<4).map { _ in deaf.unary("/test.Echo/Unary", [1]) }
+    harness.run("refusal") { calls[3].closed != nil }
+    #expect(calls[3].grpcStatus == "14")
+    let other = try harness.connect()
+    let call = other.unary("/test.Echo/Unary", [1])
+    harness.run("answer") { call.closed != nil }
+    #expect(call.grpcStatus == "0")
+    harness.finish([deaf, other])
   }
 
   @Test("half-sent requests of one connection have a budget; another connection has its own")

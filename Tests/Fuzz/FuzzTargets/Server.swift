@@ -47,6 +47,7 @@ private func serverOptions(_ choices: UInt8) -> ServerOptions {
   }
   if choices & 16 != 0 {
     options.maxCalls = 3
+    options.reservedCalls = 1
     options.maxHeldRequestBytes = 600
     options.maxBufferedBytes = 4_096
   }
