@@ -1,1 +1,10 @@
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <uv.h>
+
+// Bytes of a socket's that the kernel still has to send or to send again; 0 where there is none.
+// `ioctl` is variadic, which Swift does not import.
+static inline int cuv_unsent_bytes(int descriptor) {
+  int count = 0;
+  return ioctl(descriptor, SIOCOUTQ, &count) == 0 ? count : 0;
+}

@@ -205,6 +205,8 @@ package final class GRPCServer {
       return
     }
     for connection in connections { connection.beginEnding() }
+    // Those that were still shaking hands have closed; perhaps there were no others.
+    if onShutdown == nil { return }
     let goAway = LoopTimer(on: loop) { [unowned self] in
       for connection in connections { connection.sendGoAway() }
     }

@@ -1,22 +1,19 @@
 import GRPCWire
 import HTTP2
-import TLSEngine
 import UVLoop
 
 /// When things happened on a connection, for its checkups. All times are nanoseconds of the loop's
 /// clock; `.max` = never.
 struct ConnectionTimes {
   var began: UInt64
-  /// `began`, or the end of the TLS handshake.
-  var greetingBegan: UInt64
+  /// Of the TLS handshake, then of the greeting: nothing counts as progress but the end.
+  var greeting = StallWatch()
   var hasSettings = false
   var hasSettingsAcknowledged = false
   var lastRead: UInt64
   var lastCall: UInt64
   var lastStreamID: Int32 = 0
-  /// 0 = no ping is waiting for its answer.
-  var pinged: UInt64 = 0
-  var looksSincePing = 0
+  var ping = KeepalivePing()
   var endsAt = UInt64.max
   /// When the final GOAWAY is due and when the calls that are left are cancelled.
   var goAwayAt = UInt64.max
@@ -26,7 +23,7 @@ struct ConnectionTimes {
 
   init(now: UInt64) {
     began = now
-    greetingBegan = now
+    greeting.start(at: now)
     lastRead = now
     lastCall = now
   }
@@ -58,16 +55,18 @@ extension ServerConnection {
     hasRead = false
     if hasNews {
       times.lastRead = now
-      times.pinged = 0
+      times.ping.answered()
     }
-    if let tls, !tls.isEstablished {
-      if now &- times.began >= server.options.tlsHandshakeNanoseconds { return end(.handshake) }
-    } else if !times.isGreeted, now &- times.greetingBegan >= server.options.handshakeNanoseconds {
+    if isShakingHands {
+      if takesTooLong(server.options.tlsHandshakeNanoseconds, now) { return end(.handshake) }
+    } else if !times.isGreeted, takesTooLong(server.options.handshakeNanoseconds, now) {
       return cutOff(.handshake, .settingsTimeout, "no SETTINGS, or no answer to ours")
     }
     if socketIsStalled(now) { return end(.unreadSocket) }
     let hasCalls = session.openStreams > 0
-    if hasCalls, !lookAtStreams(now) {
+    if !hasCalls {
+      times.headers.reset()
+    } else if !lookAtStreams(now) {
       return cutOff(.slowHeaders, .enhanceYourCalm, "a header block does not end")
     }
     let lastStreamID = session.lastProcessedStreamID
@@ -81,7 +80,8 @@ extension ServerConnection {
     if server.isShuttingDown, hasSentGoAway { endIdleCalls(now) }
 
     let isQuiet =
-      !hasNews && !hasCalls && times.isGreeted && times.pinged == 0 && queuedSocketBytes == 0
+      !hasNews && !hasCalls && times.isGreeted && !times.ping.isUnanswered
+      && queuedSocketBytes == 0
     let soon = isQuiet ? UInt64.max : now &+ checkupInterval
     let next = min(soon, nextOfItsTimes())
     if next == .max {
@@ -105,10 +105,18 @@ extension ServerConnection {
       return overflow ? .max : time
     }
     let options = server.options
-    let keepalive = times.pinged == 0 ? after(times.lastRead, options.keepaliveNanoseconds) : .max
+    // None of them counts yet.
+    if isShakingHands { return .max }
+    let isPinged = times.ping.isUnanswered || !times.isGreeted
+    let keepalive = isPinged ? .max : after(times.lastRead, options.keepaliveNanoseconds)
     let idle = isEnding ? .max : after(times.lastCall, options.maxIdleNanoseconds)
     return min(
       min(keepalive, idle), min(times.endsAt, min(times.goAwayAt, times.cancelsAt)))
+  }
+
+  /// Whether the handshake or the greeting does.
+  private func takesTooLong(_ limit: UInt64, _ now: UInt64) -> Bool {
+    times.greeting.isStalled(0, at: now, limit: limit, bytesPerSecond: 0)
   }
 
   private func socketIsStalled(_ now: UInt64) -> Bool {
@@ -118,7 +126,7 @@ extension ServerConnection {
       return false
     }
     return times.socket.isStalled(
-      socketBytesTaken, at: now, limit: options.responseStallNanoseconds,
+      stream.takenBytes, at: now, limit: options.responseStallNanoseconds,
       bytesPerSecond: options.minBytesPerSecond)
   }
 
@@ -162,28 +170,29 @@ extension ServerConnection {
       }
       stream.notes = notes
     }
-    // Header blocks are not interleaved: there is one at most, and it stops all else.
-    if unansweredID == 0 {
+    // Header blocks are not interleaved: there is one at most, and it stops all else. Another stream's is
+    // another block. While output is held up we may not read its end, nor send what we answered.
+    if unansweredID == 0 || isHeldUp {
       times.headers.reset()
       return true
     }
     return !times.headers.isStalled(
-      0, at: now, limit: options.requestStallNanoseconds, bytesPerSecond: options.minBytesPerSecond)
+      Int(unansweredID), at: now, limit: options.requestStallNanoseconds, bytesPerSecond: 0)
   }
 
   /// False when the client is gone.
   private func keepAlive(_ now: UInt64) -> Bool {
     let options = server.options
-    if times.pinged != 0 {
-      // Looked at twice: a pause of our own is not the client's.
-      times.looksSincePing += 1
-      return now &- times.pinged < options.keepaliveTimeoutNanoseconds || times.looksSincePing < 2
+    if times.ping.isUnanswered {
+      return !times.ping.isLost(
+        written: stream.writtenBytes, delivered: stream.deliveredBytes, isRead: stream.isReading,
+        at: now, limit: options.keepaliveTimeoutNanoseconds)
     }
     if options.keepaliveNanoseconds != ServerOptions.never,
       now &- times.lastRead >= options.keepaliveNanoseconds, times.isGreeted
     {
-      times.pinged = now
-      times.looksSincePing = 0
+      times.ping.sent(
+        before: stream.writtenBytes, delivered: stream.deliveredBytes, at: now)
       session.submitPing(ServerConnection.keepalivePing)
       scheduleFlush()
     }
@@ -193,6 +202,8 @@ extension ServerConnection {
   /// The graceful ends: for age, for idleness, and the steps of one that has begun.
   private func endInTime(_ now: UInt64) {
     let options = server.options
+    // Whoever is still shaking hands is told nothing.
+    if isShakingHands { return }
     if !isEnding {
       if now >= times.endsAt {
         server.count(.age, on: self)

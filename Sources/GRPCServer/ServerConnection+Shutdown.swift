@@ -14,6 +14,8 @@ extension ServerConnection {
   func beginEnding(graceNanoseconds grace: UInt64 = ServerOptions.never) {
     if isEnding || isClosed { return }
     isEnding = true
+    // Nothing can be said before the end of the TLS handshake, and nothing was asked.
+    if isShakingHands { return close() }
     let now = server.loop.now
     let (cancelsAt, isNever) = now.addingReportingOverflow(grace)
     times.cancelsAt = isNever ? .max : cancelsAt

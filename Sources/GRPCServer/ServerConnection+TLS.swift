@@ -6,6 +6,8 @@ import UVLoop
 /// TLS between the socket and the session. None of this is called on a cleartext connection.
 extension ServerConnection {
   private var security: TLSSession { tls.unsafelyUnwrapped }
+  /// Nothing can be said to the client yet.
+  var isShakingHands: Bool { tls.map { !$0.isEstablished } ?? false }
 
   /// As for cleartext, but the session gets a record's plaintext at a time; all answers still leave
   /// in one write.
@@ -61,7 +63,7 @@ extension ServerConnection {
 
   private func didSecure() {
     // The client's turn to greet, as on a cleartext connection from its start.
-    times.greetingBegan = server.loop.now
+    times.greeting.start(at: server.loop.now)
     server.onConnection?(
       .secured(peer: peer, protocol: security.protocolDescription, identity))
   }

@@ -82,7 +82,6 @@ final class ServerConnection: ByteStreamHandler {
   }
 
   var queuedSocketBytes: Int { stream.writeQueueSize }
-  var socketBytesTaken: Int { stream.lateBytesTaken }
 
   func start() {
     stream.handler = self

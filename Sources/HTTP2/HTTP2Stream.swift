@@ -40,6 +40,8 @@ struct StreamSlot {
   var wantsDrained = false
   /// To be reset once our end has been sent: the peer should stop sending.
   var awaitsReset = false
+  /// Our RST_STREAM is on its way: it may be long before it can be sent.
+  var wasReset = false
 
   var notes = HTTP2StreamNotes()
   /// The generation that `notes` are of.
@@ -87,9 +89,10 @@ public struct HTTP2StreamRef: Equatable {
   /// Output bytes put into frames since some time: only the difference of two is of use.
   public var framedBytes: Int { slot.pointee.framedBytes }
 
-  /// The stream's header block has come only in part, or nobody has answered it.
+  /// The stream's header block has come only in part, or nobody has answered or reset it.
   public var isUnanswered: Bool {
     isOpen && slot.pointee.user == nil && !slot.pointee.outputEnded && !slot.pointee.awaitsReset
+      && !slot.pointee.wasReset
   }
 
   /// Whatever the owner notes of the stream from time to time; 0 for a stream that is new.
@@ -203,6 +206,7 @@ struct StreamPool {
     slot.pointee.isDeferred = false
     slot.pointee.wantsDrained = false
     slot.pointee.awaitsReset = false
+    slot.pointee.wasReset = false
     slot.pointee.session = nil
     slot.pointee.previous = nil
     slot.pointee.next = free

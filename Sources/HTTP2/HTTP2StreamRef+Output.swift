@@ -65,6 +65,7 @@ extension HTTP2StreamRef {
 
   public func reset(_ code: HTTP2ErrorCode) {
     guard isOpen else { return }
+    slot.pointee.wasReset = true
     // Fails for a stream that is closed already, which is what was wanted.
     nghttp2_submit_rst_stream(
       slot.pointee.session.unsafelyUnwrapped.pointee.raw, UInt8(NGHTTP2_FLAG_NONE.rawValue),

@@ -20,7 +20,8 @@ package final class ByteStream {
   package private(set) var isClosed = false
 
   private let memory: UnsafeMutableRawPointer
-  private var isReading = false
+  /// What comes is handed over, now or at the end of the turn.
+  package private(set) var isReading = false
   /// Not read until the turn ends, though `isReading`.
   private var isPaused = false
   private var resumeHook: EndOfTurnHook?
@@ -157,9 +158,17 @@ package final class ByteStream {
 
   // MARK: Writing
 
-  /// Bytes that the kernel took late, having refused them at first. Wraps around.
-  package var lateBytesTaken: Int { queuedBytes &- writeQueueSize }
-  private var queuedBytes = 0
+  /// Bytes that `write` accepted in all. Wraps around, as the next two do.
+  package private(set) var writtenBytes = 0
+  /// Those that the kernel has taken.
+  package var takenBytes: Int { writtenBytes &- writeQueueSize }
+  /// Those that have arrived: over TCP those that the other side has acknowledged, over a Unix socket,
+  /// somewhat fewer while it has any to read, those that were read. A system call.
+  package var deliveredBytes: Int {
+    var descriptor: uv_os_fd_t = -1
+    if isClosed || uv_fileno(handlePointer(raw), &descriptor) < 0 { return takenBytes }
+    return takenBytes &- Int(cuv_unsent_bytes(descriptor))
+  }
 
   /// Bytes accepted by `write` and not yet by the kernel.
   package var writeQueueSize: Int { isClosed ? 0 : raw.pointee.write_queue_size }
@@ -173,6 +182,7 @@ package final class ByteStream {
     if isClosed { return false }
     var rest = bytes
     if rest.isEmpty { return true }
+    writtenBytes &+= rest.count
     if raw.pointee.write_queue_size == 0 {
       var buffer = uv_buf_t(
         base: UnsafeMutablePointer(mutating: rest.baseAddress!.assumingMemoryBound(to: CChar.self)),
@@ -207,7 +217,6 @@ package final class ByteStream {
       block.deallocate()
       return false
     }
-    queuedBytes &+= bytes.count
     return true
   }
 

@@ -6,13 +6,12 @@ import signal
 import socket
 import ssl
 import threading
-import time
 
 import grpc
 import pytest
 
 from certificates import Authority, contents
-from quire_client import PATIENCE, Client, allocate, refused
+from quire_client import PATIENCE, Client, allocate, eventually, refused
 from running_server import RunningServer
 from test_command_line import run
 
@@ -135,13 +134,6 @@ def test_mutual_tls_wants_a_certificate_of_its_authority(tmp_path, files, author
         assert f"pid={os.getpid()},uid={os.getuid()},gid={os.getgid()}" in server.log()
 
 
-def wait_for(condition, what):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"waited too long for {what}"
-        time.sleep(0.01)
-
-
 def test_sighup_brings_new_certificates_and_a_call_under_way_goes_on(
         tmp_path, authority, stranger):
     certificate, key = (str(tmp_path / name) for name in ("live.pem", "live.key"))
@@ -156,7 +148,7 @@ def test_sighup_brings_new_certificates_and_a_call_under_way_goes_on(
         def reload(word):
             count = server.log().count(word)
             server.process.send_signal(signal.SIGHUP)
-            wait_for(lambda: server.log().count(word) > count, word)
+            eventually(lambda: server.log().count(word) > count)
 
         with channel(server, authority) as first:
             client = Client(first)
@@ -211,7 +203,19 @@ def test_garbage_on_the_tls_port_ends_its_own_connections_only(server, authority
                 assert client.get_pool().blocks == 4096
         assert client.get_pool().blocks == 4096
         assert server.resident_bytes() - before < 8 << 20
-        wait_for(lambda: server.open_descriptors() < 40, "the connections to go")
+        eventually(lambda: server.open_descriptors() < 40)
+
+
+def test_a_stop_does_not_wait_for_a_handshake_that_does_not_come(tmp_path, files):
+    more = files + ["--tls-handshake-timeout", "1h", "--stop-grace", "1h"]
+    with RunningServer(str(tmp_path), more=more) as server:
+        before = server.open_descriptors()
+        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)]
+        silent[1].sendall(b"\x16\x03\x01\x02\x00\x01")  # a hello, as far as it goes
+        eventually(lambda: server.open_descriptors() == before + 3)
+        assert server.stop() == 0
+        for connection in silent:
+            connection.close()
 
 
 def test_files_that_cannot_be_used_are_named_at_the_start(tmp_path, files, authority):

@@ -64,6 +64,24 @@ struct ClosedStreamsTests {
     server.closeAll(.cancel) { _ in }
   }
 
+  @Test("a stream that was reset does not wait for an answer, though the reset is not sent")
+  func unsentReset() throws {
+    let head: [UInt8] = [0x83, 0x86, 0x84, 0x41, 1, 0x61]
+    let request =
+      Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8) + [0, 0, 0, 4, 0, 0, 0, 0, 0]
+      + ClosedStreamsTests.frame(1, flags: 4, on: 1, head)
+    var stream: HTTP2StreamRef?
+    let failure = request.withUnsafeBytes { bytes in
+      server.receive(bytes) { if $0.kind == .headers { stream = $0.stream } }
+    }
+    #expect(failure == nil)
+    let open = try #require(stream)
+    #expect(open.isUnanswered)
+    open.reset(.cancel)
+    #expect(open.isOpen && !open.isUnanswered)
+    server.closeAll(.cancel) { _ in }
+  }
+
   @Test("data on a stream that the client has ended is judged by its header alone")
   func endedStream() {
     begin()

@@ -1,0 +1,75 @@
+import HTTP2
+import Testing
+
+/// On a clock of the test's own, in milliseconds; the limit is 20 s, looked at every 5.
+@Suite("stall watch")
+struct StallWatchTests {
+  private final class Watched {
+    private var watch = StallWatch()
+    var total = 0
+
+    func isStalled(at milliseconds: UInt64, bytesPerSecond: Int = 1_000) -> Bool {
+      watch.isStalled(
+        total, at: 1 + milliseconds * 1_000_000, limit: 20_000_000_000,
+        bytesPerSecond: bytesPerSecond)
+    }
+  }
+
+  @Test("what does not move for the limit is stalled when it is seen twice")
+  func stall() {
+    let watched = Watched()
+    let seen = (0...5).map { watched.isStalled(at: 5_000 * $0) }
+    #expect(seen == [false, false, false, false, false, true])
+  }
+
+  @Test("what moves as fast as it has to is not, what is slower is")
+  func rate() {
+    for (step, isStalled) in [(5_000, false), (4_900, true)] {
+      let watched = Watched()
+      var seen = false
+      for look in 0..<100 where !seen {
+        seen = watched.isStalled(at: 5_000 * UInt64(look))
+        watched.total += step
+      }
+      #expect(seen == isStalled, "\(step) bytes each 5 s")
+    }
+  }
+
+  @Test("any progress will do where no rate is asked for")
+  func anyProgress() {
+    let watched = Watched()
+    for look in 0..<100 {
+      #expect(!watched.isStalled(at: 5_000 * UInt64(look), bytesPerSecond: 0))
+      if look % 3 == 0 { watched.total += 1 }
+    }
+  }
+
+  @Test("a pause before the limit, in which the rest came, is held against nobody")
+  func pauseBeforeLimit() {
+    let watched = Watched()
+    for look in 0...3 { #expect(!watched.isStalled(at: 5_000 * UInt64(look))) }
+    // Stopped from 15.1 s to 24.9; the look comes before the read.
+    #expect(!watched.isStalled(at: 24_900))
+    watched.total += 29_900
+    #expect(!watched.isStalled(at: 29_900))
+  }
+
+  @Test("a look long after the one before begins anew", arguments: [10_001, 3_600_000] as [UInt64])
+  func longPause(pause: UInt64) {
+    let watched = Watched()
+    for look in 0...4 { #expect(!watched.isStalled(at: 5_000 * UInt64(look))) }
+    let back = 20_000 + pause
+    let seen = (0...5).map { watched.isStalled(at: back + 5_000 * $0) }
+    #expect(seen == [false, false, false, false, false, true])
+  }
+
+  @Test("a smaller number is another message's, and a new start")
+  func smaller() {
+    let watched = Watched()
+    watched.total = 100
+    for look in 0...4 { #expect(!watched.isStalled(at: 5_000 * UInt64(look))) }
+    watched.total = 50
+    #expect(!watched.isStalled(at: 25_000))
+    #expect(!watched.isStalled(at: 35_000))
+  }
+}
