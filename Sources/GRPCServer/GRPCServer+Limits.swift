@@ -34,9 +34,10 @@ extension GRPCServer {
 
   /// Bytes a connection may hold of `limit`: its share, when the server as a whole holds too much.
   func share(of limit: Int) -> Int {
-    if bufferedBytes <= options.maxBufferedBytes { return limit }
-    return min(limit, max(64 << 10, options.maxBufferedBytes / max(1, connectionCount)))
+    bufferedBytes <= options.maxBufferedBytes ? limit : min(limit, leastShare)
   }
+
+  var leastShare: Int { max(64 << 10, options.maxBufferedBytes / max(1, connectionCount)) }
 
   /// Counts and reports that something was cut off; what happens on one connection time and again is
   /// reported once.

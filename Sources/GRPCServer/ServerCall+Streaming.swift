@@ -30,8 +30,9 @@ extension ServerCall {
 
   func send(_ byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void) {
     guard !isOver, let connection, let stream else { return }
-    if connection.hasTooMuchUnread {
+    if !connection.hasRoom(for: 5 + byteCount) {
       server.count(.overload, on: connection)
+      if !hasSentHeaders { return fail(connection.tooMuchUnread) }
       stream.reset(.cancel)
       connection.scheduleFlush()
       tellCancelled(connection.tooMuchUnread)
@@ -40,6 +41,8 @@ extension ServerCall {
     guard let place = stream.reserve(5 + byteCount) else { return }
     MessageFramer.writePrefix(byteCount, to: place)
     fill(place + 5)
+    // What other connections may have waiting depends on it.
+    if byteCount > ServerConnection.freeBytes { connection.countOutput() }
     if extras != nil { packReply(byteCount) }
     sendHeaders()
     if !isBackedUp, stream.queuedBytes > server.options.responseHighWaterBytes {

@@ -235,6 +235,9 @@ final class ServerCall {
     let status = route._withUnsafeGuaranteedRef {
       $0.unary(message, self, self)
     }
+    if replyBytes > ServerConnection.freeBytes, status?.code ?? .ok == .ok, refuseLongReply() {
+      return
+    }
     guard let status else {
       precondition(replyBytes > 0, "a unary handler returned ok without a reply")
       if extras != nil { packReply(replyBytes - 5) }

@@ -44,11 +44,14 @@ extension ServerConnection {
       refuse(stream, Status(.internal, "metadata '\(name)' is not base64"))
       return
     }
-    if hasTooMuchUnread || server.hasTooManyCalls(for: self) {
+    if !hasRoom(for: 0) {
       server.count(.overload, on: self)
-      refuse(
-        stream,
-        hasTooMuchUnread ? tooMuchUnread : server.overloaded("the server has too many calls"))
+      refuse(stream, tooMuchUnread)
+      return
+    }
+    if server.hasTooManyCalls(for: self) {
+      server.count(.overload, on: self)
+      refuse(stream, server.overloaded("the server has too many calls"))
       return
     }
     let call = Unmanaged.passUnretained(server)._withUnsafeGuaranteedRef { $0.takeCall() }

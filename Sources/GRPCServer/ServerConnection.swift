@@ -41,7 +41,9 @@ final class ServerConnection: ByteStreamHandler {
   /// The client has been told which message encodings are read here.
   var hasAnnouncedEncodings = false
   /// Output that waits for the client, as the server knows it.
-  private var countedOutput = 0
+  private(set) var countedOutput = 0
+  /// What of it waits for the socket.
+  private(set) var socketBytes = 0
   private var flushHook: EndOfTurnHook?
   private static let drainBytes = 256 << 10
 
@@ -59,18 +61,6 @@ final class ServerConnection: ByteStreamHandler {
   private(set) lazy var identity = makeIdentity()
 
   var bufferedBytes: Int { stream.writeQueueSize + session.queuedOutputBytes }
-
-  /// Flow control holds back more than one client may have us keep.
-  var hasTooMuchUnread: Bool {
-    let unread = session.queuedOutputBytes
-    return unread > ServerConnection.freeBytes
-      && unread > server.share(of: server.options.maxUnreadResponseBytes)
-  }
-  var tooMuchUnread: Status {
-    server.overloaded("too many response bytes on this connection are not read")
-  }
-  /// Less than the smallest share.
-  private static let freeBytes = 32 << 10
 
   /// A call holds more bytes of a request than before, or less.
   func holds(_ more: Int) {
@@ -127,7 +117,7 @@ final class ServerConnection: ByteStreamHandler {
 
   func streamDidDrain() {
     flush()
-    if !isClosed, stream.writeQueueSize < server.options.maxQueuedOutputBytes {
+    if !isClosed, stream.writeQueueSize < server.share(of: server.options.maxQueuedOutputBytes) {
       stream.startReading()
     }
   }
@@ -142,7 +132,8 @@ final class ServerConnection: ByteStreamHandler {
   func flush() {
     if isClosed || (tls != nil && !canSeal()) { return }
     let sink = server.context.output
-    let limit = server.options.maxQueuedOutputBytes
+    let limit = server.share(of: server.options.maxQueuedOutputBytes)
+    let drainBytes = min(ServerConnection.drainBytes, limit)
     isInBatch = true
     var failure: HTTP2Failure?
     repeat {
@@ -152,9 +143,9 @@ final class ServerConnection: ByteStreamHandler {
         stream.stopReading()
         break
       }
-      failure = session.drain(limit: ServerConnection.drainBytes) { handle($0) }
+      failure = session.drain(limit: drainBytes) { handle($0) }
       if sink.count == 0 { continue }
-      if sink.count >= ServerConnection.drainBytes { needsFlush = true }
+      if sink.count >= drainBytes { needsFlush = true }
       let isAlive = tls == nil ? stream.write(sink.bytes) : write(sealing: sink.bytes)
       sink.removeAll()
       if !isAlive {
@@ -164,16 +155,23 @@ final class ServerConnection: ByteStreamHandler {
       }
     } while needsFlush && failure == nil
     isInBatch = false
-    let output = session.queuedOutputBytes + stream.writeQueueSize
-    if output != countedOutput {
-      server.bufferedBytes += output - countedOutput
-      countedOutput = output
-    }
+    countOutput()
     if failure != nil || closeAfterFlush
       || (!session.wantsRead && !session.wantsWrite && stream.writeQueueSize == 0)
     {
       if !closeAfterFlush { countItsEnd() }
       close()
+    }
+  }
+
+  /// Tells the server how much output waits for the client now.
+  func countOutput() {
+    if isClosed { return }
+    socketBytes = stream.writeQueueSize
+    let output = session.queuedOutputBytes + socketBytes
+    if output != countedOutput {
+      server.bufferedBytes += output - countedOutput
+      countedOutput = output
     }
   }
 

@@ -24,8 +24,8 @@ package struct ServerOptions: Equatable, Sendable {
   /// The same for the requests of one connection that have come in part: a call that would hold more
   /// is refused with UNAVAILABLE.
   package var maxHeldRequestBytes = 64 << 20
-  /// Both, of all connections together. Above it each connection may hold its share, and at least
-  /// 64 KiB.
+  /// Both, and what waits for sockets, of all connections together. Above it each connection may hold its
+  /// share, and at least 64 KiB.
   package var maxBufferedBytes = 512 << 20
   /// Calls of all connections together whose answer has not left. When there are as many, connections
   /// that have more than their share are refused more with UNAVAILABLE.

@@ -249,20 +249,26 @@ struct StreamingTests {
     harness.run("the server's settings") { client.pings == 1 }
     let stream = client.begin("/test.Echo/Silent")
     client.send(stream, [1])
+    let quiet = client.begin("/test.Echo/Silent")
+    client.send(quiet, [1])
+    harness.run("streams") { harness.echo.silent.count == 2 }
+    harness.echo.silent[0].responses.send(byteCount: 10) { _ in }
     let message = [UInt8](repeating: 1, count: 300_000)
     let calls = (0..<5).map { _ in client.unary("/test.Echo/Unary", message) }
-    harness.run("refusal") { calls[4].closed != nil && harness.echo.silent.count == 1 }
+    harness.run("refusal") { calls[4].closed != nil }
     #expect(calls[4].grpcStatus == "14" && calls[4].blocks == 1)
     #expect(calls[4].headers["grpc-retry-pushback-ms"] == "1000")
     #expect(
       calls[4].grpcMessage == "too many response bytes on this connection are not read")
     #expect(calls[..<4].allSatisfy { $0.closed == nil })
-    // A stream that goes on sending is reset.
-    let silent = harness.echo.silent[0]
-    silent.responses.send(byteCount: 10) { _ in }
-    #expect(silent.cancellation?.code == .unavailable)
-    harness.run("reset") { stream.closed != nil }
+    // A stream that goes on sending is reset; one that has said nothing yet is told why.
+    for silent in harness.echo.silent {
+      silent.responses.send(byteCount: 10) { _ in }
+      #expect(silent.cancellation?.code == .unavailable)
+    }
+    harness.run("ends") { stream.closed != nil && quiet.closed != nil }
     #expect(stream.closed == .cancel)
+    #expect(quiet.blocks == 1 && quiet.grpcStatus == "14")
     // Others do not notice.
     let answered = other.unary("/test.Echo/Unary", message)
     harness.run("answer") { answered.closed != nil }
