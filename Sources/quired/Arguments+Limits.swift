@@ -9,6 +9,8 @@ struct LimitFlag {
     case bytes(ClosedRange<UInt64>)
     /// Nanoseconds; `never` is a word for no limit where there may be none.
     case time(mayBeNever: Bool)
+    /// `yes` is 1, `no` is 0.
+    case choice
   }
 
   let name: String
@@ -26,6 +28,14 @@ struct LimitFlag {
     self.meaning = meaning
     read = { UInt64($0[keyPath: place]) }
     write = { $0[keyPath: place] = Number($1) }
+  }
+
+  private init(_ name: String, _ place: WritableKeyPath<ServerOptions, Bool>, _ meaning: String) {
+    self.name = name
+    kind = .choice
+    self.meaning = meaning
+    read = { $0[keyPath: place] ? 1 : 0 }
+    write = { $0[keyPath: place] = $1 == 1 }
   }
 
   /// Made when asked for: key paths cannot be shared between threads, as a constant would be.
@@ -49,6 +59,9 @@ struct LimitFlag {
       .init(
         "--max-message-bytes", .bytes(1_024...(1 << 30)), \.maxMessageBytes,
         "longest request; a longer one gets RESOURCE_EXHAUSTED"),
+      .init(
+        "--min-compressed-reply", .bytes(0...(1 << 30)), \.minCompressedReplyBytes,
+        "shorter replies are sent plain"),
       .init(
         "--max-header-bytes", .bytes(1_024...(1 << 20)), \.maxHeaderBytes,
         "longest header list; a longer one gets RESOURCE_EXHAUSTED"),
@@ -88,6 +101,9 @@ struct LimitFlag {
       .init(
         "--min-idle-ping-interval", .time(mayBeNever: false),
         \.minPingIntervalWithoutCallsNanoseconds, "the same while it has none"),
+      .init(
+        "--permit-idle-pings", \.permitsPingsWithoutCalls,
+        "while it has none it may ping as often as with calls"),
       .init(
         "--max-ping-strikes", .count(0...1_000_000), \.maxPingStrikes,
         "pings too early before `too_many_pings`"),
@@ -145,6 +161,7 @@ struct LimitFlag {
       case .count: "N"
       case .bytes: "SIZE"
       case .time: "TIME"
+      case .choice: "yes|no"
       }
     let words = "\(flag.name) \(unit)"
     let gap = String(repeating: " ", count: max(1, 32 - words.utf8.count))
@@ -172,6 +189,9 @@ struct LimitFlag {
         )
       }
       write(&options, number)
+    case .choice:
+      guard value == "yes" || value == "no" else { throw fail("must be yes or no") }
+      write(&options, value == "yes" ? 1 : 0)
     }
   }
 
@@ -180,6 +200,7 @@ struct LimitFlag {
     case .count: "\(value)"
     case .bytes: Quantity.text(value, Quantity.byteUnits)
     case .time: value == ServerOptions.never ? "never" : Quantity.text(value, Quantity.timeUnits)
+    case .choice: value == 1 ? "yes" : "no"
     }
   }
 }

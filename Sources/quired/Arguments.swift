@@ -72,8 +72,9 @@ package struct Arguments: Equatable {
       --pool NAME:kv-bytes=SIZE,layers=L,kv-heads=H,head-size=D,dtype-bytes=E
                              a pool of as many blocks as fit a share of SIZE (for example 60GiB):
                              memory-utilization=U, default 0.9
-      --compress-replies HOW replies of a KiB and more: none, mirror (as the client's request is),
-                             gzip or deflate, where the client reads it (default mirror)
+      --compress-replies HOW replies of --min-compressed-reply and more: none, mirror (as the
+                             client's request is), gzip or deflate, where the client reads it
+                             (default mirror)
       --log-level LEVEL      error, warning, info or debug (default info)
       --log-format FORMAT    text or json (default text)
       --version              say the version and exit

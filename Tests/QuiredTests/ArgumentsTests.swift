@@ -152,6 +152,12 @@ struct ArgumentsTests {
         ["--max-connection-age", "30"],
         "--max-connection-age '30': must be from 1ms to 8760h, such as 500ms, 30s, 5m or 2h, or never"
       ),
+      (["--permit-idle-pings"], "--permit-idle-pings needs a value"),
+      (["--permit-idle-pings=maybe"], "--permit-idle-pings 'maybe': must be yes or no"),
+      (
+        ["--min-compressed-reply=2GiB"],
+        "--min-compressed-reply '2GiB': must be from 0 to 1GiB"
+      ),
       (["--log-format", "xml"], "--log-format 'xml': must be text or json"),
     ] as [([String], String)])
   func problems(words: [String], message: String) {
@@ -184,6 +190,21 @@ struct ArgumentsTests {
     #expect(arguments.limits.requestStallNanoseconds == ServerOptions.never)
   }
 
+  @Test("small replies may be compressed, and idle clients may ping")
+  func choices() throws {
+    func limits(_ words: String...) throws -> ServerOptions {
+      guard case .serve(let arguments) = try Arguments.parse(words) else { return ServerOptions() }
+      return arguments.limits
+    }
+    #expect(try limits().minCompressedReplyBytes == 1_024)
+    #expect(try limits("--min-compressed-reply", "0").minCompressedReplyBytes == 0)
+    #expect(try limits("--min-compressed-reply=64KiB").minCompressedReplyBytes == 65_536)
+    #expect(try !limits().permitsPingsWithoutCalls)
+    #expect(try limits("--permit-idle-pings", "yes").permitsPingsWithoutCalls)
+    #expect(
+      try !limits("--permit-idle-pings=yes", "--permit-idle-pings=no").permitsPingsWithoutCalls)
+  }
+
   @Test("the help names each limit once, with its default")
   func limitHelp() {
     let lines = Arguments.help.split(separator: "\n")
@@ -193,6 +214,10 @@ struct ArgumentsTests {
       lines.contains { $0.hasPrefix("  --max-connection-age TIME ") && $0.hasSuffix("(never)") })
     #expect(
       lines.contains { $0.hasPrefix("  --max-message-bytes SIZE ") && $0.hasSuffix("(4MiB)") })
+    #expect(
+      lines.contains { $0.hasPrefix("  --min-compressed-reply SIZE ") && $0.hasSuffix("(1KiB)") })
+    #expect(
+      lines.contains { $0.hasPrefix("  --permit-idle-pings yes|no ") && $0.hasSuffix("(no)") })
     #expect(lines.allSatisfy { $0.utf8.count <= 110 })
   }
 }
