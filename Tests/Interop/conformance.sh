@@ -5,22 +5,29 @@
 #
 #   Tests/Interop/conformance.sh [--work DIR] [--only WORD]
 #
-# DIR (default: quire-conformance in TMPDIR) keeps what was obtained and the logs. With WORD only the
-# pairs whose name contains it are run, e.g. python, tls, "to quire".
+# DIR (default: quire-conformance and the user's number, in TMPDIR) keeps what was obtained, which programs
+# are run from, and the logs of each run; it must be its user's own. With WORD only the pairs whose name
+# contains it are run, e.g. python, TLS, "to quire".
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 
-work=${TMPDIR:-/tmp}/quire-conformance
+work=${TMPDIR:-/tmp}/quire-conformance-$(id -u)
 only=
 while [ $# -gt 0 ]; do
   case $1 in
     --work) work=$2; shift 2 ;;
     --only) only=$2; shift 2 ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 done
-mkdir -p "$work"
+# Where others may write, they could have laid what is run here: it is ours, whoever made it, or refused.
+mkdir -p "$(dirname "$work")"
+mkdir -m 700 "$work" 2>/dev/null || true
+if [ ! -d "$work" ] || [ -L "$work" ] || [ ! -O "$work" ] || [ -n "$(find "$work" -prune -perm /022)" ]; then
+  echo "conformance: $work must be a folder of yours that nobody else can write to" >&2
+  exit 1
+fi
 work=$(cd "$work" && pwd)
 
 "$here/obtain.sh" "$work"
@@ -32,9 +39,9 @@ bin=$(swift build --show-bin-path)
 
 creds=$work/grpc/src/core/tsi/test_creds
 name=foo.test.google.fr
-logs=$work/logs
-rm -rf "$logs"
-mkdir -p "$logs"
+# Of this run; what other runs said stays.
+logs=$(mkdir -p "$work/logs" && mktemp -d "$work/logs/$(date +%Y%m%d-%H%M%S)-XXXX")
+echo "conformance: logs in $logs"
 results=$logs/results
 : >"$results"
 
@@ -70,10 +77,13 @@ while True:
 }
 
 # Starts a server ("$@", with PORT for its port) and waits until it accepts; sets `port`.
+servers=0
 start() {
-  local log=$logs/server-$(($(wc -l <"$results") + 1)).log
+  servers=$((servers + 1))
+  local log=$logs/server-$servers.log
+  printf '%s\n' "$*" >"$log"
   port=$(free_port)
-  "${@//PORT/$port}" >"$log" 2>&1 &
+  "${@//PORT/$port}" >>"$log" 2>&1 &
   server=$!
   python3 - "$port" "$server" <<'WAIT' || { echo "conformance: the server did not start:"; tail "$log"; exit 1; }
 import os, socket, sys, time

@@ -3,6 +3,7 @@
 # virtual environment, the C++ programs built against the packaged library, grpc-go's programs.
 # What is there already is not made again. Changes nothing of the system.
 set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
 work=$1
 mkdir -p "$work"
 cd "$work"
@@ -50,13 +51,14 @@ unpack() {
 protos=(empty messages test)
 
 python_tree() {
-  [ -f python/made ] && return
+  # Made again when the requirements have changed.
+  cmp -s "$here/requirements.txt" python/made && return
   say "Python: grpcio from PyPI, the interop tree, its stubs"
   rm -rf python
   mkdir -p python/tree
   python3 -m venv python/venv
   python/venv/bin/python -m pip install --quiet --disable-pip-version-check \
-    grpcio grpcio-tools protobuf google-auth requests
+    --requirement "$here/requirements.txt"
   cp -r grpc/src/python/grpcio_tests/tests grpc/src/python/grpcio_tests/tests_aio python/tree/
   # What these two import is a test runner with needs of its own.
   : >python/tree/tests/__init__.py
@@ -67,7 +69,7 @@ python_tree() {
     python/venv/bin/python -m grpc_tools.protoc -I grpc --python_out=python/tree \
       --grpc_python_out=python/tree "grpc/src/proto/grpc/testing/$proto.proto"
   done
-  touch python/made
+  cp "$here/requirements.txt" python/made
 }
 
 cpp_programs() {
