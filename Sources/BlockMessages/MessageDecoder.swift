@@ -7,7 +7,7 @@ internal import CQuireProtos
 /// these are not checked.
 package final class MessageDecoder {
   private let arena: MessageArena
-  private let contract = RequestContract()
+  private let contract = RequestContract.shared
   private let plain = PlainRequests()
   /// Room for the numbers of a plain list; longer messages go to protobuf-c.
   private let plainNumbers = UnsafeMutablePointer<UInt32>.allocate(capacity: plainBytes)

@@ -4,9 +4,13 @@ internal import CQuireProtos
 ///
 /// For each message a flat list of the fields that need a look: those not served (refused when set,
 /// never ignored), strings (text without NUL), enums (known values), and messages that hold such
-/// fields. Served numbers need none and are not in the list. Built once per decoder. The walk
-/// recurses as deep as the contract nests, which no sender can change.
-final class RequestContract {
+/// fields. Served numbers need none and are not in the list. Built once: it takes longer than thousands of
+/// requests do. The walk recurses as deep as the contract nests, which no sender can change.
+///
+/// Sendable: nothing in it changes once it is made, and it is never let go.
+final class RequestContract: @unchecked Sendable {
+  static let shared = RequestContract()
+
   /// One look at one field.
   private struct Check {
     enum Look: UInt8 {
@@ -40,19 +44,13 @@ final class RequestContract {
   private let planOfKind: UnsafeMutableBufferPointer<Int>
   private let descriptors: [UnsafePointer<ProtobufCMessageDescriptor>]
 
-  init() {
+  private init() {
     var builder = Builder()
     descriptors = MessageKind.allCases.map { $0.descriptor }
     let plans = MessageKind.allCases.map { $0.isRequest ? builder.plan(for: $0.descriptor) : -1 }
     planOfKind = Self.copy(plans)
     checks = Self.copy(builder.checks)
     self.plans = Self.copy(builder.plans)
-  }
-
-  deinit {
-    checks.deallocate()
-    plans.deallocate()
-    planOfKind.deallocate()
   }
 
   private static func copy<Element>(_ values: [Element]) -> UnsafeMutableBufferPointer<Element> {

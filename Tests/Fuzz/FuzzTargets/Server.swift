@@ -7,10 +7,12 @@ internal import UVLoop
 /// A byte of choices, then a `FrameScript` or bytes as they are: what one client sends to a server.
 ///
 /// The whole server over a Unix socket. Whatever the client does, what it is answered is HTTP/2,
-/// another client beside it is served, and when it has gone nothing is left of it.
+/// another client beside it is served, and when it has gone nothing is left of it. With the highest bit,
+/// what it is answered does not depend on where its bytes were cut (`fuzzCuts`).
 func fuzzServer(_ input: UnsafeRawBufferPointer) {
   var reader = InputReader(input)
   let choices = reader.byte()
+  if choices & 128 != 0 { return fuzzCuts(reader, isScript: choices & 2 == 0) }
   let options = serverOptions(choices)
   let slices =
     choices & 2 == 0
@@ -29,11 +31,11 @@ func fuzzServer(_ input: UnsafeRawBufferPointer) {
   fuzzed.settle()
   peer.close()
   fuzzed.finish()
-  if choices & 4 == 0 { checkAnswer(peer.received) }
+  if choices & 4 == 0 { _ = ServerAnswers(checking: peer.received) }
 }
 
 /// Limits that short inputs reach, by the bits of `choices`.
-private func serverOptions(_ choices: UInt8) -> ServerOptions {
+func serverOptions(_ choices: UInt8) -> ServerOptions {
   var options = ServerOptions()
   options.maxMessageBytes = 8_192
   options.responseHighWaterBytes = 2_048
@@ -72,7 +74,7 @@ private func serverOptions(_ choices: UInt8) -> ServerOptions {
 }
 
 /// A server of methods of every kind, an honest client of it, and the loop they run on.
-private final class FuzzedServer {
+final class FuzzedServer {
   static let paths = [
     "/f/Unary", "/f/Bidi", "/f/Hold", "/f/Burst", "/f/Refuse", "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.health.v1.Health/Check",
@@ -288,34 +290,4 @@ private final class FuzzHandler: RequestStream {
 
   func cancelled(_ status: Status) { over() }
   func drained() { demand(!isOver, "drained after the end") }
-}
-
-// MARK: What the client hears
-
-/// Frames come whole and make sense together, stream by stream (RFC 9113, 5.1).
-private func checkAnswer(_ bytes: [UInt8]) {
-  var rest = bytes[...]
-  // A server that does not hear HTTP/2 may say so in HTTP/1.1's words.
-  if rest.starts(with: "HTTP/1.1 ".utf8) { return }
-  var begun: Set<UInt32> = []
-  var ended: Set<UInt32> = []
-  var isFirst = true
-  while rest.count >= 9 {
-    let head = Array(rest.prefix(9))
-    let length = Int(head[0]) << 16 | Int(head[1]) << 8 | Int(head[2])
-    let stream = head[5...].reduce(0) { $0 << 8 | UInt32($1) }
-    // The peer may close before it has read all.
-    guard rest.count >= 9 + length else { return }
-    demand(head[3] <= 9, "a frame of type \(head[3])")
-    demand(!isFirst || head[3] == 4, "the first frame is of type \(head[3])")
-    isFirst = false
-    if stream != 0, head[3] <= 1 {
-      demand(stream % 2 == 1, "an answer on stream \(stream)")
-      demand(!ended.contains(stream), "frame type \(head[3]) on the ended stream \(stream)")
-      demand(head[3] == 1 || begun.contains(stream), "data before headers on \(stream)")
-      begun.insert(stream)
-      if head[4] & 1 != 0 { ended.insert(stream) }
-    }
-    rest = rest.dropFirst(9 + length)
-  }
 }
