@@ -1,5 +1,6 @@
 import GRPCWire
 import HTTP2
+import UVLoop
 
 /// Budgets of the server as a whole, and the account of what went past them.
 extension GRPCServer {
@@ -30,6 +31,12 @@ extension GRPCServer {
     if total < options.maxCalls { return false }
     let share = max(options.reservedCalls, (2 * options.maxCalls - total) / max(1, connectionCount))
     return others >= share
+  }
+
+  /// Keeps the socket of a client that was cut off for a while. Not while the server ends.
+  func letLinger(_ stream: ByteStream) {
+    if isShuttingDown { return stream.close() }
+    lingering.add(stream, until: loop.now &+ options.cutOffLingerNanoseconds)
   }
 
   /// Bytes a connection may hold of `limit`: its share, when the server as a whole holds too much.

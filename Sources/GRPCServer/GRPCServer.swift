@@ -58,6 +58,7 @@ package final class GRPCServer {
   var bufferedBytes = 0
   /// Of all connections that are too young for one of their own.
   var newcomersUnpacking = UnpackBudget()
+  private(set) lazy var lingering = LingeringStreams(deadlines)
   let checkupInterval: UInt64
   private var ageRandom: AgeRandom
 
@@ -200,6 +201,7 @@ package final class GRPCServer {
     onShutdown = completion
     for listener in listeners { listener.close() }
     listeners = []
+    lingering.closeAll()
     if connections.isEmpty {
       finishShutdown()
       return

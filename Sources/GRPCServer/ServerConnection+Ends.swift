@@ -9,6 +9,7 @@ extension ServerConnection {
     server.count(reason, on: self)
     session.submitGoAway(code, debug: words)
     closeAfterFlush = true
+    lingers = reason != .slowHeaders
     scheduleFlush()
   }
 
@@ -29,6 +30,7 @@ extension ServerConnection {
     }
     server.count(failure.untold == .enhanceYourCalm ? .flood : .brokenHTTP2, on: self)
     if let code = failure.untold { session.submitGoAway(code, debug: failure.reason) }
+    lingers = failure.untold == .enhanceYourCalm
     closeAfterFlush = true
     flush()
     close()
@@ -46,9 +48,13 @@ extension ServerConnection {
   func countItsEnd() {
     switch session.conduct.goAwaySent {
     case nil, HTTP2ErrorCode.noError?: break
-    case HTTP2ErrorCode.enhanceYourCalm?: server.count(.flood, on: self)
+    case HTTP2ErrorCode.enhanceYourCalm?:
+      server.count(.flood, on: self)
+      lingers = true
     // Only its limit of resets ends a session with this code.
-    case HTTP2ErrorCode.internalError?: server.count(.resets, on: self)
+    case HTTP2ErrorCode.internalError?:
+      server.count(.resets, on: self)
+      lingers = true
     default: server.count(.brokenHTTP2, on: self)
     }
   }

@@ -21,6 +21,8 @@ final class ServerConnection: ByteStreamHandler {
   private var needsFlush = false
   var hasSentGoAway = false
   var closeAfterFlush = false
+  /// The socket outlives the connection for a while: see `LingeringStreams`.
+  var lingers = false
   var conduct = PeerConduct()
   /// Something was read since the last checkup.
   var hasRead = false
@@ -93,7 +95,7 @@ final class ServerConnection: ByteStreamHandler {
     flushHook = nil
     session.closeAll(.cancel) { handle($0) }
     if tls != nil { endTLS() }
-    stream.close()
+    if lingers { server.letLinger(stream) } else { stream.close() }
     server.remove(self)
   }
 
@@ -106,7 +108,9 @@ final class ServerConnection: ByteStreamHandler {
     streamsOfRead = 0
     if tls != nil { return didRead(sealed: bytes) }
     isInBatch = true
-    let failure = session.receive(bytes) { handle($0) }
+    let failure =
+      bytes.count > ServerConnection.sliceBytes
+      ? receiveInSlices(bytes) : session.receive(bytes) { handle($0) }
     isInBatch = false
     if let failure { return fail(failure, after: bytes) }
     flush()

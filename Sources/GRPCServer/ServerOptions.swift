@@ -58,6 +58,9 @@ package struct ServerOptions: Equatable, Sendable {
   package var ignoredFrameBurst: UInt64 = 1_000
   package var ignoredFramesPerSecond: UInt64 = 1_000
 
+  /// How long the socket of a client that was cut off for a flood stays open, unread, after it was told.
+  package var cutOffLingerNanoseconds: UInt64 = 500_000_000
+
   /// Bytes that compressed messages may grow by when they are unpacked, at once and then in a second. A
   /// message is unpacked while there is room, whatever it comes to.
   package var unpackBurstBytes: UInt64 = 16 << 20

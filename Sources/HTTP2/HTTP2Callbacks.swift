@@ -192,8 +192,9 @@ private func keepField(
     slot.pointee.fieldsTooLarge = true
     // A small block can unpack to megabytes: beyond four times the limit nghttp2 resets the stream
     // and decodes the rest without telling us.
-    return slot.pointee.headerListBytes > 4 &* state.pointee.maxHeaderListBytes
-      ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue : 0
+    if slot.pointee.headerListBytes <= 4 &* state.pointee.maxHeaderListBytes { return 0 }
+    state.pointee.conduct.controlFrames &+= HTTP2Conduct.framesOfBomb
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
   }
   if state.pointee.isServer {
     let bit = state.pointee.expected.bit(nameBase, nameCount, valueBase, valueCount)

@@ -5,6 +5,9 @@ internal import CNGHTTP2
 package struct HTTP2Conduct {
   /// SETTINGS, GOAWAY, answers to PING and other frames that carry nothing for a stream.
   package var controlFrames: UInt32 = 0
+  /// What a header list of over four times the limit counts for among them: to decode 16 KB of references
+  /// takes a millisecond.
+  static let framesOfBomb: UInt32 = 100
   package var windowUpdates: UInt32 = 0
   /// PING frames that want an answer. Some clients measure the way with one for each DATA they get.
   package var pings: UInt32 = 0

@@ -52,7 +52,7 @@ struct LimitFlag {
         "calls under way on one connection"),
       .init(
         "--max-calls", .count(1...100_000_000), \.maxCalls,
-        "calls under way on all connections; then shares, past them UNAVAILABLE"),
+        "calls under way in all; then shares, past them UNAVAILABLE"),
       .init(
         "--reserved-calls", .count(0...100_000), \.reservedCalls,
         "the least share: calls a connection may always have"),
@@ -139,6 +139,9 @@ struct LimitFlag {
       .init(
         "--ignored-frames-per-second", .count(frames), \.ignoredFramesPerSecond,
         "and then in a second"),
+      .init(
+        "--cut-off-linger", .time(mayBeNever: false), \.cutOffLingerNanoseconds,
+        "from GOAWAY for a flood to the end of the connection"),
       .init(
         "--max-continuations", .count(1...10_000), \.maxContinuations,
         "CONTINUATION frames of one header block"),

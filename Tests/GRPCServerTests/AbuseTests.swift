@@ -13,6 +13,8 @@ struct AbuseTests {
     _ reason: CutOff, _ options: ServerOptions = ServerOptions(),
     goAway: UInt32? = 11, _ attack: (RawBytes, _ round: Int) -> Void
   ) throws {
+    var options = options
+    options.cutOffLingerNanoseconds = 1_000_000
     let harness = try Harness(options: options)
     let client = try harness.connect()
     let attacker = RawBytes(try harness.open())

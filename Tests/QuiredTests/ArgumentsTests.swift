@@ -174,7 +174,7 @@ struct ArgumentsTests {
     let words = [
       "--max-connections", "5", "--max-message-bytes=1MiB", "--max-upload-bytes=1000000",
       "--keepalive-interval", "90s", "--keepalive-timeout=500ms", "--max-connection-age", "2h",
-      "--min-ping-interval=5m", "--request-stall=never",
+      "--min-ping-interval=5m", "--request-stall=never", "--cut-off-linger=20ms",
     ]
     guard case .serve(let arguments) = try Arguments.parse(words) else {
       Issue.record("no server")
@@ -188,6 +188,7 @@ struct ArgumentsTests {
     #expect(arguments.limits.maxAgeNanoseconds == 7_200_000_000_000)
     #expect(arguments.limits.minPingIntervalNanoseconds == 300_000_000_000)
     #expect(arguments.limits.requestStallNanoseconds == ServerOptions.never)
+    #expect(arguments.limits.cutOffLingerNanoseconds == 20_000_000)
   }
 
   @Test("small replies may be compressed, and idle clients may ping")
