@@ -12,6 +12,7 @@ struct PeerConduct {
   private static let mostWelcomeUpdates: UInt32 = 10_000
   private var controlFrames = RateLimit()
   private var ignoredFrames = RateLimit()
+  private var uselessFrames = RateLimit()
   private var inducedResets = RateLimit()
   private var refusals = RateLimit()
   var unpacking = UnpackBudget()
@@ -69,10 +70,12 @@ struct PeerConduct {
 
     let control = counts.controlFrames &+ responses &- welcome
     let induced = counts.inducedResets
+    let useless = counts.uselessFrames
     counts.controlFrames = 0
     counts.windowUpdates = 0
     counts.pings = 0
     counts.inducedResets = 0
+    counts.uselessFrames = 0
     if !controlFrames.takes(
       control, at: now, burst: options.controlFrameBurst, perSecond: options.controlFramesPerSecond)
     {
@@ -83,6 +86,11 @@ struct PeerConduct {
       perSecond: options.ignoredFramesPerSecond)
     {
       return .ignoredFrames
+    }
+    if !uselessFrames.takes(
+      useless, at: now, burst: options.controlFrameBurst, perSecond: options.controlFramesPerSecond)
+    {
+      return .flood
     }
     // Whether the client resets a stream or makes us do it costs the same.
     if !inducedResets.takes(

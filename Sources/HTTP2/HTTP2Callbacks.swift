@@ -29,9 +29,6 @@ struct SessionState {
   var openCount = 0
   /// The last stream the peer will still take; nil = it has not sent GOAWAY.
   var goAwayLast: Int32?
-  /// Frames that broke the protocol, and empty ones that did nothing.
-  var uselessFrames = 0
-  let maxUselessFrames: Int
   var closed = ClosedStreams()
   var frameCount: FrameCount
 
@@ -73,12 +70,6 @@ struct SessionState {
   /// Callbacks run inside `receive` and `drain` only, which provide the list.
   @inline(__always)
   mutating func emit(_ event: HTTP2Event) { events!.append(event) }
-
-  /// Counts a frame that only costs us work. False = too many.
-  mutating func tolerateUselessFrame() -> Bool {
-    uselessFrames += 1
-    return uselessFrames < maxUselessFrames
-  }
 }
 
 private typealias State = UnsafeMutablePointer<SessionState>
@@ -117,11 +108,16 @@ func installCallbacks(_ callbacks: OpaquePointer) {
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { session, frame, user in
     receivedFrame(session, frame, state(user))
   }
-  nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, frame, _, user in
-    state(user).pointee.conduct.ignoredFrames &-= 1  // Counted with the useless ones.
+  nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks) { _, frame, code, user in
+    let state = state(user)
     // What else is on its way on the stream was sent before the peer knew.
-    state(user).pointee.closed.noteCutShort(header(frame).pointee.stream_id)
-    return state(user).pointee.tolerateUselessFrame() ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+    state.pointee.closed.noteCutShort(header(frame).pointee.stream_id)
+    if code == NGHTTP2_ERR_REFUSED_STREAM.rawValue {
+      state.pointee.conduct.refusedStream()
+    } else {
+      state.pointee.conduct.uselessFrame()
+    }
+    return 0
   }
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { session, id, code, user in
     let state = state(user)
@@ -235,8 +231,8 @@ private func receivedFrame(
     if ends {
       slot.pointee.peerEnded = true
       state.pointee.events!.endStream(of: slot)
-    } else if header.pointee.length == 0, !state.pointee.tolerateUselessFrame() {
-      return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
+    } else if header.pointee.length == 0 {
+      state.pointee.conduct.uselessFrames &+= 1  // One less to be ignored, above.
     }
   case NGHTTP2_HEADERS.rawValue:
     guard let slot = state.pointee.slot(session, header.pointee.stream_id) else { return 0 }

@@ -14,6 +14,8 @@ package struct HTTP2Conduct {
   /// Frames that HTTP/2 has us ignore: PRIORITY, unknown types, and what comes late for streams that
   /// are over. May be two too many, or less than none, while a frame has come in part.
   package var ignoredFrames = 0
+  /// Empty DATA frames that end nothing, and frames that break the protocol on their stream.
+  package var uselessFrames: UInt32 = 0
   /// Frames that have come in part: a header block's and, inside the last read, one more.
   package static let mostUnfinishedFrames = 2
   /// RST_STREAM frames sent because of what the peer did; those that only end a stream early do not
@@ -26,9 +28,22 @@ package struct HTTP2Conduct {
 
   @inline(__always)
   var isNoteworthy: Bool {
-    controlFrames | windowUpdates | pings | inducedResets != 0
+    controlFrames | windowUpdates | pings | inducedResets | uselessFrames != 0
       || ignoredFrames > HTTP2Conduct.mostUnfinishedFrames
   }
+
+  /// Notes a frame that broke the protocol.
+  mutating func uselessFrame() {
+    ignoredFrames &-= 1  // Counted here instead.
+    uselessFrames &+= 1
+  }
+
+  /// Frames of a call that follow its HEADERS at once: DATA, and perhaps trailers, more window or a reset.
+  private static let framesBehindHeaders = 4
+
+  /// Notes a stream that was refused for there being too many, which its client had no way to know. What it
+  /// sent behind the HEADERS is ignored, and not held against it either.
+  mutating func refusedStream() { ignoredFrames &-= 1 + HTTP2Conduct.framesBehindHeaders }
 
   /// Notes a frame that is neither DATA nor HEADERS.
   mutating func sent(_ frame: UnsafePointer<UInt8>) {

@@ -25,9 +25,6 @@ public struct HTTP2Options: Equatable, Sendable {
   public var maxSettingsEntries = 32
   /// Answers to PING and SETTINGS waiting to be sent; more end the connection.
   public var maxQueuedAcks = 1_000
-  /// Empty DATA frames that end nothing, and frames that break the protocol on one stream, in the life
-  /// of a connection; this many end it.
-  public var maxUselessFrames = 1_000
 
   /// Fields that a server recognises as they come: each leaves its bit in `HTTP2Event.expected` and is
   /// not kept. At most 32, those of one name together, of at most 16 bytes.

@@ -29,7 +29,7 @@ package final class HTTP2Session {
         expected: context.expected,
         maxHeaderListBytes: options.maxHeaderListBytes,
         outputLowWaterBytes: options.outputLowWaterBytes,
-        streams: context.streams, maxUselessFrames: options.maxUselessFrames,
+        streams: context.streams,
         frameCount: FrameCount(isServer: role == .server)))
     var memory = context.memoryFunctions
     var session: OpaquePointer?
@@ -216,9 +216,7 @@ package final class HTTP2Session {
   }
 
   private func failure(_ status: CInt) -> HTTP2Failure {
-    let floods = [
-      NGHTTP2_ERR_FLOODED, NGHTTP2_ERR_CALLBACK_FAILURE, NGHTTP2_ERR_TOO_MANY_CONTINUATIONS,
-    ]
+    let floods = [NGHTTP2_ERR_FLOODED, NGHTTP2_ERR_TOO_MANY_CONTINUATIONS]
     return HTTP2Failure(
       reason: nghttp2_strerror(status).map { String(cString: $0) } ?? "unknown",
       isBadPreface: status == NGHTTP2_ERR_BAD_CLIENT_MAGIC.rawValue,

@@ -136,12 +136,49 @@ struct AbuseTests {
     }
   }
 
-  @Test("a PRIORITY frame with every call, and a thousand beside, are nothing to object to")
+  @Test("more streams than are allowed, before their client knows, are refused and no flood")
+  func refusedStreams() throws {
+    var options = ServerOptions()
+    options.maxStreams = 10
+    let harness = try Harness(options: options)
+    let hasty = RawBytes(try harness.open())
+    hasty.send(RawBytes.preface + hasty.frame(4))
+    for index in 0..<3_000 {
+      let id = UInt32(2 * index + 1)
+      hasty.send(
+        hasty.frame(1, flags: 4, on: id, head("/test.Echo/Silent"))
+          + hasty.frame(0, on: id, [0, 0, 0, 0, 1]) + hasty.frame(0, flags: 1, on: id, [7]))
+    }
+    hasty.send(hasty.frame(6, [1, 2, 3, 4, 5, 6, 7, 8]))
+    harness.run("a pong") { hasty.hasEnded || hasty.frames.contains { $0.kind == 6 } }
+    #expect(!hasty.hasEnded && hasty.goAway == nil)
+    #expect(hasty.frames.filter { $0.kind == 3 }.count == 2_990)
+    #expect(harness.echo.silent.count == 10)
+    hasty.stream.close()
+    harness.finish()
+  }
+
+  @Test("the rest of an upload in small messages, whose call has failed, is no flood")
+  func lateUpload() throws {
+    let harness = try Harness()
+    let honest = RawBytes(try harness.open())
+    honest.greet()
+    honest.send(honest.frame(1, flags: 4, on: 1, head("/test.Echo/None")))
+    harness.run("the refusal") { honest.frames.contains { $0.kind == 3 } }
+    honest.send((0..<5_000).flatMap { _ in honest.frame(0, on: 1, [0, 0, 0, 0, 1, 7]) })
+    honest.send(honest.frame(6, [1, 2, 3, 4, 5, 6, 7, 8]))
+    harness.run("a pong") { honest.hasEnded || honest.frames.contains { $0.kind == 6 } }
+    #expect(!honest.hasEnded && honest.goAway == nil)
+    honest.stream.close()
+    harness.finish()
+  }
+
+  @Test("a PRIORITY frame with every call, and thousands beside, are nothing to object to")
   func honestPriorities() throws {
     let harness = try Harness()
     let honest = RawBytes(try harness.open())
     honest.greet()
-    honest.send((0..<900).flatMap { _ in honest.frame(0x77, [1, 2, 3]) })
+    honest.send((0..<9_000).flatMap { _ in honest.frame(0x77, [1, 2, 3]) })
     for index in 0..<2_000 {
       let id = UInt32(2 * index + 1)
       honest.send(
