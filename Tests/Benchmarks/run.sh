@@ -2,8 +2,8 @@
 # Every benchmark of the project. Prints, asserts nothing: machines differ. Compare ratios and
 # instruction counts, not single times.
 # `growth.py` beside this takes some minutes more and is run by itself, as are the tables of Costs.md.
-# So are `abuse.py` (what attackers cost a well-behaved client: 3 rounds of 11 measurements of 5 s, three
-# minutes) and `idle_connections.py` (memory of 10,000 quiet connections and fairness between 1,000 busy
+# So are `abuse.py` (what attackers cost a well-behaved client: 21 attacks, 5 rounds of 3 measurements of
+# 2 s, a quarter of an hour) and `idle_connections.py` (memory of 10,000 quiet connections and fairness between 1,000 busy
 # ones: two million calls from a client in Python, some minutes).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
