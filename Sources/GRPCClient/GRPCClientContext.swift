@@ -30,7 +30,9 @@ package final class GRPCClientContext {
 
   /// Runs `work` from the loop, soon: completions never run inside a method their owner called.
   func later(_ work: @escaping () -> Void) {
-    if due.isEmpty { timer?.start(afterNanoseconds: 0) }
+    // Not at once: a timer of 0 set by a timer fires in the same turn, and work that begets work would keep
+    // the loop from its sockets. Rounded up to a millisecond.
+    if due.isEmpty { timer?.start(afterNanoseconds: 1) }
     due.append(work)
   }
 
