@@ -57,7 +57,7 @@ struct HeldUpTests {
     client.stream.stopReading()
     for _ in 0..<40 { send(1_000_000, harness.echo.silent[0]) }
     harness.run("full sockets") { harness.server.statistics.bufferedBytes < 40_000_000 }
-    send(1_000, harness.echo.silent[1])
+    send(5_000_000, harness.echo.silent[1])
     harness.run("the deadline") { harness.echo.silent[1].cancellation != nil }
     #expect(harness.server.statistics.openStreams == 2)
     for _ in 0..<2 {
@@ -68,7 +68,8 @@ struct HeldUpTests {
     #expect(!client.hasEnded)
     client.stream.startReading()
     harness.run("all that was said") { late.closed != nil && large.data.count > 40_000_000 }
-    #expect(client.goAways.isEmpty && late.closed == .cancel && large.closed == nil)
+    #expect(client.goAways.isEmpty && large.closed == nil)
+    #expect(late.closed == .cancel, "\(late.trailers)")
     harness.finish([client])
   }
 
@@ -128,10 +129,12 @@ struct HeldUpTests {
       $0.responseStallNanoseconds = ServerOptions.never
     }
     let client = try wide(harness)
-    for _ in 0..<60 {
-      _ = client.unary("/test.Echo/Unary", [UInt8](repeating: 1, count: 1_000_000))
-    }
+    let call = client.begin("/test.Echo/Silent")
+    client.send(call, [1])
+    harness.run("the call") { harness.echo.silent.map(\.received) == [1] }
     client.stream.stopReading()
+    // From now on it says nothing of itself.
+    for _ in 0..<60 { send(1_000_000, harness.echo.silent[0]) }
     for _ in 0..<3 {
       let dead = RawBytes(try harness.open())
       dead.greet()
