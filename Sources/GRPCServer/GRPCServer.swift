@@ -59,6 +59,9 @@ package final class GRPCServer {
   /// Of all connections that are too young for one of their own.
   var newcomersUnpacking = UnpackBudget()
   private(set) lazy var lingering = LingeringStreams(deadlines)
+  private(set) lazy var handshakes = HandshakeGate(self)
+  /// Reads of connections that are past their handshake.
+  var readsServed: UInt64 = 0
   let checkupInterval: UInt64
   private var ageRandom: AgeRandom
 

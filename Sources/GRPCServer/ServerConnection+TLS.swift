@@ -12,6 +12,12 @@ extension ServerConnection {
   /// As for cleartext, but the session gets a record's plaintext at a time; all answers still leave
   /// in one write.
   func didRead(sealed bytes: UnsafeRawBufferPointer) {
+    if isShakingHands { return server.handshakes.take(bytes, on: self) }
+    server.readsServed &+= 1
+    receive(sealed: bytes)
+  }
+
+  func receive(sealed bytes: UnsafeRawBufferPointer) {
     let tls = security
     let wasEstablished = tls.isEstablished
     let mark = tls.context.buffers.count

@@ -38,6 +38,9 @@ final class ServerConnection: ByteStreamHandler {
   var streamsOfRead = 0
   /// Streams that were there before the one that begins.
   var streamsBefore: Int { streamsBeforeRead + streamsOfRead - 1 }
+  /// Parts of a TLS handshake whose turn has not come, and the place among those that wait.
+  var heldHandshake: [UInt8] = []
+  var placeInGate: Int?
   /// Bytes of requests that have come in part.
   private(set) var heldBytes = 0
   /// The client has been told which message encodings are read here.
@@ -94,7 +97,10 @@ final class ServerConnection: ByteStreamHandler {
     flushHook?.cancel()
     flushHook = nil
     session.closeAll(.cancel) { handle($0) }
-    if tls != nil { endTLS() }
+    if tls != nil {
+      endTLS()
+      server.handshakes.forget(self)
+    }
     if lingers { server.letLinger(stream) } else { stream.close() }
     server.remove(self)
   }
@@ -108,6 +114,7 @@ final class ServerConnection: ByteStreamHandler {
     streamsOfRead = 0
     if tls != nil { return didRead(sealed: bytes) }
     isInBatch = true
+    Unmanaged.passUnretained(server)._withUnsafeGuaranteedRef { $0.readsServed &+= 1 }
     let failure =
       bytes.count > ServerConnection.sliceBytes
       ? receiveInSlices(bytes) : session.receive(bytes) { handle($0) }

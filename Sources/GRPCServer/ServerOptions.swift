@@ -40,6 +40,9 @@ package struct ServerOptions: Equatable, Sendable {
 
   /// How long a new connection's TLS handshake may take.
   package var tlsHandshakeNanoseconds: UInt64 = 10_000_000_000
+  /// Of a hundred parts of the time, how many TLS handshakes may take while anybody else is served; 100 =
+  /// as many as there are to do.
+  package var tlsHandshakePercent = 25
   /// How long a new connection may take to send its first SETTINGS and to answer ours, after the TLS
   /// handshake if there is one.
   package var handshakeNanoseconds: UInt64 = 20_000_000_000

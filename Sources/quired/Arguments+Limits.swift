@@ -84,6 +84,9 @@ struct LimitFlag {
         "--tls-handshake-timeout", .time(mayBeNever: false), \.tlsHandshakeNanoseconds,
         "for the TLS handshake before them"),
       .init(
+        "--tls-handshake-percent", .count(1...100), \.tlsHandshakePercent,
+        "of the time, for TLS handshakes while others are served"),
+      .init(
         "--request-stall", .time(mayBeNever: true), \.requestStallNanoseconds,
         "a request may come slower than 1 kB/s for so long"),
       .init(

@@ -1,6 +1,7 @@
 """TLS on TCP, as stock gRPC and Python's own ssl see it."""
 
 import os
+import select
 import shutil
 import signal
 import socket
@@ -182,6 +183,54 @@ def test_sighup_brings_new_certificates_and_a_call_under_way_goes_on(
             go_on.release()
             next(stream)
             assert list(stream) == [] and stream.code() == grpc.StatusCode.OK
+
+
+def hello():
+    """The first bytes of a handshake."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["h2"])
+    outgoing = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost").do_handshake()
+    return outgoing.read()
+
+
+def calls_during_a_flood(server, authority, count=500):
+    """How many calls an established client makes while `count` hellos wait for their answer."""
+    first = hello()
+    flood = [socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE)
+             for _ in range(count)]
+    try:
+        with channel(server, authority) as secure:
+            client = Client(secure)
+            client.get_pool()
+            for connection in flood:
+                connection.sendall(first)
+            unanswered = select.epoll()
+            for connection in flood:
+                unanswered.register(connection, select.EPOLLIN | select.EPOLLONESHOT)
+            calls = 0
+            while count > 0:
+                count -= len(unanswered.poll(0))
+                assert client.get_pool().blocks == 4096
+                calls += 1
+            unanswered.close()
+            return calls
+    finally:
+        for connection in flood:
+            connection.close()
+
+
+def test_a_flood_of_hellos_leaves_most_of_the_time_to_who_is_connected(
+        tmp_path, files, server, authority):
+    # The numbers depend on the machine: what they are without the limit is measured beside.
+    with RunningServer(str(tmp_path), more=[*files, "--tls-handshake-percent", "100"]) as open_door:
+        unlimited = calls_during_a_flood(open_door, authority)
+    limited = calls_during_a_flood(server, authority)
+    assert limited > 3 * unlimited
+    # Who comes in the middle of one is served, too.
+    with channel(server, authority) as secure:
+        assert Client(secure).get_pool().blocks == 4096
 
 
 def test_garbage_on_the_tls_port_ends_its_own_connections_only(server, authority):
