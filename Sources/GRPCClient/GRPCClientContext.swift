@@ -18,6 +18,7 @@ package final class GRPCClientContext {
   private var spareCalls: [ClientCall] = []
   private static let spareCallsLimit = 4_096
   private var due: [() -> Void] = []
+  private var isRunningDue = false
   private var timer: LoopTimer?
 
   package init(loop: EventLoop, options: GRPCClientOptions = GRPCClientOptions()) {
@@ -30,16 +31,19 @@ package final class GRPCClientContext {
 
   /// Runs `work` from the loop, soon: completions never run inside a method their owner called.
   func later(_ work: @escaping () -> Void) {
-    // Not at once: a timer of 0 set by a timer fires in the same turn, and work that begets work would keep
-    // the loop from its sockets. Rounded up to a millisecond.
-    if due.isEmpty { timer?.start(afterNanoseconds: 1) }
+    if due.isEmpty, !isRunningDue { timer?.start(afterNanoseconds: 0) }
     due.append(work)
   }
 
   private func runDue() {
     let work = due
     due.removeAll()
+    isRunningDue = true
     for item in work { item() }
+    isRunningDue = false
+    // A timer of 0 set by a timer fires in the same turn, and work that begets work would keep the loop from
+    // its sockets: that waits a millisecond, to which this is rounded up.
+    if !due.isEmpty { timer?.start(afterNanoseconds: 1) }
   }
 
   func takeCall() -> ClientCall {
