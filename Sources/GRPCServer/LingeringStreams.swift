@@ -5,14 +5,18 @@ import UVLoop
 ///
 /// A client that is closed at once comes back at once, and every new connection may begin with a burst. One
 /// that goes on sending into a socket that nobody reads has to wait. The connection itself is gone: what is
-/// kept is a descriptor and what the kernel buffers.
+/// kept is a descriptor, what the kernel buffers and the little that our own queue may hold.
 final class LingeringStreams {
   /// Above it the eldest go early.
   static let most = 256
+  /// A socket with more of ours to write is closed at once: it does not read, and its memory would be in
+  /// no budget.
+  static let mostQueuedBytes = 64 << 10
 
+  /// Before the queue, which must outlive it.
+  private lazy var deadline = Deadline { [unowned self] in closeSome() }
   private let deadlines: DeadlineQueue
   private var streams: [(stream: ByteStream, closesAt: UInt64)] = []
-  private lazy var deadline = Deadline { [unowned self] in closeSome() }
 
   init(_ deadlines: DeadlineQueue) { self.deadlines = deadlines }
 

@@ -9,7 +9,8 @@ extension ServerConnection {
     server.count(reason, on: self)
     session.submitGoAway(code, debug: words)
     closeAfterFlush = true
-    lingers = reason != .slowHeaders
+    // The others are no floods: who comes back with those has gained nothing.
+    lingers = reason != .slowHeaders && reason != .handshake
     scheduleFlush()
   }
 

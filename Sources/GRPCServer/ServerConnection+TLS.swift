@@ -24,8 +24,8 @@ extension ServerConnection {
     var failure: HTTP2Failure?
     isInBatch = true
     let progress = tls.receive(bytes) {
-      failure = session.receive($0) { handle($0) }
-      return failure == nil
+      failure = receiveInSlices($0)
+      return failure == nil && !closeAfterFlush
     }
     isInBatch = false
     // What TLS itself has to say: handshake messages, new keys, an alert.

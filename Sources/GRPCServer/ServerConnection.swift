@@ -33,7 +33,8 @@ final class ServerConnection: ByteStreamHandler {
   var hasReportedCutOff = false
   var times: ConnectionTimes
   private(set) lazy var checkup = Deadline { [unowned self] in lookAtItself() }
-  /// Streams that were open when the present read began, and those it has brought so far.
+  /// Streams whose request had begun when the present read did, and those whose request it has brought
+  /// so far.
   private var streamsBeforeRead = 0
   var streamsOfRead = 0
   /// Streams that were there before the one that begins.
@@ -97,8 +98,10 @@ final class ServerConnection: ByteStreamHandler {
     flushHook?.cancel()
     flushHook = nil
     session.closeAll(.cancel) { handle($0) }
+    let lingers = lingers && stream.writeQueueSize <= LingeringStreams.mostQueuedBytes
     if tls != nil {
-      endTLS()
+      // Its end would tell the client to come back.
+      if !lingers { endTLS() }
       server.handshakes.forget(self)
     }
     if lingers { server.letLinger(stream) } else { stream.close() }
@@ -110,7 +113,7 @@ final class ServerConnection: ByteStreamHandler {
   func streamDidRead(_ bytes: UnsafeRawBufferPointer) {
     hasRead = true
     if isDozing { wake() }
-    streamsBeforeRead = session.openStreams
+    streamsBeforeRead = session.openStreams - (session.isReceivingRequest ? 1 : 0)
     streamsOfRead = 0
     if tls != nil { return didRead(sealed: bytes) }
     isInBatch = true

@@ -68,6 +68,12 @@ package final class HTTP2Session {
 
   /// Streams whose `closed` event has not been handled yet.
   package var openStreams: Int { state.pointee.openCount }
+  /// Whether one of them is a request whose header block has come only in part.
+  @inline(__always)
+  package var isReceivingRequest: Bool {
+    guard let slot = state.pointee.receiving else { return false }
+    return HTTP2StreamRef(slot).isUnanswered
+  }
   /// False with `wantsWrite` false as well: the connection is to be closed.
   package var wantsRead: Bool { nghttp2_session_want_read(raw) != 0 }
   package var wantsWrite: Bool { nghttp2_session_want_write(raw) != 0 }

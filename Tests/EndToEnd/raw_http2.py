@@ -41,9 +41,11 @@ class Answer:
 
 
 class RawConnection:
-    def __init__(self, port, hello=PREFACE + frame(SETTINGS)):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, port, hello=PREFACE + frame(SETTINGS), secure=lambda plain: plain):
+        """`secure` makes a TLS socket of a connected one."""
+        plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = secure(plain)
         self.decoder = Decoder()
         self.buffer = b""
         self.send(hello)

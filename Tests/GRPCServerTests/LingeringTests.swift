@@ -1,8 +1,9 @@
-import GRPCServer
 import GRPCWire
 import HTTP2
 import Testing
 import UVLoop
+
+@testable import GRPCServer
 
 @Suite("clients that were cut off for a flood")
 struct LingeringTests {
@@ -55,6 +56,34 @@ struct LingeringTests {
     harness.finish()
     // Nothing else keeps the loop from its end.
     harness.run("all ends") { attackers.allSatisfy(\.hasEnded) }
+  }
+
+  @Test("are closed at once where much of what they were sent still waits for their socket")
+  func queued() throws {
+    var options = options(lingering: 3_600_000_000_000)
+    // It goes on being read.
+    options.maxQueuedOutputBytes = 1 << 30
+    let harness = try Harness(options: options)
+    var wide = HTTP2Options()
+    wide.streamWindowBytes = 1 << 30
+    wide.connectionWindowBytes = 1 << 30
+    let attacker = try harness.connect(wide)
+    attacker.send(attacker.begin("/test.Echo/Silent"), [1])
+    harness.run("the call") { harness.echo.silent.first?.received == 1 }
+    attacker.stream.stopReading()
+    // More than sockets take.
+    for _ in 0..<40 {
+      harness.echo.silent[0].responses.send(byteCount: 1_000_000) {
+        $0.initializeMemory(as: UInt8.self, repeating: 7, count: 1_000_000)
+      }
+    }
+    harness.run("a queue") { harness.server.connections[0].queuedSocketBytes > 100_000 }
+    let acknowledgement: [UInt8] = [0, 0, 8, 6, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+    #expect(many(acknowledgement, 40).withUnsafeBytes(attacker.stream.write))
+    harness.run("the cut") { harness.server.statistics.connections == 0 }
+    attacker.stream.startReading()
+    harness.run("the end") { attacker.hasEnded }
+    harness.finish([attacker])
   }
 
   @Test("a long read is judged as it goes: what follows a flood is not looked at")

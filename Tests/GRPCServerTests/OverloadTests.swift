@@ -84,6 +84,28 @@ struct OverloadTests {
     harness.finish([other] + late)
   }
 
+  @Test("a request whose header block comes in two reads counts once")
+  func splitHeaders() throws {
+    let harness = try harness {
+      $0.maxCalls = 1
+      $0.reservedCalls = 1
+    }
+    let filler = try harness.connect()
+    filler.send(filler.begin("/test.Echo/Silent"), [1])
+    harness.run("the filler's call") { harness.server.statistics.activeCalls == 1 }
+    let late = RawBytes(try harness.open())
+    late.greet()
+    let headers = late.frame(1, flags: 4, on: 1, head("/test.Echo/Silent"))
+    late.send(Array(headers.prefix(20)))
+    harness.run("half of it") { harness.server.statistics.openStreams == 2 }
+    late.send(headers.dropFirst(20) + late.frame(6, [1, 2, 3, 4, 5, 6, 7, 8]))
+    harness.run("the ping's answer") { late.frames.contains { $0.kind == 6 && $0.flags == 1 } }
+    #expect(harness.server.statistics.activeCalls == 2)
+    #expect(!late.frames.contains { $0.kind == 1 }, "refused")
+    late.stream.close()
+    harness.finish([filler])
+  }
+
   @Test("an answered call counts until its answer has left")
   func answered() throws {
     let harness = try harness {
