@@ -115,6 +115,7 @@ package final class GRPCServer {
     var now = counts
     now.connections = connections.count
     now.openStreams = context.openStreams
+    now.budgetedBytes = bufferedBytes
     for connection in connections {
       now.bufferedBytes += connection.bufferedBytes
       now.heldRequestBytes += connection.heldBytes

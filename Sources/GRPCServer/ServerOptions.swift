@@ -151,6 +151,8 @@ package struct ServerStatistics: Equatable, Sendable {
   package var bufferedBytes = 0
   /// Bytes of requests that have come in part, or wait for responses to be read.
   package var heldRequestBytes = 0
+  /// Both, as the budget of `maxBufferedBytes` has them: kept as they change, not added up anew.
+  package var budgetedBytes = 0
   /// Connections that could not be accepted: mostly for want of descriptors.
   package var failedAccepts = 0
   package var cutOff = CutOffCounts()

@@ -35,6 +35,8 @@ extension HTTP2StreamRef {
   public func unreserve(_ byteCount: Int) {
     guard isOpen else { return }
     slot.pointee.output.dropLast(byteCount)
+    // What was taken back may have been megabytes, and nobody counts memory that is empty.
+    if slot.pointee.output.isEmpty { slot.pointee.output.removeAll(keeping: 0) }
     slot.pointee.session.unsafelyUnwrapped.pointee.queuedOutput -= byteCount
   }
 

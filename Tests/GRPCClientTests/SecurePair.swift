@@ -118,7 +118,7 @@ final class SecurePair {
     channel.close()
     run { server.statistics.connections == 0 }
     let left = server.statistics
-    #expect(left.openStreams == 0 && left.activeCalls == 0 && left.bufferedBytes == 0)
+    #expect(left.openStreams == 0 && left.activeCalls == 0 && left.budgetedBytes == 0)
     server.beginShutdown(graceNanoseconds: 1_000_000_000) {}
     watchdog = nil
     loop.run()

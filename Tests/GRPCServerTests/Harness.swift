@@ -57,7 +57,7 @@ final class Harness {
     for client in clients { client.close() }
     run("connections to go") { server.statistics.connections == 0 }
     let left = server.statistics
-    #expect(left.openStreams == 0 && left.activeCalls == 0 && left.bufferedBytes == 0)
+    #expect(left.openStreams == 0 && left.activeCalls == 0 && left.budgetedBytes == 0)
     var isStopped = false
     server.beginShutdown(graceNanoseconds: 1_000_000_000) { isStopped = true }
     run("shutdown") { isStopped }

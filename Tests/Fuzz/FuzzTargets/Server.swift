@@ -185,7 +185,7 @@ final class FuzzedServer {
     let left = server.statistics
     demand(left.openStreams == 0, "\(left.openStreams) streams left")
     demand(left.activeCalls == 0, "\(left.activeCalls) calls left")
-    demand(left.bufferedBytes == 0, "\(left.bufferedBytes) bytes left")
+    demand(left.budgetedBytes == 0, "\(left.budgetedBytes) bytes left")
     demand(counts.open == 0, "\(counts.open) handlers were never told of their call's end")
     if !isStopping { beginShutdown() }
     turn("the shutdown") { isStopped }
