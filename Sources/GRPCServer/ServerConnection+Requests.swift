@@ -49,7 +49,10 @@ extension ServerConnection {
       refuse(stream, tooMuchUnread)
       return
     }
-    if server.hasTooManyCalls(for: self) {
+    let hasTooMany = Unmanaged.passUnretained(server)._withUnsafeGuaranteedRef {
+      $0.hasTooManyCalls(for: self)
+    }
+    if hasTooMany {
       server.count(.overload, on: self)
       refuse(stream, server.overloaded("the server has too many calls"))
       return
