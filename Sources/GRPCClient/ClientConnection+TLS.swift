@@ -15,9 +15,7 @@ extension ClientConnection {
       }
     let tls = TLSSession(security, host: host)
     self.tls = tls
-    let mark = security.buffers.count
-    let failure = tls.start()
-    let isAlive = send(from: mark)
+    let (failure, isAlive) = tls.sending(by: write(sealed:)) { tls.start() }
     if let failure {
       loseLater(Status(.unavailable, "connect to \(target): \(failure)"))
     } else if !isAlive {
@@ -28,14 +26,14 @@ extension ClientConnection {
   /// As for cleartext, but the session gets a record's plaintext at a time.
   func didRead(sealed bytes: UnsafeRawBufferPointer) {
     let tls = established
-    let mark = tls.context.buffers.count
     var failure: HTTP2Failure?
-    let progress = tls.receive(bytes) {
-      failure = session.receive($0) { handle($0) }
-      return failure == nil
-    }
     // What TLS itself has to say: handshake messages, new keys, an alert.
-    let isAlive = send(from: mark)
+    let (progress, isAlive) = tls.sending(by: write(sealed:)) {
+      tls.receive(bytes) {
+        failure = session.receive($0) { handle($0) }
+        return failure == nil
+      }
+    }
     if phase == .closed || phase == .abandoned { return }
     if let failure { return lose(Status(.unavailable, "connection to \(target): \(failure)")) }
     switch progress {
@@ -55,22 +53,16 @@ extension ClientConnection {
 
   /// Encrypts and sends. False when the connection is dead.
   func write(sealing plaintext: UnsafeRawBufferPointer) -> Bool {
-    let mark = established.context.buffers.count
-    let failure = established.seal(plaintext)
-    return send(from: mark) && failure == nil
+    let tls = established
+    let (failure, isAlive) = tls.sending(by: write(sealed:)) { tls.seal(plaintext) }
+    return isAlive && failure == nil
   }
 
   /// Says that nothing more will come.
   func endTLS() {
-    let mark = established.context.buffers.count
-    established.end()
-    _ = send(from: mark)
+    let tls = established
+    _ = tls.sending(by: write(sealed:)) { tls.end() }
   }
 
-  private func send(from mark: Int) -> Bool {
-    let buffers = established.context.buffers
-    if buffers.count == mark { return true }
-    defer { buffers.truncate(to: mark) }
-    return stream?.write(buffers.bytes(from: mark)) ?? false
-  }
+  private func write(sealed bytes: UnsafeRawBufferPointer) -> Bool { stream?.write(bytes) ?? false }
 }

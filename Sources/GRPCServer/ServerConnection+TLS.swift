@@ -20,16 +20,17 @@ extension ServerConnection {
   func receive(sealed bytes: UnsafeRawBufferPointer) {
     let tls = security
     let wasEstablished = tls.isEstablished
-    let mark = tls.context.buffers.count
     var failure: HTTP2Failure?
-    isInBatch = true
-    let progress = tls.receive(bytes) {
-      failure = receiveInSlices($0)
-      return failure == nil && !closeAfterFlush
-    }
-    isInBatch = false
     // What TLS itself has to say: handshake messages, new keys, an alert.
-    guard send(from: mark) else { return close() }
+    let (progress, isAlive) = tls.sending(by: stream.write) {
+      isInBatch = true
+      defer { isInBatch = false }
+      return tls.receive(bytes) {
+        failure = receiveInSlices($0)
+        return failure == nil && !closeAfterFlush
+      }
+    }
+    guard isAlive else { return close() }
     if !wasEstablished, tls.isEstablished { didSecure() }
     if failure == nil { flush() }
     if case .failed(let reason) = progress { didFail(reason) }
@@ -48,23 +49,14 @@ extension ServerConnection {
   /// Encrypts and sends. False when the connection is dead.
   func write(sealing plaintext: UnsafeRawBufferPointer) -> Bool {
     let tls = security
-    let mark = tls.context.buffers.count
-    let failure = tls.seal(plaintext)
-    return send(from: mark) && failure == nil
+    let (failure, isAlive) = tls.sending(by: stream.write) { tls.seal(plaintext) }
+    return isAlive && failure == nil
   }
 
   /// Says that nothing more will come, as far as the socket takes it at once.
   func endTLS() {
-    let mark = security.context.buffers.count
-    security.end()
-    _ = send(from: mark)
-  }
-
-  private func send(from mark: Int) -> Bool {
-    let buffers = security.context.buffers
-    if buffers.count == mark { return true }
-    defer { buffers.truncate(to: mark) }
-    return stream.write(buffers.bytes(from: mark))
+    let tls = security
+    _ = tls.sending(by: stream.write) { tls.end() }
   }
 
   private func didSecure() {
