@@ -231,7 +231,8 @@ private func receivedFrame(
     if ends {
       slot.pointee.peerEnded = true
       state.pointee.events!.endStream(of: slot)
-    } else if header.pointee.length == 0 {
+    } else if header.pointee.length == frame.unsafelyUnwrapped.pointee.data.padlen {
+      // Empty, or padding and nothing else.
       state.pointee.conduct.uselessFrames &+= 1  // One less to be ignored, above.
     }
   case NGHTTP2_HEADERS.rawValue:

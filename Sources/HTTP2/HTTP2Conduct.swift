@@ -14,7 +14,7 @@ package struct HTTP2Conduct {
   /// Frames that HTTP/2 has us ignore: PRIORITY, unknown types, and what comes late for streams that
   /// are over. May be two too many, or less than none, while a frame has come in part.
   package var ignoredFrames = 0
-  /// Empty DATA frames that end nothing, and frames that break the protocol on their stream.
+  /// DATA frames with no data in them that end nothing, and frames that break the protocol on their stream.
   package var uselessFrames: UInt32 = 0
   /// Frames that have come in part: a header block's and, inside the last read, one more.
   package static let mostUnfinishedFrames = 2

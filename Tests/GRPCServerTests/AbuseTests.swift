@@ -219,12 +219,30 @@ struct AbuseTests {
     }
   }
 
-  @Test("empty DATA frames end their own connection only")
-  func emptyData() throws {
+  @Test(
+    "empty DATA frames, and those of padding only, end their own connection only",
+    arguments: [(0, []), (8, [0]), (8, [3, 0, 0, 0])] as [(flags: UInt8, payload: [UInt8])])
+  func emptyData(of frame: (flags: UInt8, payload: [UInt8])) throws {
     try attack(.flood) { attacker, round in
       if round == 0 { attacker.send(attacker.frame(1, flags: 4, on: 1, head("/test.Echo/Silent"))) }
-      attacker.send((0..<100).flatMap { _ in attacker.frame(0, on: 1) })
+      attacker.send(
+        (0..<100).flatMap { _ in attacker.frame(0, flags: frame.flags, on: 1, frame.payload) })
     }
+  }
+
+  @Test("padded DATA frames with a byte each are none of them empty")
+  func paddedData() throws {
+    let harness = try Harness()
+    let client = RawBytes(try harness.open())
+    client.greet()
+    client.send(client.frame(1, flags: 4, on: 1, head("/test.Echo/Collect")))
+    // 1,500 would be too many of the others at once: 300 messages of no bytes, a byte at a time.
+    for _ in 0..<1_500 { client.send(client.frame(0, flags: 8, on: 1, [2, 0, 0, 0])) }
+    client.send(client.frame(0, flags: 1, on: 1))
+    harness.run("the answer") { client.hasEnded || client.frames.contains { $0.kind == 0 } }
+    #expect(client.goAway == nil && !client.hasEnded)
+    client.stream.close()
+    harness.finish()
   }
 
   @Test("resets that the client makes the server send count as its own")
