@@ -8,3 +8,9 @@ static inline int cuv_unsent_bytes(int descriptor) {
   int count = 0;
   return ioctl(descriptor, SIOCOUTQ, &count) == 0 ? count : 0;
 }
+
+// Bytes that have come for a socket and that nobody has read; 0 where there is none.
+static inline int cuv_unread_bytes(int descriptor) {
+  int count = 0;
+  return ioctl(descriptor, FIONREAD, &count) == 0 ? count : 0;
+}

@@ -9,6 +9,10 @@ struct KeepalivePing {
   /// Bytes written up to the ping, or somewhat more; `.max` = it could not be written yet.
   private var end = Int.max
   private var watch = StallWatch()
+  private var progress = Growth()
+  /// All that lies before the ping has arrived.
+  private var hasArrived = false
+  private var wasRead = true
 
   /// The ping was submitted.
   ///
@@ -19,7 +23,10 @@ struct KeepalivePing {
     isUnanswered = true
     self.before = before
     end = .max
-    watch.start(delivered, at: now)
+    hasArrived = false
+    wasRead = true
+    progress.note(delivered)
+    watch.start(progress.total, at: now)
   }
 
   mutating func answered() { isUnanswered = false }
@@ -36,7 +43,15 @@ struct KeepalivePing {
   ) -> Bool {
     // Pings are the first to be written when there is room again.
     if end == .max, written != before { end = written }
-    return watch.isStalled(
-      isRead ? min(delivered, end) : delivered, at: now, limit: limit, bytesPerSecond: 0)
+    if !isRead {
+      progress.note(delivered)
+    } else if !hasArrived {
+      progress.note(min(delivered, end))
+    }
+    if delivered >= end { hasArrived = true }
+    // The answer may be among what is read from now on.
+    if isRead, !wasRead { watch.start(progress.total, at: now) }
+    wasRead = isRead
+    return watch.isStalled(progress.total, at: now, limit: limit, bytesPerSecond: 0)
   }
 }

@@ -19,6 +19,8 @@ struct ConnectionTimes {
   var goAwayAt = UInt64.max
   var cancelsAt = UInt64.max
   var socket = StallWatch()
+  /// Bytes that have arrived at the client while the socket was watched.
+  var socketProgress = Growth()
   var headers = StallWatch()
 
   init(now: UInt64) {
@@ -62,11 +64,12 @@ extension ServerConnection {
     } else if !times.isGreeted, takesTooLong(server.options.handshakeNanoseconds, now) {
       return cutOff(.handshake, .settingsTimeout, "no SETTINGS, or no answer to ours")
     }
-    if socketIsStalled(now) { return end(.unreadSocket) }
+    let delivered = deliveredBytes
+    if socketIsStalled(delivered, now) { return end(.unreadSocket) }
     let hasCalls = session.openStreams > 0
     if !hasCalls {
       times.headers.reset()
-    } else if !lookAtStreams(now) {
+    } else if !lookAtStreams(delivered, hasNews: hasNews, now) {
       return cutOff(.slowHeaders, .enhanceYourCalm, "a header block does not end")
     }
     let lastStreamID = session.lastProcessedStreamID
@@ -119,31 +122,54 @@ extension ServerConnection {
     times.greeting.isStalled(0, at: now, limit: limit, bytesPerSecond: 0)
   }
 
-  private func socketIsStalled(_ now: UInt64) -> Bool {
+  /// Bytes that have arrived at the client; nil = none waits for the socket. Our kernel takes more by the
+  /// megabyte only, which a slow reader may not empty within the limit. A system call.
+  var deliveredBytes: Int? { queuedSocketBytes > 0 ? stream.deliveredBytes : nil }
+
+  func socketIsStalled(_ delivered: Int?, _ now: UInt64) -> Bool {
     let options = server.options
-    guard queuedSocketBytes > 0, options.responseStallNanoseconds != ServerOptions.never else {
+    guard let delivered, options.responseStallNanoseconds != ServerOptions.never else {
       times.socket.reset()
       return false
     }
+    times.socketProgress.note(delivered)
     return times.socket.isStalled(
-      stream.takenBytes, at: now, limit: options.responseStallNanoseconds,
+      times.socketProgress.total, at: now, limit: options.responseStallNanoseconds,
       bytesPerSecond: options.minBytesPerSecond)
   }
 
   /// Ends the calls that do not move. False when a header block does not: nothing else can come
   /// before its end.
-  private func lookAtStreams(_ now: UInt64) -> Bool {
+  ///
+  /// While output is held up, what waits for the socket has the socket's own watch. But only what the
+  /// client can do nothing about is excused: it is expected to go on, with the window it gives and the
+  /// request it sends, once it has what was sent before and we have read what it says.
+  ///
+  /// - Parameters:
+  ///   - delivered: What `deliveredBytes` says.
+  ///   - hasNews: Something was read since the look before.
+  func lookAtStreams(_ delivered: Int?, hasNews: Bool, _ now: UInt64) -> Bool {
     let options = server.options
-    // While the socket is not read, no stream can move, and the socket has a watch of its own.
-    let isHeldUp = queuedSocketBytes > 0
+    let written = stream.writtenBytes
+    let isRead = stream.isReading
+    // What it has said to any of this may lie there.
+    let isUnheard = delivered != nil && !isRead && stream.hasUnread
+    // One read, which its flush ends. With output for every drain we would otherwise not hear it for long.
+    if isUnheard, !hasNews { self.stream.startReading() }
     var unansweredID: Int32 = 0
     session.forEachOpenStream { stream in
       if stream.isUnanswered { unansweredID = stream.id }
       var notes = stream.notes
-      if stream.queuedBytes == 0 || isHeldUp {
+      let framed = stream.framedBytes
+      if stream.queuedBytes == 0 {
         notes.response.reset()
+      } else if let delivered,
+        isUnheard && !hasNews || !stream.isHeldByWindow
+          || !notes.responseMark.hasArrived(framed, written: written, delivered: delivered)
+      {
+        notes.response.pause(at: now)
       } else if notes.response.isStalled(
-        stream.framedBytes, at: now, limit: options.responseStallNanoseconds,
+        framed, at: now, limit: options.responseStallNanoseconds,
         bytesPerSecond: options.minBytesPerSecond)
       {
         server.count(.unreadResponses, on: self)
@@ -156,9 +182,14 @@ extension ServerConnection {
         }
         return
       }
-      if let call = ServerCall.of(stream)?.takeUnretainedValue(), call.waitsForRequest, !isHeldUp {
-        if notes.request.isStalled(
-          call.requestBytes, at: now, limit: options.requestStallNanoseconds,
+      if let call = ServerCall.of(stream)?.takeUnretainedValue(), call.waitsForRequest {
+        let moved = call.requestBytes
+        if let delivered,
+          isUnheard || !notes.requestMark.hasArrived(moved, written: written, delivered: delivered)
+        {
+          notes.request.pause(at: now)
+        } else if notes.request.isStalled(
+          moved, at: now, limit: options.requestStallNanoseconds,
           bytesPerSecond: options.minBytesPerSecond)
         {
           server.count(.slowRequest, on: self)
@@ -171,9 +202,14 @@ extension ServerConnection {
       stream.notes = notes
     }
     // Header blocks are not interleaved: there is one at most, and it stops all else. Another stream's is
-    // another block. While output is held up we may not read its end, nor send what we answered.
-    if unansweredID == 0 || isHeldUp {
+    // another block.
+    if unansweredID == 0 {
       times.headers.reset()
+      return true
+    }
+    // While we do not read, its end may have come, nor is what we answered sent. It needs no window.
+    if delivered != nil, !isRead {
+      times.headers.pause(at: now)
       return true
     }
     return !times.headers.isStalled(

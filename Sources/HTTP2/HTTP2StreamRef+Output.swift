@@ -20,6 +20,14 @@ extension HTTP2StreamRef {
     if status != 0 { reset(.internalError) }
   }
 
+  /// The peer's window of the stream, or of the connection, is closed.
+  package var isHeldByWindow: Bool {
+    guard isOpen else { return false }
+    let raw = slot.pointee.session.unsafelyUnwrapped.pointee.raw
+    return nghttp2_session_get_stream_remote_window_size(raw, slot.pointee.id) <= 0
+      || nghttp2_session_get_remote_window_size(raw) <= 0
+  }
+
   /// Room for `byteCount` more bytes of output, to be filled before anything else happens; nil when
   /// the stream is closed or its output has ended.
   @inline(__always)

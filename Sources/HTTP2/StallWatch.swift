@@ -47,6 +47,37 @@ package struct StallWatch {
   }
 
   package mutating func reset() { since = 0 }
+
+  /// The time since the look before is nobody's fault and does not count.
+  package mutating func pause(at now: UInt64) {
+    if since == 0 { return }
+    since &+= now &- lastLook
+    lastLook = now
+  }
+}
+
+/// Tells whether a peer has had what was sent to it before it came to wait: while that lies in a full
+/// socket, the peer cannot answer it.
+package struct SentMark {
+  private var moved = 0
+  private var end = 0
+
+  package init() {}
+
+  /// Whether all that was written before the last mark has arrived. If so, and something has moved since,
+  /// the mark is put behind what is written by now.
+  ///
+  /// - Parameters:
+  ///   - moved: Bytes of what is watched that have moved.
+  ///   - written: Bytes written to the socket so far, `delivered` of which have arrived.
+  package mutating func hasArrived(_ moved: Int, written: Int, delivered: Int) -> Bool {
+    if delivered < end { return false }
+    if moved != self.moved {
+      self.moved = moved
+      end = written
+    }
+    return true
+  }
 }
 
 /// What the owner of a stream looks at from time to time.
@@ -54,6 +85,9 @@ package struct HTTP2StreamNotes {
   package var request = StallWatch()
   package var response = StallWatch()
   package var idle = StallWatch()
+  /// Behind what was sent to the peer when the request, or the response, last moved.
+  package var requestMark = SentMark()
+  package var responseMark = SentMark()
 
   package init() {}
 }

@@ -78,9 +78,7 @@ package final class ByteStream {
 
   /// The process that connected to a Unix socket, or that listens there; nil over TCP.
   package var peerCredentials: PeerCredentials? {
-    var descriptor: uv_os_fd_t = -1
-    if isTCP || isClosed || uv_fileno(handlePointer(raw), &descriptor) < 0 { return nil }
-    return PeerCredentials(of: descriptor)
+    isTCP ? nil : descriptor.map { PeerCredentials(of: $0) } ?? nil
   }
 
   /// The peer's address; for a Unix socket `unix:pid=17,uid=1000,gid=1000`.
@@ -165,9 +163,16 @@ package final class ByteStream {
   /// Those that have arrived: over TCP those that the other side has acknowledged, over a Unix socket,
   /// somewhat fewer while it has any to read, those that were read. A system call.
   package var deliveredBytes: Int {
-    var descriptor: uv_os_fd_t = -1
-    if isClosed || uv_fileno(handlePointer(raw), &descriptor) < 0 { return takenBytes }
+    guard let descriptor else { return takenBytes }
     return takenBytes &- Int(cuv_unsent_bytes(descriptor))
+  }
+
+  /// Something has come that was not read. A system call.
+  package var hasUnread: Bool { descriptor.map { cuv_unread_bytes($0) > 0 } ?? false }
+
+  private var descriptor: uv_os_fd_t? {
+    var found: uv_os_fd_t = -1
+    return isClosed || uv_fileno(handlePointer(raw), &found) < 0 ? nil : found
   }
 
   /// Bytes accepted by `write` and not yet by the kernel.

@@ -52,6 +52,22 @@ struct KeepalivePingTests {
     #expect(lost(before: 1_000, delivered: 1_000) { (1_017 + $0, 1_017 + $0, false) } == nil)
   }
 
+  @Test("what a few bytes take up in a Unix socket does not put off the end of who reads nothing")
+  func deadPeerOfUnixSocket() {
+    // Ten bytes are written each 5 s and take up 768.
+    #expect(
+      lost(before: 1_000, delivered: 0) { (1_017 + 2 * $0, 2 * $0 - 768 * $0 / 5, true) } == 25)
+  }
+
+  @Test("a slow reader of a Unix socket is waited for, whatever its unread bytes take up")
+  func slowReaderOfUnixSocket() {
+    // Each 5 s something is read, and every other time more is written than that.
+    let found = lost(before: 100_000, delivered: 0) { time in
+      (100_017, min(100 * time - time / 5 % 2 * 2_000, 100_017), true)
+    }
+    #expect((1_000...1_050).contains(try! #require(found)))
+  }
+
   @Test("a ping that had to wait for room is looked for where it was written")
   func heldUpPing() {
     // Nothing can be written for 50 s, while a megabyte is taken; then the ping follows.

@@ -72,4 +72,41 @@ struct StallWatchTests {
     #expect(!watched.isStalled(at: 25_000))
     #expect(!watched.isStalled(at: 35_000))
   }
+
+  @Test("paused time does not count, and what counted before it does")
+  func paused() {
+    var watch = StallWatch()
+    // Paused at every other look, 5 s each; the limit is 20 s, seen twice.
+    var end: UInt64?
+    for look in 0..<100 as Range<UInt64> where end == nil {
+      let now = 1 + look * 5_000_000_000
+      if look % 2 == 1 {
+        watch.pause(at: now)
+      } else if watch.isStalled(0, at: now, limit: 20_000_000_000, bytesPerSecond: 1) {
+        end = look
+      }
+    }
+    #expect(end == 10)
+    var unseen = StallWatch()
+    for look in 1...100 as ClosedRange<UInt64> { unseen.pause(at: look * 5_000_000_000) }
+    let isStalled = unseen.isStalled(0, at: 505_000_000_000, limit: 1, bytesPerSecond: 1)
+    #expect(!isStalled)
+  }
+
+  @Test("a peer has to go on once it has what was written when it came to wait")
+  func sentMark() {
+    var mark = SentMark()
+    // 500 bytes are framed, 10,000 written; they arrive, and more is written behind them.
+    let seen = [(0, 9_000, 0), (500, 10_000, 0), (500, 12_000, 9_999), (500, 14_000, 10_000)].map {
+      mark.hasArrived($0.0, written: $0.1, delivered: $0.2)
+    }
+    #expect(seen == [true, true, false, true])
+    // It moves a little each time: what it waits for is what was written at the first of them.
+    let steps = (501...505).map {
+      mark.hasArrived($0, written: 20_000, delivered: 14_500 + 1_100 * ($0 - 501))
+    }
+    #expect(steps == [true, false, false, false, false])
+    let arrived = mark.hasArrived(505, written: 40_000, delivered: 20_000)
+    #expect(arrived)
+  }
 }
