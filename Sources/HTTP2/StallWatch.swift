@@ -59,7 +59,8 @@ package struct StallWatch {
 /// Tells whether a peer has had what was sent to it before it came to wait: while that lies in a full
 /// socket, the peer cannot answer it.
 package struct SentMark {
-  private var moved = 0
+  /// -1: there is no mark yet.
+  private var moved = -1
   private var end = 0
 
   package init() {}

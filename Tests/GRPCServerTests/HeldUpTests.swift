@@ -69,10 +69,10 @@ struct HeldUpTests {
     stream.stopReading()
   }
 
-  /// The second at which the connection is cut off for its socket or loses a stream. The test is its clock
+  /// The second at which the connection is cut off for its socket, or `isOver`. The test is its clock
   /// from here on and has it look at itself every 15 s, for ten minutes.
   private func firstEnd(
-    _ connection: ServerConnection, _ between: () -> Void
+    _ connection: ServerConnection, or isOver: () -> Bool, _ between: () -> Void
   ) -> Int? {
     let server = connection.server
     server.deadlines.clear(connection.checkup)
@@ -80,8 +80,10 @@ struct HeldUpTests {
       let now = UInt64(seconds + 1) * 1_000 * millisecond
       let delivered = connection.deliveredBytes
       if connection.socketIsStalled(delivered, now) { return seconds }
-      #expect(connection.lookAtStreams(delivered, hasNews: false, now))
-      if server.statistics.cutOff[.unreadResponses] > 0 { return seconds }
+      let hasNews = connection.hasRead
+      connection.hasRead = false
+      #expect(connection.lookAtStreams(delivered, hasNews: hasNews, now))
+      if isOver() { return seconds }
       between()
       server.deadlines.clear(connection.checkup)
     }
@@ -101,16 +103,21 @@ struct HeldUpTests {
     for _ in 0..<60 { send(1_000_000, harness.echo.silent[0]) }
     fill(harness, harness.echo.silent[0])
     // 120,000 bytes each 15 s are 8,000 a second, for ten minutes.
-    let end = firstEnd(harness.server.connections[0]) {
+    let end = firstEnd(harness.server.connections[0], or: { false }) {
       if reads { read(120_000, harness, client.stream) { call.data.count } }
     }
     #expect(end == (reads ? nil : 75))
     harness.finish([client])
   }
 
-  @Test("a client that stuffs its socket with one stream does not hold another's response for ever")
-  func stuffedSocket() throws {
-    let harness = try harness { $0.responseStallNanoseconds = 60_000 * millisecond }
+  @Test(
+    "a client that stuffs its socket with one stream does not hold another's response, or request, for ever",
+    arguments: [false, true])
+  func stuffedSocket(talks: Bool) throws {
+    let harness = try harness {
+      $0.responseStallNanoseconds = 60_000 * millisecond
+      $0.requestStallNanoseconds = 60_000 * millisecond
+    }
     let client = RawBytes(try harness.open())
     func window(_ stream: UInt32) -> [UInt8] { client.frame(8, on: stream, [0x40, 0, 0, 0]) }
     // Streams have no window but what they are given; the connection has all of it.
@@ -120,18 +127,25 @@ struct HeldUpTests {
     client.send(client.frame(0, on: 1, message))
     client.send(client.frame(1, flags: 4, on: 3, head("/test.Echo/Silent")))
     client.send(client.frame(0, on: 3, message) + window(3))
-    harness.run("the calls") { harness.echo.silent.map(\.received) == [3] }
+    // And half a message.
+    client.send(client.frame(1, flags: 4, on: 5, head("/test.Echo/Silent")))
+    client.send(client.frame(0, on: 5, Array(message.dropLast())))
+    harness.run("the calls") { harness.echo.silent.map(\.received) == [3, 0] }
     client.stream.stopReading()
     for _ in 0..<60 { send(1_000_000, harness.echo.silent[0]) }
     fill(harness, harness.echo.silent[0])
     let connection = harness.server.connections[0]
-    let end = firstEnd(connection) {
+    let cutOff = { harness.server.statistics.cutOff }
+    let isOver = { cutOff()[.unreadResponses] > 0 && (talks || cutOff()[.slowRequest] > 0) }
+    let end = firstEnd(connection, or: isOver) {
+      // Something that waits to be read, for as long as the server does not read.
+      if talks { client.send(client.frame(0xFA)) }
       read(1_000_000, harness, client.stream) { client.received.count }
       while connection.bufferedBytes < 40_000_000 { send(1_000_000, harness.echo.silent[0]) }
     }
     #expect(end.map { $0 <= 300 } == true, "after \(end ?? 0) s")
-    #expect(harness.server.statistics.cutOff[.unreadResponses] == 1)
-    #expect(connection.session.openStreams == 2 && harness.echo.silent[0].cancellation == nil)
+    #expect(cutOff()[.unreadResponses] == 1)
+    #expect(harness.echo.silent[0].cancellation == nil)
     client.stream.close()
     harness.finish()
   }
