@@ -53,6 +53,8 @@ let package = Package(
 
     // The domain: deterministic, imports nothing.
     module("KVBlocks"),
+    // What the domain's state means: samples, measures, reports.
+    module("Analysis", ["KVBlocks"]),
     // Tokens to the hashes by which the domain knows content.
     module("BlockHashing", ["CCrypto", "CXXHash"]),
 
@@ -96,6 +98,7 @@ let package = Package(
       name: "TestSupport", path: "Tests/TestSupport", exclude: ["Certificates"],
       swiftSettings: settings),
     tests("KVBlocksTests", ["KVBlocks", "TestSupport"], exclude: ["Vectors", "RULES.md"]),
+    tests("AnalysisTests", ["Analysis", "KVBlocks", "TestSupport"]),
     tests("BlockHashingTests", ["BlockHashing"], exclude: ["Vectors"]),
     tests("UVLoopTests", ["UVLoop", "TestSupport"]),
     tests("HTTP2Tests", ["HTTP2", "TestSupport"]),
