@@ -110,13 +110,22 @@ extension BlockPool {
     return true
   }
 
+  /// Blocks that have the content of this one. Only where there is a log, and O(1).
+  func copies(of id: BlockID) -> UInt32 { index?.copies(of: id) ?? 0 }
+
   /// A block loses its content: it keeps its references and its place in the queue (in split mode it
   /// joins the free blocks, as one that is given back). Returns false, and nothing changed, where it
   /// has none.
   @discardableResult
-  package func forget(_ id: BlockID) -> Bool {
+  package func forget(_ id: BlockID) -> Bool { forget(id, .request, for: .none) }
+
+  @discardableResult
+  func forget(_ id: BlockID, _ cause: ChangeLog.Cause, for holder: Holder) -> Bool {
     guard let index, records[Int(id)].twin != 0 else { return false }
-    index.remove(id)
+    let left = index.remove(id)
+    if isLogging {
+      log.noteEvicted(id, index.hash(of: id), copies: left, cause, for: holder, of: self)
+    }
     if isEvictable(id) {
       counters.cached -= 1
       counters.free += 1

@@ -16,8 +16,12 @@ extension BlockPool {
     return Unpinning(oldHead: records[0].next)
   }
 
-  /// Drops one pin; a block without references and pins becomes available, as on a free.
-  func dropPin(_ id: BlockID, _ unpinning: inout Unpinning) {
+  /// Drops one pin; a block without references and pins becomes available, as on a free. `holder` and
+  /// `cause` are for the log.
+  func dropPin(
+    _ id: BlockID, _ unpinning: inout Unpinning, by holder: Holder, _ cause: ChangeLog.Cause
+  ) {
+    if isLogging { log.note(.unpinned, cause, by: holder, one: id, of: self) }
     save(id)
     let record = records + Int(id)
     precondition(record.pointee.pins > 0, "unpinned a block that is not pinned")

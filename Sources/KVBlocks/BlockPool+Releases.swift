@@ -3,14 +3,23 @@ extension BlockPool {
   /// Drops one reference to each of `count` blocks, from `first` on in steps of `stride`: one
   /// `free_blocks` of vLLM. On its way to 0, and only then, a block is classified.
   ///
+  /// `holder` and `cause` are for the log.
+  ///
   /// - Returns: How many blocks became available.
   /// - Complexity: O(`count`), no memory is allocated.
   @inline(__always)
   @discardableResult
   func dropReferences(
-    _ first: UnsafePointer<BlockID>, _ count: Int, stride: Int = 1
+    _ first: UnsafePointer<BlockID>, _ count: Int, stride: Int = 1, by holder: Holder = .none,
+    _ cause: ChangeLog.Cause = .free
   ) -> UInt32 {
-    if hasDetour { return dropByDetour(first, count, stride) }
+    if hasDetour { return dropByDetour(first, count, stride, holder, cause) }
+    return dropToQueue(first, count, stride)
+  }
+
+  /// `dropReferences` where one queue has all available blocks.
+  @inline(__always)
+  func dropToQueue(_ first: UnsafePointer<BlockID>, _ count: Int, _ stride: Int) -> UInt32 {
     if undo.isRecording { save(first, count, stride) }
     let records = self.records
     let oldHead = records[0].next
@@ -51,7 +60,25 @@ extension BlockPool {
   ///   the long way, which also says what is wrong.
   @inline(__always)
   func freeExclusive(_ first: UnsafePointer<BlockID>, _ count: Int, heldBy slot: UInt32) -> Bool {
-    if undo.isRecording || hasDetour { return false }
+    if undo.isRecording || hasDetour { return freeExclusiveByDetour(first, count, slot) }
+    return freeAlone(first, count, slot)
+  }
+
+  /// The same where there is a log, and nothing else that is unusual.
+  @inline(never)
+  private func freeExclusiveByDetour(
+    _ first: UnsafePointer<BlockID>, _ count: Int, _ slot: UInt32
+  ) -> Bool {
+    if undo.isRecording || split != nil || lazy != nil { return false }
+    guard freeAlone(first, count, slot) else { return false }
+    log.note(.released, .free, by: .raw(slot), first, count, of: self)
+    return true
+  }
+
+  @inline(__always)
+  private func freeAlone(
+    _ first: UnsafePointer<BlockID>, _ count: Int, _ slot: UInt32
+  ) -> Bool {
     let records = self.records
     let capacity = self.capacity
     let holder = Holder.raw(slot)

@@ -7,7 +7,7 @@ extension BlockPool {
     precondition(isEvictable(id), "moved to a block that is not available")
     save(id)
     if records[Int(id)].twin != 0 {
-      evict(id)
+      evict(id, .defragment, for: .none)
       if let split { countEviction(by: split.cached.policy) }
     }
     if let split { part(of: id, split).free.remove(id) } else { unlink(id) }

@@ -65,14 +65,17 @@ extension BlockPool {
 
   /// The same as `freeRun`, after evicting whom the policy names until there is one. There is one
   /// among the available blocks. O(`preferred` + blocks), beside what naming costs.
-  func makeRun(of count: UInt32, preferred: UnsafeBufferPointer<BlockID>) -> BlockID {
+  func makeRun(
+    of count: UInt32, preferred: UnsafeBufferPointer<BlockID>, _ cause: ChangeLog.Cause,
+    for holder: Holder = .none
+  ) -> BlockID {
     let start = freeRun(of: count, preferred: preferred)
     if start != 0 { return start }
     var runs = FreeRunEnds(self)
     searched += UInt64(capacity)
     if let split {
       while true {
-        let run = runs.join(evictNext(split))
+        let run = runs.join(evictNext(split, cause, for: holder))
         if run.length >= count { return run.start }
       }
     }
@@ -80,7 +83,7 @@ extension BlockPool {
     while id != 0 {
       searched += 1
       if records[Int(id)].twin != 0 {
-        evict(id)
+        evict(id, cause, for: holder)
         let run = runs.join(id)
         if run.length >= count { return run.start }
       }
@@ -155,6 +158,7 @@ extension BlockPool {
       room[Int(i)] = start + i
     }
     countTaken(count)
+    if isLogging { log.note(.handedOut, by: holder, room, Int(count), of: self) }
   }
 
   /// As `take`, those of `ids` first that are free and hold nothing.
@@ -170,6 +174,7 @@ extension BlockPool {
       taken += 1
     }
     countTaken(taken)
+    if isLogging { log.note(.handedOut, by: holder, room, Int(taken), of: self) }
     take(count - taken, for: holder, generation: generation, into: room + Int(taken))
   }
 

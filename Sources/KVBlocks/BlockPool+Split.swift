@@ -94,22 +94,25 @@ extension BlockPool {
     let fresh = min(count, parts.isEmpty ? counters.free : freeInClass)
     if fresh > 0 { split.free.choose(fresh, into: room, &searched) }
     for i in 0..<Int(count) {
-      if i >= Int(fresh) { room[i] = evictNext(split) }
+      if i >= Int(fresh) { room[i] = evictNext(split, .handOut, for: holder) }
       save(room[i])
       split.free.remove(room[i])
       countPart(room[i], free: -1)
       handOut(room[i], to: holder, generation)
     }
     countTaken(count)
+    if isLogging { log.note(.handedOut, by: holder, room, Int(count), of: self) }
   }
 
   /// Evicts whom the policy names. Returns the block, which is now free.
-  func evictNext(_ split: SplitBlocks) -> BlockID {
+  func evictNext(
+    _ split: SplitBlocks, _ cause: ChangeLog.Cause, for holder: Holder = .none
+  ) -> BlockID {
     precondition(counters.cached > 0, "evicted where nothing is cached")
     let id = split.cached.victim()
     // Each takes as long as eight places of a search, or longer.
     searched += 8 * UInt64(split.cached.passedOver)
-    evict(id)
+    evict(id, cause, for: holder)
     countEviction(by: split.cached.policy)
     return id
   }
@@ -145,6 +148,10 @@ extension BlockPool {
     if whole > count { records[Int(start + whole - 1)].previous = count }
     counters.rounding += whole - count
     countTaken(whole)
+    if isLogging {
+      log.note(.handedOut, by: holder, room, Int(count), of: self)
+      log.note(.handedOut, .rounding, from: start + count, whole - count, of: self)
+    }
   }
 
   func handOut(_ id: BlockID, to holder: Holder, _ generation: UInt32) {
@@ -248,6 +255,7 @@ extension BlockPool {
       freed += 1
       rest -= 1
     }
+    if isLogging { log.note(.released, .rounding, from: rest + 1, freed, of: self) }
     counters.rounding -= freed
     counters.active -= freed
     counters.free += freed

@@ -27,8 +27,13 @@ package final class BlockPool {
   var split: SplitBlocks? { didSet { setDetour() } }
   /// nil where frees are given back at once.
   var lazy: LazyFrees? { didSet { setDetour() } }
-  /// Either of them: the one test that the common case pays for both.
+  /// Where what happens to blocks is recorded, if it is.
+  let log: ChangeLog
+  var isLogging = false { didSet { setDetour() } }
+  /// Any of them: the one test that the common case pays for all.
   private(set) var hasDetour = false
+  /// Whose blocks these are.
+  let tier: Tier
   /// Made by the command at hand and replaced by it again: undone, words in their memory are put back.
   var replaced: [SplitBlocks] = []
   let strategy: AllocationStrategy
@@ -65,13 +70,16 @@ package final class BlockPool {
   ) {
     self.init(
       capacity: capacity, hashBytes: hashBytes, strategy: strategy, secret: MapSecret(),
-      undo: UndoLog())
+      undo: UndoLog(), log: ChangeLog())
   }
 
   init(
     capacity: UInt32, hashBytes: Int, strategy: AllocationStrategy = .freeQueue,
-    eviction: EvictionPolicy = .lru, classes: [SizeClass] = [], secret: MapSecret, undo: UndoLog
+    eviction: EvictionPolicy = .lru, classes: [SizeClass] = [], tier: Tier = .device,
+    secret: MapSecret, undo: UndoLog, log: ChangeLog
   ) {
+    self.tier = tier
+    self.log = log
     self.classes = classes
     hasClasses = !classes.isEmpty
     self.capacity = capacity
@@ -147,7 +155,7 @@ package final class BlockPool {
     takeFromQueue(count, for: holder, generation: generation, into: room)
   }
 
-  private func setDetour() { hasDetour = split != nil || lazy != nil }
+  private func setDetour() { hasDetour = split != nil || lazy != nil || isLogging }
 
   /// `take` where one queue has all available blocks.
   @inline(__always)
@@ -161,7 +169,7 @@ package final class BlockPool {
     for i in 0..<Int(count) {
       let record = records + Int(id)
       assert(record.pointee.refCount == 0 && record.pointee.pins == 0, "a used block was queued")
-      if record.pointee.twin != 0 { evict(id) }
+      if record.pointee.twin != 0 { evict(id, .handOut, for: holder) }
       let next = record.pointee.next
       record.pointee.refCount = 1
       record.pointee.previous = 0
@@ -194,8 +202,8 @@ package final class BlockPool {
   /// Takes the content off a block that is about to be handed out: the only way in which a pool
   /// evicts by itself.
   @inline(never)
-  func evict(_ id: BlockID) {
-    forget(id)
+  func evict(_ id: BlockID, _ cause: ChangeLog.Cause, for holder: Holder) {
+    forget(id, cause, for: holder)
     counters.evictions += 1
   }
 

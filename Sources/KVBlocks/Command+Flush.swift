@@ -35,7 +35,7 @@ extension BlockPool {
   func evictAhead(_ count: UInt32, generation: UInt32) {
     var rest = count
     if let split {
-      for _ in 0..<count { _ = evictNext(split) }
+      for _ in 0..<count { _ = evictNext(split, .ahead) }
       return
     }
     // As if it passed all that hold nothing: what is counted must not depend on what is remembered.
@@ -44,7 +44,7 @@ extension BlockPool {
     while rest > 0 {
       precondition(id != 0, "fewer cached blocks in the queue than there are")
       if records[Int(id)].twin != 0 {
-        evict(id)
+        evict(id, .ahead, for: .none)
         rest -= 1
         // A block that this command handed out can leave and come back with the same generation.
         if rest == 0 && records[Int(id)].generation != generation {

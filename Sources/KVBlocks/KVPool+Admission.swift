@@ -201,6 +201,9 @@ extension KVPool {
         blocks.touch(id, for: .sequence(slot), generation: generation)
         claim(id, at: nulls + UInt32(i), of: slot)
       }
+      if isLogging {
+        log.note(.hit, by: .sequence(slot), hits.base, hits.count, of: blocks)
+      }
       result.cachedBlocks = listHits(outcome)
     }
     result.cachedTokens = cached

@@ -96,6 +96,7 @@ extension KVPool {
     refusalCounts.update(repeating: 0, count: Self.refusalReasons)
     revision += 1
     history.add(0, revision)
+    noteReset()
   }
 }
 

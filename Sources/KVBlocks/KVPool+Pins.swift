@@ -72,6 +72,9 @@ extension KVPool {
       if pins.append(block, to: pin) { blocks.pinContent(block) }
       pinned += 1
     }
+    if isLogging {
+      log.note(.pinned, .prefix, by: holderOfCommand, hits.base, Int(pinned), of: blocks)
+    }
     // The new one first, so that what both hold never leaves and comes back.
     if old != PrefixPin.none {
       var batch = blocks.beginUnpinning()
@@ -102,10 +105,11 @@ extension KVPool {
   /// Takes a pin away, its blocks from the last of the prefix on.
   private func drop(_ pin: UInt32, _ batch: inout BlockPool.Unpinning) {
     var link = pins.pins[Int(pin)].lastLink
+    let holder = Holder.raw(pins.pins[Int(pin)].session)
     while link != PrefixPin.none {
       let next = pins.links[Int(link)].nextInPin
       let block = pins.links[Int(link)].block
-      if block != 0 && pins.release(link) { blocks.dropPin(block, &batch) }
+      if block != 0 && pins.release(link) { blocks.dropPin(block, &batch, by: holder, .prefix) }
       link = next
     }
     pins.remove(pin)
@@ -151,7 +155,8 @@ extension KVPool {
   private func unpin(_ block: BlockID, _ batch: inout BlockPool.Unpinning) {
     while case let link = pins.firstLink(of: block), link != PrefixPin.none {
       let pin = pins.links[Int(link)].pin
-      if pins.release(link) { blocks.dropPin(block, &batch) }
+      let holder = Holder.raw(pins.pins[Int(pin)].session)
+      if pins.release(link) { blocks.dropPin(block, &batch, by: holder, .prefix) }
       if pins.pins[Int(pin)].blocks == 0 { pins.remove(pin) }
     }
   }

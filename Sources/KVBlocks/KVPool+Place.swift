@@ -25,7 +25,8 @@ extension KVPool {
     let start = outcome.blocks.count
     let room = outcome.blocks.extend(by: Int(count))
     if isRun {
-      let first = blocks.makeRun(of: count, preferred: request.preferred)
+      let first = blocks.makeRun(
+        of: count, preferred: request.preferred, .handOut, for: .raw(session))
       blocks.takeRun(first, count, for: .raw(session), generation: generation, into: room)
     } else {
       blocks.take(

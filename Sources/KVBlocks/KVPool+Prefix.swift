@@ -83,18 +83,48 @@ extension KVPool {
 
   @inline(never)
   private func cache(_ slot: UInt32, upTo full: UInt32, _ chains: HashChains) -> UInt32 {
-    let table = sequences.slots[Int(slot)].blocks
-    var made: UInt32 = 0
-    // A block may have its content already: from a raw holder, or from a fork that was faster. With
-    // a reach of 0 no block would be needed for a hit, and vLLM caches none.
-    for i in chains.chains[Int(slot)].cachedBlocks..<full where reach > 0 && table[Int(i)] != 0 {
-      if blocks.cache(table[Int(i)], chains.hash(i, of: slot)) { made += 1 }
-      claim(table[Int(i)], at: i, of: slot)
-    }
+    let new = chains.chains[Int(slot)].cachedBlocks..<full
+    // With a reach of 0 no block would be needed for a hit, and vLLM caches none.
+    let made = reach == 0 ? 0 : store(new, of: slot, chains)
     run.work += UInt64(full - chains.chains[Int(slot)].cachedBlocks)
     chains.save(slot)
     chains.chains[Int(slot)].cachedBlocks = full
     run.changed = true
+    return made
+  }
+
+  /// The blocks of this range of the table have their content from here on, but for those that have
+  /// some already: from a raw holder, or from a fork that was faster. Returns how many have it now.
+  @inline(__always)
+  func store(_ range: Range<UInt32>, of slot: UInt32, _ chains: HashChains) -> UInt32 {
+    isLogging
+      ? store(range, of: slot, chains, logs: true) : store(range, of: slot, chains, logs: false)
+  }
+
+  /// Without a log a loop that does not ask for one.
+  @inline(__always)
+  private func store(
+    _ range: Range<UInt32>, of slot: UInt32, _ chains: HashChains, logs: Bool
+  ) -> UInt32 {
+    let table = sequences.slots[Int(slot)].blocks
+    var made: UInt32 = 0
+    // Whether the block before was stored: then the entry of the log goes on.
+    var isOpen = false
+    for i in range where table[Int(i)] != 0 {
+      let block = table[Int(i)]
+      let hash = chains.hash(i, of: slot)
+      let isNew = blocks.cache(block, hash)
+      if isNew { made += 1 }
+      claim(block, at: i, of: slot)
+      if !logs { continue }
+      if isNew && !isOpen {
+        log.beginStored(
+          by: .sequence(slot), at: i, parent: i == 0 ? nil : chains.hash(i - 1, of: slot), blocks,
+          first: block)
+      }
+      if isNew { log.noteStored(block, hash, copies: blocks.copies(of: block)) }
+      isOpen = isNew
+    }
     return made
   }
 
@@ -138,7 +168,7 @@ extension KVPool {
     for i in cached..<chain.pointee.cachedBlocks {
       let block = sequence.blocks[Int(i)]
       if block != 0 && blocks.records[Int(block)].refCount == 1 && !pins.isPinned(block) {
-        blocks.forget(block)
+        blocks.forget(block, .rewind, for: .sequence(slot))
       }
     }
     chains.cut(slot, hashes: known, tokens: sequence.tokens)
@@ -150,7 +180,7 @@ extension KVPool {
   ) throws(Refusal) {
     if ids.count == 0 { throw Refusal(.invalid, field: .blockIDs, limit: 1) }
     for id in ids { try checkBlock(id, .blockIDs) }
-    for id in ids where blocks.forget(id) { result.affected += 1 }
+    for id in ids where blocks.forget(id, .request, for: holderOfCommand) { result.affected += 1 }
     if result.affected > 0 { run.changed = true }
     dropPins(of: ids)
   }
@@ -174,7 +204,10 @@ extension KVPool {
     if run.countsOnly {
       result.affected = blocks.counters.cached + blocks.counters.pinned
     } else {
-      for id in 1...blocks.capacity where blocks.forget(id) { result.affected += 1 }
+      for id in 1...blocks.capacity where blocks.forget(id, .reset, for: holderOfCommand) {
+        result.affected += 1
+      }
+      if isLogging { log.noteCleared(.reset) }
     }
     dropAllPins()
     run.changed = true

@@ -53,7 +53,7 @@ extension KVPool {
       }
       if held == 1 { gone &+= 1 }
     }
-    result.freedBlocks = blocks.dropReferences(first, ids.count)
+    result.freedBlocks = blocks.dropReferences(first, ids.count, by: .raw(session))
     sessions.save(session)
     sessions.slots[Int(session)].rawBlocks -= gone
     run.changed = true
@@ -118,6 +118,9 @@ extension KVPool {
       blocks.addRawHold(ids[i], by: session)
       outcome.counts.append(blocks.records[Int(ids[i])].refCount)
     }
+    if isLogging, let first = ids.baseAddress {
+      log.note(.shared, by: .raw(session), first, ids.count, of: blocks)
+    }
     result.counts = Slice32(start: UInt32(start), count: UInt32(ids.count))
     activity.forks += 1
     run.changed = true
@@ -136,7 +139,9 @@ extension KVPool {
     guard held > 0 else { throw Refusal(.notHeld, subject: UInt64(id)) }
     // A block whose fill is not told may be written anywhere.
     if isWritable(id, from: filledTokens) {
-      if filledTokens < blockSize && blocks.forget(id) { run.changed = true }
+      if filledTokens < blockSize && blocks.forget(id, .overwrite, for: .raw(session)) {
+        run.changed = true
+      }
       result.block = id
       return
     }
@@ -184,7 +189,7 @@ extension KVPool {
     }
     blocks.addPin(source)
     blocks.addPin(target)
-    withUnsafePointer(to: source) { _ = blocks.dropReferences($0, 1) }
+    withUnsafePointer(to: source) { _ = blocks.dropReferences($0, 1, by: holder, .copy) }
     blocks.counters.releasedReferences -= 1
     run.blocks += 1
     run.changed = true
@@ -199,10 +204,11 @@ extension KVPool {
       session: session, source: source, target: target, tokens: tokens, kind: kind,
       tableIndex: tableIndex)
     activity.copies += 1
-    outcome.copies.append(
-      CopyOrder(
-        id: id, source: source, target: target, tokens: tokens, sequence: sequence,
-        tableIndex: tableIndex, isRaw: isRaw, kind: kind))
+    let copy = CopyOrder(
+      id: id, source: source, target: target, tokens: tokens, sequence: sequence,
+      tableIndex: tableIndex, isRaw: isRaw, kind: kind)
+    outcome.copies.append(copy)
+    if isLogging { noteOrder(copy, session) }
   }
 
   func lastCopyID(of session: SessionID) -> UInt64 {
@@ -277,16 +283,21 @@ extension KVPool {
     let done = copies.copies[Int(copy)]
     if done.kind == .move { settle(done) }
     copies.remove(copy)
-    dropPin(done.source, on: done.kind.sourceTier, &batch)
-    dropPin(done.target, on: done.kind.targetTier, &batch)
+    let holder = Holder.raw(done.session)
+    dropPin(done.source, on: done.kind.sourceTier, &batch, by: holder)
+    dropPin(done.target, on: done.kind.targetTier, &batch, by: holder)
   }
 
-  private func dropPin(_ id: BlockID, on tier: Tier, _ batch: inout Acknowledging) {
-    guard tier == .host else { return blocks.dropPin(id, &batch.device) }
+  private func dropPin(
+    _ id: BlockID, on tier: Tier, _ batch: inout Acknowledging, by holder: Holder
+  ) {
+    guard tier == .host else {
+      return blocks.dropPin(id, &batch.device, by: holder, .acknowledgement)
+    }
     guard let host, var unpinning = batch.host else {
       preconditionFailure("a copy of a tier that does not exist")
     }
-    host.dropPin(id, &unpinning)
+    host.dropPin(id, &unpinning, by: holder, .acknowledgement)
     batch.host = unpinning
   }
 

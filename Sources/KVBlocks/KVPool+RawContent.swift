@@ -58,6 +58,9 @@ extension KVPool {
       if blocks.rawReferences(id, by: session) == 0 { sessions.slots[Int(session)].rawBlocks += 1 }
       blocks.touch(id, for: .raw(session), generation: generation)
     }
+    if isLogging {
+      log.note(.hit, by: .raw(session), hits.base, hits.count, of: blocks)
+    }
     result.cachedBlocks = listHits(outcome)
     result.cachedTokens = tokensOfHits(hits.count)
     run.changed = true
@@ -105,10 +108,38 @@ extension KVPool {
         throw Refusal(.wrongState, subject: UInt64(ids[i]))
       }
     }
-    for i in 0..<ids.count where blocks.cache(ids[i], BlockHash(bytes + i * size, size)) {
-      result.affected += 1
-    }
+    let before = parent.baseAddress.map { BlockHash($0, size) }
+    result.affected =
+      isLogging
+      ? store(ids, bytes, before, logs: true) : store(ids, bytes, before, logs: false)
     if result.affected > 0 { run.changed = true }
+  }
+
+  @inline(__always)
+  private func store(
+    _ ids: UnsafeBufferPointer<BlockID>, _ bytes: UnsafePointer<UInt8>, _ parent: BlockHash?,
+    logs: Bool
+  ) -> UInt32 {
+    var stored: UInt32 = 0
+    // Whether the block before was stored, in the same size class: then the entry goes on.
+    var isOpen = false
+    let size = configuration.hashBytes
+    for i in 0..<ids.count {
+      let hash = BlockHash(bytes + i * size, size)
+      let isNew = blocks.cache(ids[i], hash)
+      if isNew { stored += 1 }
+      if !logs { continue }
+      if i > 0 && blocks.sizeClass(of: ids[i]) != blocks.sizeClass(of: ids[i - 1]) {
+        isOpen = false
+      }
+      if isNew && !isOpen {
+        let before = i == 0 ? parent : BlockHash(bytes + (i - 1) * size, size)
+        log.beginStored(by: holderOfCommand, at: 0, parent: before, blocks, first: ids[i])
+      }
+      if isNew { log.noteStored(ids[i], hash, copies: blocks.copies(of: ids[i])) }
+      isOpen = isNew
+    }
+    return stored
   }
 
   private func checkShape(_ hashes: UnsafeBufferPointer<UInt8>) throws(Refusal) {

@@ -115,7 +115,7 @@ extension BlockPool {
       while (parts.isEmpty ? counters.free : freeInClass) < count
         && (parts.isEmpty ? counters.cached : cachedInClass) > 0
       {
-        _ = evictNext(split)
+        _ = evictNext(split, .ahead)
         evicted += 1
       }
       return evicted
@@ -125,7 +125,7 @@ extension BlockPool {
     var id = records[0].next
     for _ in 0..<count where id != 0 {
       if records[Int(id)].twin != 0 {
-        evict(id)
+        evict(id, .ahead, for: .none)
         evicted += 1
       }
       id = records[Int(id)].next

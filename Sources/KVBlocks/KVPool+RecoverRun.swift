@@ -201,7 +201,7 @@ extension BlockPool {
   func evictForRun(of count: UInt32) -> UInt32 {
     if freeRun(of: count) != 0 || !hasRun(of: count) { return 0 }
     let evictions = counters.evictions
-    _ = makeRun(of: count, preferred: .init(start: nil, count: 0))
+    _ = makeRun(of: count, preferred: .init(start: nil, count: 0), .ahead)
     return UInt32(counters.evictions - evictions)
   }
 }

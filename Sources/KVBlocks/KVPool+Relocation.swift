@@ -119,6 +119,7 @@ extension KVPool {
       searchedMoves?.targets[move.source] = move.target
     }
     blocks.moveAll(from: move.source, to: move.target)
+    if isLogging { noteMoved(move, found.slot) }
     activity.movedBlocks += 1
   }
 

@@ -126,6 +126,9 @@ extension KVPool {
       }
       sequences.index.set(children[i], session, to: Holder.maximumSlots)
     }
+    if isLogging {
+      log.noteFork(of: .sequence(parentSlot), children, sizeClass: run.sizeClass)
+    }
     for child in children {
       fork(parentSlot, into: child, session)
       if shares { releasePromise(of: child) }
@@ -176,6 +179,10 @@ extension KVPool {
       table[i] = parent.blocks[i]
       blocks.addReference(parent.blocks[i], touch: generation)
     }
+    if isLogging {
+      log.note(
+        .shared, by: .sequence(slot), table + nulls, parent.blocks.count - nulls, of: blocks)
+    }
     sequences.slots[Int(slot)].nullBlocks = parent.nullBlocks
   }
 
@@ -208,7 +215,7 @@ extension KVPool {
     if request.releasesBlocks {
       let kept = blocksFor(UInt64(sequence.pointee.computed))
       if kept < old.blockCount {
-        result.freedBlocks = cutTable(of: slot, to: kept)
+        result.freedBlocks = cutTable(of: slot, to: kept, .rewind)
         run.changed = true
       }
     }
@@ -230,7 +237,7 @@ extension KVPool {
   /// Returns how many blocks became available.
   func preempt(_ slot: UInt32) -> UInt32 {
     if run.notesScheduled { scheduledNow[slot] = nil }
-    let freed = cutTable(of: slot, to: 0)
+    let freed = cutTable(of: slot, to: 0, .preemption)
     sessions.removeRunning(slot, in: sequences)
     sequences.releaseTable(of: slot)
     if let chains {
@@ -262,9 +269,9 @@ extension KVPool {
       let slot = sequences.find(id, session: run.slot)
       if slot == SequenceSlot.none { continue }
       if sequences.slots[Int(slot)].state == .swapped {
-        dropHostTable(of: slot)
+        dropHostTable(of: slot, .free)
       } else {
-        result.freedBlocks += cutTable(of: slot, to: 0)
+        result.freedBlocks += cutTable(of: slot, to: 0, .free)
       }
       if sequences.slots[Int(slot)].isRunning { sessions.removeRunning(slot, in: sequences) }
       if tracksOwed { owed -= UInt64(sequences.slots[Int(slot)].owed) }
@@ -280,7 +287,7 @@ extension KVPool {
 
   /// Gives back the table's blocks from `kept` on, tail first, so that a shared prefix outlives its
   /// branches. Returns how many became available.
-  func cutTable(of slot: UInt32, to kept: UInt32) -> UInt32 {
+  func cutTable(of slot: UInt32, to kept: UInt32, _ cause: ChangeLog.Cause) -> UInt32 {
     let sequence = sequences.slots + Int(slot)
     let count = sequence.pointee.blockCount
     if kept >= count { return 0 }
@@ -291,7 +298,7 @@ extension KVPool {
     sequence.pointee.nullBlocks = min(kept, sequence.pointee.nullBlocks)
     if first == count { return 0 }
     return blocks.dropReferences(
-      table + Int(count) - 1, Int(count - first), stride: -1)
+      table + Int(count) - 1, Int(count - first), stride: -1, by: .sequence(slot), cause)
   }
 
   /// A list of sequences names at least one, and none of those that exist twice.

@@ -159,7 +159,9 @@ extension KVPool {
   ) {
     for i in first..<end {
       let block = sequences.slots[Int(slot)].blocks[Int(i)]
-      if isWritable(block, from: i == first ? filled : 0) && blocks.forget(block) {
+      if isWritable(block, from: i == first ? filled : 0)
+        && blocks.forget(block, .overwrite, for: .sequence(slot))
+      {
         run.changed = true
       }
     }

@@ -29,7 +29,7 @@ extension KVPool {
       let slot = try slot(of: id)
       let old = keepTable(of: slot, &set)
       noteHittable(slot)
-      _ = cutTable(of: slot, to: 0)
+      _ = cutTable(of: slot, to: 0, .swapOut)
       fillTable(of: slot, old, set, host)
       sessions.removeRunning(slot, in: sequences)
       sequences.setState(.swapped, of: slot)
@@ -58,7 +58,7 @@ extension KVPool {
     for id in ids {
       let slot = try slot(of: id)
       let old = keepTable(of: slot, &set)
-      dropHostTable(of: slot)
+      dropHostTable(of: slot, .swapIn)
       fillTable(of: slot, old, set, blocks)
       sequences.slots[Int(slot)].admittedRevision = revision + 1
       sequences.setState(.running, of: slot)
@@ -243,6 +243,9 @@ extension KVPool {
       room[Int(i)] = block.target
       if block.slot != slot || block.tableIndex != i {
         pool.addReference(block.target, touch: generation)
+        if isLogging {
+          log.note(.shared, .none, by: .sequence(slot), one: block.target, of: pool)
+        }
       }
     }
   }
@@ -266,11 +269,7 @@ extension KVPool {
   /// The leading blocks that could be hit as the sequence left can be so in their new places.
   private func cacheAgain(_ slot: UInt32) {
     guard let chains else { return }
-    let table = sequences.slots[Int(slot)].blocks
-    for i in 0..<chains.chains[Int(slot)].hittableAtSwap where table[Int(i)] != 0 {
-      blocks.cache(table[Int(i)], chains.hash(i, of: slot))
-      claim(table[Int(i)], at: i, of: slot)
-    }
+    _ = store(0..<chains.chains[Int(slot)].hittableAtSwap, of: slot, chains)
     if chains.chains[Int(slot)].hittableAtSwap == 0 { return }
     chains.save(slot)
     chains.chains[Int(slot)].hittableAtSwap = 0
@@ -290,7 +289,7 @@ extension KVPool {
   }
 
   /// Gives a swapped sequence's blocks back, tail first; those with copies under way stay pinned.
-  func dropHostTable(of slot: UInt32) {
+  func dropHostTable(of slot: UInt32, _ cause: ChangeLog.Cause) {
     let sequence = sequences.slots[Int(slot)]
     sequences.save(slot)
     sequences.slots[Int(slot)].blockCount = 0
@@ -298,7 +297,8 @@ extension KVPool {
     let first = Int(sequence.nullBlocks)
     guard let table = sequence.table, first < sequence.blocks.count else { return }
     pool(.host).dropReferences(
-      table + sequence.blocks.count - 1, sequence.blocks.count - first, stride: -1)
+      table + sequence.blocks.count - 1, sequence.blocks.count - first, stride: -1,
+      by: .sequence(slot), cause)
   }
 
   func addHost(to stats: inout PoolStats) {

@@ -49,6 +49,7 @@ extension KVPool {
   /// O(what was changed since the mark).
   func rollBack(to mark: Mark) {
     undo.stop()
+    log.removeAll()
     searchedMoves = nil
     blocks.swept = .init()
     // These find their way by the records as they are now.

@@ -27,7 +27,8 @@ extension KVPool {
     let first = sequence.pointee.nullBlocks
     if end <= first { return }
     guard let table = sequence.pointee.table else { preconditionFailure("a table without memory") }
-    blocks.dropReferences(table + Int(end) - 1, Int(end - first), stride: -1)
+    blocks.dropReferences(
+      table + Int(end) - 1, Int(end - first), stride: -1, by: .sequence(slot), .window)
     sequences.nullEntries(of: slot, upTo: end)
     run.droppedBlocks += end - first
     run.changed = true

@@ -9,6 +9,10 @@ package final class KVPool {
   package internal(set) var configuration: PoolConfiguration
   package internal(set) var revision: Revision = 0
 
+  /// What commands do to blocks, where somebody wants to know. It is always there, so that a look at
+  /// it counts no references.
+  let log: ChangeLog
+  var isLogging = false
   let blocks: BlockPool
   /// The host tier, with ids, order and undo of its own; nil in a pool without.
   let host: BlockPool?
@@ -145,16 +149,18 @@ package final class KVPool {
   ) {
     self.configuration = configuration
     revision = other.map { $0.revision + 1 } ?? 0
+    log = other.flatMap { $0.changeLog } ?? ChangeLog()
     blocks = BlockPool(
       capacity: configuration.blocks,
       hashBytes: configuration.cachesPrefixes ? configuration.hashBytes : 0,
       strategy: configuration.strategy, eviction: configuration.eviction,
-      classes: configuration.sizeClasses, secret: secret, undo: undo)
+      classes: configuration.sizeClasses, secret: secret, undo: undo, log: log)
     host =
       configuration.hostBlocks == 0
       ? nil
       : BlockPool(
-        capacity: configuration.hostBlocks, hashBytes: 0, secret: secret, undo: UndoLog())
+        capacity: configuration.hostBlocks, hashBytes: 0, tier: .host, secret: secret,
+        undo: UndoLog(), log: log)
     sequences = SequenceTable(undo: undo, secret: secret)
     sessions = SessionTable(undo: undo, spentCopyIDs: other?.sessions.lastCopyID ?? 0)
     copies = CopyTable(sessions: sessions, undo: undo)
@@ -186,10 +192,14 @@ package final class KVPool {
     refusalCounts.initialize(repeating: 0, count: Self.refusalReasons)
     single = .allocate(capacity: 1)
     single.initialize(to: Operation(.flush))
-    if let other { inheritDirty(from: other) }
+    if let other {
+      inheritDirty(from: other)
+      inheritChangeLog(from: other)
+    }
   }
 
   deinit {
+    if isLogging { log.follow(nil) }
     refusalCounts.deallocate()
     single.deallocate()
   }

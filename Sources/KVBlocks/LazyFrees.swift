@@ -71,6 +71,11 @@ final class LazyFrees {
     if !free.isEmpty { body(free) }
   }
 
+  /// The blocks of the last so many places, in turn.
+  func forEachPending(last count: Int, _ body: (BlockID) -> Void) {
+    for i in list.count - count..<list.count where list[i] != 0 { body(list[i] & ~Self.begins) }
+  }
+
   // MARK: Undo
 
   /// Keeps the list as it is, for `restore`.
@@ -101,6 +106,10 @@ extension BlockPool {
     _ count: UInt32, for holder: Holder, generation: UInt32,
     into room: UnsafeMutablePointer<BlockID>
   ) {
+    if split == nil && lazy == nil {
+      takeFromQueue(count, for: holder, generation: generation, into: room)
+      return log.note(.handedOut, by: holder, room, Int(count), of: self)
+    }
     if let lazy, lazy.count > 0 {
       // Nothing is evicted while a free block waits. (Of size classes, another's may wait as well.)
       let placed = placed(lazy)
@@ -108,13 +117,18 @@ extension BlockPool {
     }
     if let split { return take(split, count, for: holder, generation: generation, into: room) }
     takeFromQueue(count, for: holder, generation: generation, into: room)
+    if isLogging { log.note(.handedOut, by: holder, room, Int(count), of: self) }
   }
 
   @inline(never)
-  func dropByDetour(_ first: UnsafePointer<BlockID>, _ count: Int, _ stride: Int) -> UInt32 {
+  func dropByDetour(
+    _ first: UnsafePointer<BlockID>, _ count: Int, _ stride: Int, _ holder: Holder,
+    _ cause: ChangeLog.Cause
+  ) -> UInt32 {
+    if isLogging { log.note(.released, cause, by: holder, first, count, stride: stride, of: self) }
     if let lazy { return dropLazily(lazy, first, count, stride) }
-    guard let split else { preconditionFailure("a detour that leads nowhere") }
-    return dropReferences(split, first, count, stride)
+    if let split { return dropReferences(split, first, count, stride) }
+    return dropToQueue(first, count, stride)
   }
 
   /// The blocks that wait, in the order in which they came. O(pending).
@@ -144,6 +158,11 @@ extension BlockPool {
     }
     counters.freedBlocks += UInt64(freed)
     counters.releasedReferences += UInt64(count)
+    if isLogging {
+      lazy.forEachPending(last: Int(freed)) {
+        log.note(.lazilyFreed, .none, by: .none, one: $0, of: self)
+      }
+    }
     if lazy.count >= lazy.batch {
       flushPending()
     } else if lazy.list.count > 2 * Int(lazy.batch) + 64 {
@@ -168,6 +187,11 @@ extension BlockPool {
   func flushPending() -> UInt32 {
     guard let lazy, lazy.list.count > 0 else { return 0 }
     let count = lazy.count
+    if isLogging {
+      lazy.forEachPending(last: lazy.list.count) {
+        log.note(.flushed, .none, by: .none, one: $0, of: self)
+      }
+    }
     lazy.forEachFree { place($0) }
     lazy.removeAll()
     countNothingPending()

@@ -21,6 +21,8 @@ final class PrefixIndex {
   private let mask: Int
   let secret: MapSecret
   private let undo: UndoLog
+  /// By entry, how many blocks have its content; nil where nobody asks.
+  private var copies: UnsafeMutablePointer<UInt32>?
 
   private struct Entry: BitwiseCopyable {
     var tag: UInt32 = 0
@@ -55,6 +57,7 @@ final class PrefixIndex {
     hashes.deallocate()
     previous.deallocate()
     entries.deallocate()
+    copies?.deallocate()
   }
 
   /// Bytes of the column, the rings and the table.
@@ -115,8 +118,10 @@ final class PrefixIndex {
       records[Int(id)].twin = id
       previous[Int(id)] = id
       contents += 1
+      if let copies { copies[place] = 1 }
     } else {
       link(id, before: first)
+      if let copies { copies[place] += 1 }
     }
   }
 
@@ -135,11 +140,14 @@ final class PrefixIndex {
     records[Int(target)].group = group
     link(target, before: id)
     if entries[place].first == id { entries[place].first = target }
+    if let copies { copies[place] += 1 }
     remove(id)
   }
 
-  /// The block has no content any more.
-  func remove(_ id: BlockID) {
+  /// The block has no content any more. Returns how many blocks have it still, where copies are
+  /// counted.
+  @discardableResult
+  func remove(_ id: BlockID) -> UInt32 {
     let next = records[Int(id)].twin
     precondition(next != 0, "forgot the content of a block that has none")
     let hash = hash(of: id)
@@ -156,13 +164,16 @@ final class PrefixIndex {
     if next == id {
       removeEntry(at: place)
       contents -= 1
-      return
+      return 0
     }
     let last = previous[Int(id)]
     save(last)
     records[Int(last)].twin = next
     previous[Int(next)] = last
     if isFirst { entries[place].first = next }
+    guard let copies else { return 0 }
+    copies[place] -= 1
+    return copies[place]
   }
 
   /// Forgets all content; the caller has cleared the records.
@@ -173,11 +184,18 @@ final class PrefixIndex {
 
   /// Takes back an insertion or a removal, newest first and before the records are restored.
   func undo(_ saved: UndoLog.SavedContent) {
-    if saved.isInsertion { return remove(saved.block) }
+    if saved.isInsertion {
+      remove(saved.block)
+      return
+    }
     if saved.next == saved.block { return insert(saved.block, saved.hash, group: saved.group) }
     write(saved.hash, to: saved.block)
     link(saved.block, before: saved.next)
-    if saved.wasFirst { entries[place(saved.hash, saved.group)].first = saved.block }
+    if saved.wasFirst || copies != nil {
+      let place = place(saved.hash, saved.group)
+      if saved.wasFirst { entries[place].first = saved.block }
+      if let copies { copies[place] += 1 }
+    }
   }
 
   private func link(_ id: BlockID, before next: BlockID) {
@@ -212,9 +230,39 @@ final class PrefixIndex {
       let distanceFromHome = (i - Int(entries[i].tag) & mask) & mask
       if distanceFromHome < (i - hole) & mask { continue }
       entries[hole] = entries[i]
+      if let copies { copies[hole] = copies[i] }
       hole = i
     }
     entries[hole].first = 0
+  }
+
+  // MARK: Copies
+
+  /// Whether it is counted how many blocks have each content: 4 bytes an entry, and O(blocks) to begin.
+  var countsCopies: Bool {
+    get { copies != nil }
+    set {
+      if newValue == countsCopies { return }
+      copies?.deallocate()
+      copies = newValue ? .allocate(capacity: mask + 1) : nil
+      for i in 0...mask { copies?[i] = countRing(from: entries[i].first) }
+    }
+  }
+
+  /// Blocks that have the content of a block that has some; 0 where it is not counted.
+  func copies(of id: BlockID) -> UInt32 {
+    copies.map { $0[place(hash(of: id), records[Int(id)].group)] } ?? 0
+  }
+
+  private func countRing(from first: BlockID) -> UInt32 {
+    if first == 0 { return 0 }
+    var count: UInt32 = 0
+    var id = first
+    repeat {
+      count += 1
+      id = records[Int(id)].twin
+    } while id != first && count < UInt32(capacity)
+    return count
   }
 
   // MARK: Checking
@@ -238,6 +286,9 @@ final class PrefixIndex {
         }
         id = next
       } while id != first
+      if let copies, copies[i] != countRing(from: first) {
+        return "the copies of the content of \(first) are counted wrongly"
+      }
     }
     if met != contents { return "the contents are counted wrongly" }
     var inRings = 0

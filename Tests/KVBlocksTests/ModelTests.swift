@@ -329,6 +329,8 @@ struct ModelTests {
     walk.recovers = setup.recovers
     walk.choosesVictims = setup.choosesVictims
     let outcome = Outcome()
+    var mirror = ChangeMirror(pool)
+    var log = pool.attachChangeLog()
     var history: [TestCommand] = []
     let count = Self.commands / Self.all.count
 
@@ -342,12 +344,14 @@ struct ModelTests {
       let unchanged = pool.revision == revision
       if history.count < 5_000 && !unchanged { history.append(command) }
 
+      let unfollowed = mirror.follow(log, pool, changed: !unchanged)
       let difference =
         (seen == expected ? nil : "outcome: \(seen) instead of \(expected)")
         ?? (unchanged && pool.stateDigest() != before ? "changed without a revision" : nil)
         ?? differences(pool, model)
         ?? unexplained(seen)
         ?? (step % 5 == 0 ? differentAdvice(pool, model, &asking) : nil)
+        ?? unfollowed
         ?? pool.checkInvariants()
       if let difference {
         Issue.record("seed \(setup.seed), command \(step): \(command)\n\(difference)")
@@ -360,6 +364,7 @@ struct ModelTests {
           return
         }
         pool = loaded
+        log = pool.attachChangeLog()
       }
       if history.count == 5_000 {
         replay(history, configuration, pool)
@@ -370,7 +375,7 @@ struct ModelTests {
     if count > 1_500 { checkVariety(model, setup, count) }
   }
 
-  /// Nothing but the commands that changed something leads to the same digests.
+  /// Nothing but the commands that changed something leads to the same digests, without a log.
   private func replay(
     _ history: [TestCommand], _ configuration: PoolConfiguration, _ pool: KVPool
   ) {

@@ -1,0 +1,67 @@
+/// The change log of a pool: coming, going, and what becomes of it when a pool begins anew.
+extension KVPool {
+  /// From here on each command says what it did in the log that is returned, the same for as long as
+  /// there is one. O(blocks) where prefixes are cached: it counts how many blocks have each content, in
+  /// 4 bytes for each entry of the index.
+  ///
+  /// Answers, digests and dumps are the same with and without.
+  @discardableResult
+  package func attachChangeLog() -> ChangeLog {
+    if !isLogging { setLogging(true) }
+    return log
+  }
+
+  /// Nothing is recorded any more.
+  package func detachChangeLog() { setLogging(false) }
+
+  /// nil where nobody asked for one.
+  package var changeLog: ChangeLog? { isLogging ? log : nil }
+
+  private func setLogging(_ isLogging: Bool) {
+    log.follow(isLogging ? (sequences, sessions) : nil)
+    self.isLogging = isLogging
+    blocks.isLogging = isLogging
+    host?.isLogging = isLogging
+    blocks.index?.countsCopies = isLogging
+  }
+
+  /// This pool takes the place of another, and goes on with its log if that has one.
+  func inheritChangeLog(from other: KVPool) {
+    if !other.isLogging { return }
+    other.detachChangeLog()
+    setLogging(true)
+    log.noteCleared(.pool)
+  }
+
+  /// The pool is as created.
+  func noteReset() {
+    if !isLogging { return }
+    log.begin(0)
+    log.noteCleared(.pool)
+  }
+
+  /// Who evicts, pins or caches by the command at hand, apart from sequences.
+  var holderOfCommand: Holder { run.slot == SequenceSlot.none ? .none : .raw(run.slot) }
+
+  /// A copy was ordered.
+  func noteOrder(_ copy: CopyOrder, _ session: UInt32) {
+    let owner = BlockOwner(
+      copy.isRaw ? .raw : .sequence, session: sessions.slots[Int(session)].id,
+      sequence: copy.sequence)
+    switch copy.kind {
+    case .write: log.note(.copied, .none, owner, copy, of: blocks)
+    case .move: log.note(.moveOrdered, .defragment, owner, copy, of: blocks)
+    case .swapOut: log.note(.moved, .swapOut, owner, copy, of: blocks)
+    case .swapIn: log.note(.moved, .swapIn, owner, copy, of: blocks)
+    }
+  }
+
+  /// A move was made; `slot` has the block in its table.
+  func noteMoved(_ move: PendingCopy, _ slot: UInt32) {
+    let copy = CopyOrder(
+      id: move.id, source: move.source, target: move.target, tokens: move.tokens,
+      sequence: sequences.slots[Int(slot)].id, tableIndex: move.tableIndex, isRaw: false,
+      kind: move.kind)
+    log.note(.moved, .defragment, log.owner(of: .sequence(slot)), copy, of: blocks)
+  }
+}
