@@ -14,6 +14,9 @@ enum BlockPoolBenchmark {
 
   static func main() {
     if CommandLine.arguments.contains("--rows") { return printRows() }
+    if let i = CommandLine.arguments.firstIndex(of: "--count") {
+      return runCounted(Array(CommandLine.arguments[(i + 1)...]))
+    }
     print("pool of \(blocks) blocks, median of \(repeats) repeats")
     print("pair of calls          queue      BlockPool      command        naive   naive/BlockPool")
     for count in [1, 64] as [UInt32] {
@@ -52,6 +55,7 @@ enum BlockPoolBenchmark {
         "the same in a pool that evicts by \(name):"
           + right(median { prompts(5_000, policy) } / 1_000, "us"))
     }
+    printLogged()
   }
 
   // MARK: What is measured
@@ -74,9 +78,12 @@ enum BlockPoolBenchmark {
     }
   }
 
-  static func commands(_ count: UInt32, _ isShuffled: Bool, _ pairs: Int) -> Double {
+  static func commands(
+    _ count: UInt32, _ isShuffled: Bool, _ pairs: Int, logs: Bool = false
+  ) -> Double {
     let pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: 16))
     let outcome = Outcome()
+    if logs { pool.attachChangeLog() }
     if isShuffled {
       apply(.allocate(count: blocks), to: pool, outcome)
       let ids = shuffled(outcome.blocks.elements)
@@ -105,9 +112,10 @@ enum BlockPoolBenchmark {
   }
 
   /// The same with prefix caching: the sequence whose block is full brings its hash.
-  static func decodeWithHashes(steps: Int) -> Double {
+  static func decodeWithHashes(steps: Int, logs: Bool = false) -> Double {
     let pool = cachingPool()
     let outcome = Outcome()
+    if logs { pool.attachChangeLog() }
     var ids: [SequenceID] = []
     var next: UInt64 = 1
     for i in 0..<256 {
@@ -134,11 +142,14 @@ enum BlockPoolBenchmark {
 
   /// Admit and free a prompt of 1,024 tokens of which the first half is cached, in nanoseconds.
   /// From the 2,048th prompt on the pool is full, and each evicts 32 blocks of earlier ones.
-  static func prompts(_ count: Int, _ eviction: EvictionPolicy = .lru) -> Double {
+  static func prompts(
+    _ count: Int, _ eviction: EvictionPolicy = .lru, logs: Bool = false
+  ) -> Double {
     let pool = KVPool(
       PoolConfiguration(
         blocks: blocks, blockSize: 16, cachesPrefixes: true, eviction: eviction))
     let outcome = Outcome()
+    if logs { pool.attachChangeLog() }
     var next: UInt64 = 1
     var shared: UInt64 = 1 << 40
     withHashes(&shared, 32) { hashes in
@@ -193,9 +204,10 @@ enum BlockPoolBenchmark {
     }
   }
 
-  static func decode(steps: Int) -> Double {
+  static func decode(steps: Int, logs: Bool = false) -> Double {
     let pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: 16))
     let outcome = Outcome()
+    if logs { pool.attachChangeLog() }
     var ids: [SequenceID] = []
     for i in 0..<256 {
       let id = SequenceID(1_000 + i)
