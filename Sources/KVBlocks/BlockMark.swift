@@ -85,7 +85,7 @@ extension KVPool {
   /// Who holds a block of the device. O(1).
   package func owner(of id: BlockID) -> BlockOwner {
     precondition(id >= 1 && id <= blocks.capacity, "looked at a block that does not exist")
-    return BlockOwner(blocks.records[Int(id)].holder, sequences, sessions)
+    return BlockOwner(blocks.records[Int(id)].holder, sequences.slots, sessions.slots)
   }
 
   /// Whether a block of the device is filled. Tokens fill blocks without the log saying so: a sequence

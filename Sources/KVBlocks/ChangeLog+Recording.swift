@@ -46,9 +46,9 @@ extension ChangeLog {
   @inline(__always)
   func owner(of holder: Holder) -> BlockOwner {
     guard let names else { return BlockOwner() }
-    return names.sequences._withUnsafeGuaranteedRef { sequences in
-      names.sessions._withUnsafeGuaranteedRef { BlockOwner(holder, sequences, $0) }
-    }
+    return BlockOwner(
+      holder, names.sequences._withUnsafeGuaranteedRef { $0.slots },
+      names.sessions._withUnsafeGuaranteedRef { $0.slots })
   }
 
   // MARK: Recording

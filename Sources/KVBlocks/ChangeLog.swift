@@ -191,13 +191,19 @@ package struct BlockOwner: Equatable, BitwiseCopyable {
     self.sequence = sequence
   }
 
-  init(_ holder: Holder, _ sequences: SequenceTable, _ sessions: SessionTable) {
+  /// `sequences` and `sessions` are the slots of their tables.
+  @inline(__always)
+  init(
+    _ holder: Holder, _ sequences: UnsafePointer<SequenceSlot>,
+    _ sessions: UnsafePointer<SessionSlot>
+  ) {
     if holder.isRaw {
-      self.init(.raw, session: sessions.slots[Int(holder.slot)].id)
+      self.init(.raw, session: sessions[Int(holder.slot)].id)
     } else if holder.isSequence {
-      let sequence = sequences.slots[Int(holder.slot)]
+      let sequence = sequences + Int(holder.slot)
       self.init(
-        .sequence, session: sessions.slots[Int(sequence.session)].id, sequence: sequence.id)
+        .sequence, session: sessions[Int(sequence.pointee.session)].id,
+        sequence: sequence.pointee.id)
     } else {
       self.init(holder == .shared ? .several : .nobody)
     }

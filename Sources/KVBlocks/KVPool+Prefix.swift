@@ -98,7 +98,14 @@ extension KVPool {
   @inline(__always)
   func store(_ range: Range<UInt32>, of slot: UInt32, _ chains: HashChains) -> UInt32 {
     isLogging
-      ? store(range, of: slot, chains, logs: true) : store(range, of: slot, chains, logs: false)
+      ? storeLogged(range, of: slot, chains) : store(range, of: slot, chains, logs: false)
+  }
+
+  @inline(never)
+  private func storeLogged(
+    _ range: Range<UInt32>, of slot: UInt32, _ chains: HashChains
+  ) -> UInt32 {
+    store(range, of: slot, chains, logs: true)
   }
 
   /// Without a log a loop that does not ask for one.

@@ -18,13 +18,17 @@ struct ChangeMirror {
     var sizeClass: UInt8
   }
 
-  struct Block: Hashable {
+  struct Block {
     var tier: Tier
     var id: BlockID
   }
 
-  private var seen: [Block: Seen] = [:]
-  private var references: [Block: Int] = [:]
+  /// Blocks of the device.
+  private let device: Int
+  private let blocks: [Block]
+  /// By `place`.
+  private var seen: [Seen] = []
+  private var references: [Int]
   private var contents: [BlockID: Content] = [:]
   private var copies: [Content: Int] = [:]
   /// What can be hit, by `stored`, by `evicted` where no copy is left, and by `cleared`.
@@ -35,17 +39,21 @@ struct ChangeMirror {
 
   /// Of a new pool.
   init(_ pool: KVPool) {
-    for block in Self.blocks(of: pool) {
-      seen[block] = Self.look(block, pool)
-      references[block] = 0
-    }
+    device = Int(pool.configuration.blocks)
+    let host = Int(pool.configuration.hostBlocks)
+    blocks =
+      (0..<device).map { Block(tier: .device, id: BlockID($0 + 1)) }
+      + (0..<host).map { Block(tier: .host, id: BlockID($0 + 1)) }
+    references = Array(repeating: 0, count: device + host)
+    seen = blocks.map { _ in Self.new }
   }
 
-  private static func blocks(of pool: KVPool) -> [Block] {
-    let device = (1...pool.configuration.blocks).map { Block(tier: .device, id: $0) }
-    let host = pool.configuration.hostBlocks
-    return host == 0 ? device : device + (1...host).map { Block(tier: .host, id: $0) }
+  private func place(_ id: BlockID, _ tier: Tier) -> Int {
+    Int(id) - 1 + (tier == .host ? device : 0)
   }
+
+  private static let new = Seen(
+    view: BlockView(state: .free, refCount: 0, generation: 0, pins: 0), mark: .free)
 
   private static func look(_ block: Block, _ pool: KVPool) -> Seen {
     block.tier == .device
@@ -57,21 +65,21 @@ struct ChangeMirror {
   /// After a command. Returns what the log left out or has too much; nil when it is right.
   mutating func follow(_ log: ChangeLog, _ pool: KVPool, changed: Bool) -> String? {
     if !changed && !log.isEmpty { return "the log has entries and nothing changed" }
-    var named: Set<Block> = []
+    var named: Set<Int> = []
     for entry in log.entries.elements {
       kinds[entry.kind, default: 0] += 1
       causes[entry.cause, default: 0] += 1
-      for id in log.blocks(of: entry) { named.insert(Block(tier: entry.tier, id: id)) }
+      for id in log.blocks(of: entry) { named.insert(place(id, entry.tier)) }
       if let wrong = replay(entry, log) { return "\(entry): \(wrong)" }
     }
-    for block in named { seen[block] = Self.look(block, pool) }
-    for block in Self.blocks(of: pool) {
+    for place in named { seen[place] = Self.look(blocks[place], pool) }
+    for (place, block) in blocks.enumerated() {
       let now = Self.look(block, pool)
-      if seen[block] != now {
-        return "\(block) was not named: \(now) instead of \(String(describing: seen[block]))"
+      if seen[place] != now {
+        return "\(block) was not named: \(now) instead of \(seen[place])"
       }
-      if references[block] != Int(now.view.refCount) {
-        return "\(block): \(references[block, default: 0]) references by the log, \(now)"
+      if references[place] != Int(now.view.refCount) {
+        return "\(block): \(references[place]) references by the log, \(now)"
       }
       if now.mark.state != now.view.state || now.mark.isPinned != (now.view.pins > 0) {
         return "\(block) has another mark than state"
@@ -90,12 +98,12 @@ struct ChangeMirror {
   private mutating func replay(_ entry: ChangeLog.Entry, _ log: ChangeLog) -> String? {
     let ids = Array(log.blocks(of: entry))
     func count(_ change: Int) {
-      for id in ids { references[Block(tier: entry.tier, id: id), default: 0] += change }
+      for id in ids { references[place(id, entry.tier)] += change }
     }
     switch entry.kind {
     case .handedOut:
       for id in ids {
-        if references[Block(tier: entry.tier, id: id)] != 0 { return "\(id) was held" }
+        if references[place(id, entry.tier)] != 0 { return "\(id) was held" }
         if entry.tier == .device && contents[id] != nil { return "\(id) was not evicted" }
       }
       count(1)
@@ -108,6 +116,12 @@ struct ChangeMirror {
     case .stored: return store(ids, Array(log.contents(of: entry)), entry, log)
     case .cleared:
       hittable = []
+      if entry.cause == .pool {
+        contents = [:]
+        copies = [:]
+        references = references.map { _ in 0 }
+        seen = seen.map { _ in Self.new }
+      }
       if !contents.isEmpty { return "content was left" }
     case .moved: return move(ids, entry, log)
     case .copied, .moveOrdered:
@@ -161,8 +175,8 @@ struct ChangeMirror {
     }
     if ids != copies.flatMap({ [$0.source, $0.target] }) { return "names other blocks" }
     for copy in copies {
-      let source = Block(tier: .device, id: copy.source)
-      let target = Block(tier: .device, id: copy.target)
+      let source = place(copy.source, .device)
+      let target = place(copy.target, .device)
       if references[target] != 0 || contents[copy.target] != nil { return "the target is in use" }
       references[target] = references[source]
       references[source] = 0

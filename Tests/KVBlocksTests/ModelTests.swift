@@ -372,7 +372,11 @@ struct ModelTests {
       }
     }
     if history.count < 5_000 { replay(history, configuration, pool) }
-    if count > 1_500 { checkVariety(model, setup, count) }
+    checkEnd(pool, model, &mirror, log)
+    if count > 1_500 {
+      checkVariety(model, setup, count)
+      checkEntries(mirror, setup, pins: pins)
+    }
   }
 
   /// Nothing but the commands that changed something leads to the same digests, without a log.
