@@ -7,7 +7,7 @@ package struct HTTP2Conduct {
   package var controlFrames: UInt32 = 0
   /// What a header list of over four times the limit counts for among them: to decode 16 KB of references
   /// takes a millisecond.
-  static let framesOfBomb: UInt32 = 100
+  static let framesOfBomb: UInt32 = 400
   package var windowUpdates: UInt32 = 0
   /// PING frames that want an answer. Some clients measure the way with one for each DATA they get.
   package var pings: UInt32 = 0
