@@ -14,6 +14,7 @@ swift build -c release --product BlockHashBenchmark 2>&1 | tail -n 1
 python3 Tests/Benchmarks/peers/vllm_block_manager.py
 python3 Tests/Benchmarks/unary_allocate.py
 python3 Tests/Benchmarks/unary_peers.py
+UNPINNED=1 python3 Tests/Benchmarks/unary_peers.py 5 2
 python3 Tests/Benchmarks/step_decode.py
 swift build -c release --product StreamBenchmark 2>&1 | tail -n 1
 python3 Tests/Benchmarks/run_stream.py
