@@ -1,5 +1,6 @@
 import HTTP2
 
+/// Long reads in parts. What is too much of something `PeerConduct` says, not this.
 extension ServerConnection {
   /// Calls of ordinary sizes, a hundred at once, lie in a read that is shorter.
   static let sliceBytes = 8 << 10

@@ -1,3 +1,4 @@
+/// Ciphertext on its way out, the same for both ends of a connection. It never touches a socket.
 extension TLSSession {
   /// Runs `body`, which calls methods of the session, and hands what they have to say to the peer to
   /// `write`: ciphertext that is gone when this returns.

@@ -5,6 +5,7 @@ internal import Glibc
 /// libFuzzer's own. Only built with QUIRE_FUZZ set, and with `-sanitize=fuzzer`: see `run.sh`.
 @main
 enum QuireFuzz {
+  // libFuzzer's callback takes no context. Written once, before the one thread there is calls it.
   nonisolated(unsafe) static var target = FuzzTarget.all[0]
 
   static func main() {
