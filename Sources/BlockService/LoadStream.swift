@@ -108,7 +108,7 @@ extension QuireService {
         info.revision = existing.pool.revision
       } else {
         pool.goOn(after: existing.pool)
-        existing.pool = pool
+        existing.replace(with: pool, at: clockNow)
         info.revision = pool.revision
       }
     } else if !target.isDryRun {

@@ -5,7 +5,11 @@ package final class HostedPool {
   package let name: String
   /// The name's bytes, outside of Swift's heap objects: every call is compared with them.
   let nameBytes: UnsafeBufferPointer<UInt8>
-  package internal(set) var pool: KVPool
+  package private(set) var pool: KVPool
+  /// Told what each command does; the pool has a change log while there are any.
+  private var observers: [any PoolObserver] = []
+  /// Whether there are any; read after each command.
+  private(set) var isObserved = false
 
   init(name: String, configuration: PoolConfiguration) {
     self.name = name
@@ -65,6 +69,37 @@ package final class HostedPool {
       pool = Self.make(configuration, replacing: pool)
     }
   }
+
+  /// Another pool is under this name from now on: one that was loaded.
+  func replace(with pool: KVPool, at milliseconds: UInt64) {
+    self.pool = pool
+    if !isObserved { return }
+    pool.attachChangeLog()
+    for observer in observers { observer.poolReplaced(pool, at: milliseconds) }
+  }
+
+  // MARK: Observers
+
+  /// From the next command on. `observer` is told of the pool as it is first.
+  package func observe(_ observer: any PoolObserver, at milliseconds: UInt64) {
+    pool.attachChangeLog()
+    observers.append(observer)
+    isObserved = true
+    observer.poolReplaced(pool, at: milliseconds)
+  }
+
+  package func stopObserving(_ observer: any PoolObserver) {
+    observers.removeAll { $0 === observer }
+    isObserved = !observers.isEmpty
+    if !isObserved { pool.detachChangeLog() }
+  }
+
+  /// To be called when a command was applied to a pool that has a change log.
+  @inline(never)
+  func tellObservers(at milliseconds: UInt64) {
+    guard let log = pool.changeLog, !log.isEmpty else { return }
+    for observer in observers { observer.poolChanged(pool, log, at: milliseconds) }
+  }
 }
 
 /// The pools by name, in the order of their names.
@@ -95,6 +130,7 @@ package final class PoolRegistry {
   package let limits: Limits
   package private(set) var pools: [HostedPool] = []
   private var last: Last?
+  private var followers: [any RegistryFollower] = []
   private let defaultBytes = Array(PoolRegistry.defaultName.utf8)
 
   package init(limits: Limits = Limits()) { self.limits = limits }
@@ -182,11 +218,19 @@ package final class PoolRegistry {
   func insert(_ hosted: HostedPool) {
     let index = pools.firstIndex { $0.name > hosted.name } ?? pools.count
     pools.insert(hosted, at: index)
+    for follower in followers { follower.poolCame(hosted) }
   }
 
   func remove(_ hosted: HostedPool) {
     pools.removeAll { $0 === hosted }
     last = nil
+    for follower in followers { follower.poolWent(hosted) }
+  }
+
+  /// `follower` hears of the pools that are there, and from then on of each that comes or goes.
+  package func follow(_ follower: any RegistryFollower) {
+    followers.append(follower)
+    for hosted in pools { follower.poolCame(hosted) }
   }
 }
 

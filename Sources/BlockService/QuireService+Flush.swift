@@ -20,8 +20,9 @@ extension QuireService {
 
   /// To be called when a command was applied.
   @inline(__always)
-  func noteDeficit(_ hosted: HostedPool) {
+  func noteApplied(_ hosted: HostedPool) {
     if hosted.pool.evictionDeficit > 0 { onDeficit?() }
+    if hosted.isObserved { hosted.tellObservers(at: clockNow) }
   }
 
   /// Evicts ahead of need in every pool that is short of it, and asks to be called again where a flush
@@ -33,7 +34,7 @@ extension QuireService {
       operations.append(Operation(.flush))
       hosted.pool.apply(
         Command(session: 0, operations: operations.elements), into: outcome)
-      noteDeficit(hosted)
+      noteApplied(hosted)
     }
   }
 }

@@ -64,7 +64,10 @@ extension QuireService {
     let request = try decode(ResetPoolRequest.self, bytes)
     let hosted = try readPool(request.call)
     try checkNothingHeld(hosted, isForced: request.isForced)
-    if !request.call.isDryRun { hosted.pool.reset() }
+    if !request.call.isDryRun {
+      hosted.pool.reset()
+      noteApplied(hosted)
+    }
     var info = PoolInfoFields(hosted)
     // As if, but for the revision, which is the current one.
     info.availableBlocks = hosted.pool.configuration.blocks
@@ -133,7 +136,10 @@ extension QuireService {
       }
     case .reset:
       try checkRoom(for: configuration, insteadOf: existing)
-      if !isDryRun { existing.reset(to: configuration) }
+      if !isDryRun {
+        existing.reset(to: configuration)
+        noteApplied(existing)
+      }
     }
   }
 

@@ -69,7 +69,7 @@ extension QuireService {
       victimPolicy: VictimPolicy(rawValue: UInt8(truncatingIfNeeded: request.victimPolicy)) ?? .fcfs
     )
     hosted.pool.apply(command, into: outcome)
-    noteDeficit(hosted)
+    noteApplied(hosted)
   }
 
   // MARK: The reply

@@ -191,7 +191,7 @@ package final class QuireService {
     let result = hosted.pool.apply(
       one: kind, problem: problem, ifRevision: call.ifRevision, now: now(call),
       isDryRun: call.isDryRun, into: outcome)
-    noteDeficit(hosted)
+    noteApplied(hosted)
     guard let result else { throw refused(kind, named, hosted) }
     return result
   }
@@ -211,10 +211,16 @@ package final class QuireService {
       return (result, $0.evictionDeficit > 0)
     }
     if isShort { onDeficit?() }
+    if hosted._withUnsafeGuaranteedRef({ $0.isObserved }) { tellObservers(of: hosted) }
     guard let result else {
       throw refused(.allocate(count: count), nil, hosted.takeUnretainedValue())
     }
     return result
+  }
+
+  @inline(never)
+  private func tellObservers(of hosted: Unmanaged<HostedPool>) {
+    hosted.takeUnretainedValue().tellObservers(at: clock())
   }
 
   @inline(never)

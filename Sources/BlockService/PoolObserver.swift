@@ -1,0 +1,23 @@
+package import KVBlocks
+
+/// Learns what each command does to the blocks of a hosted pool: what samples it, and what streams its
+/// events.
+///
+/// Called on the loop's thread, within the call that changed the pool and before its reply is sent:
+/// whatever takes long is put off. Times are milliseconds since the epoch, by the server's clock, which
+/// never goes back.
+package protocol PoolObserver: AnyObject {
+  /// A command stood and did what `log` says; commands that changed nothing are not told. The log is the
+  /// pool's, until its next command.
+  func poolChanged(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64)
+  /// What was known does not hold any more: the observing begins, or another pool was loaded into the
+  /// place of this one. (A pool that is made anew by a reset says so in its log, as `.cleared`.)
+  func poolReplaced(_ pool: KVPool, at milliseconds: UInt64)
+}
+
+/// Learns which pools there are: whoever has something of its own for each of them.
+package protocol RegistryFollower: AnyObject {
+  func poolCame(_ hosted: HostedPool)
+  /// It was deleted. Calls that already have it may still use it.
+  func poolWent(_ hosted: HostedPool)
+}
