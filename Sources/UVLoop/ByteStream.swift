@@ -22,9 +22,13 @@ package final class ByteStream {
   private let memory: UnsafeMutableRawPointer
   /// What comes is handed over, now or at the end of the turn.
   package private(set) var isReading = false
-  /// Not read until the turn ends, though `isReading`.
+  /// Not read until its turn comes, though `isReading`.
   private var isPaused = false
-  private var resumeHook: EndOfTurnHook?
+  /// Set by the first read that filled the buffer.
+  private var turn: BulkReading.Turn?
+  /// The next read is one that was waited for.
+  private var isBulk = false
+  private var readBegan: UInt64 = 0
   private let isTCP: Bool
 
   var raw: UnsafeMutablePointer<uv_stream_t> {
@@ -46,7 +50,7 @@ package final class ByteStream {
   }
 
   deinit {
-    resumeHook?.cancel()
+    turn?.resume = nil
     if !isClosed {
       raw.pointee.data = nil  // Nobody is left for the close callback to release.
       ByteStream.beginClose(raw)
@@ -58,7 +62,7 @@ package final class ByteStream {
     if isClosed { return }
     isClosed = true
     handler = nil
-    resumeHook?.cancel()
+    turn?.resume = nil
     _ = Unmanaged.passRetained(self)  // Released by the close callback.
     ByteStream.beginClose(raw)
   }
@@ -108,6 +112,9 @@ package final class ByteStream {
       raw,
       { handle, _, buffer in
         let shared = EventLoop.owner(of: handle!.pointee.loop).readBuffer
+        Unmanaged<ByteStream>.fromOpaque(handle!.pointee.data)._withUnsafeGuaranteedRef {
+          if $0.isBulk { $0.readBegan = EventLoop.clock }
+        }
         buffer!.pointee = uv_buf_t(
           base: shared.baseAddress!.assumingMemoryBound(to: CChar.self), len: shared.count)
       },
@@ -131,22 +138,30 @@ package final class ByteStream {
   private func pause() {
     uv_read_stop(raw)
     isPaused = true
-    // Cancelled by `close` and `deinit`.
-    let hook = resumeHook ?? EndOfTurnHook { [unowned self] in resume() }
-    resumeHook = hook
-    loop.atEndOfTurn(hook)
+    // Emptied by `close` and `deinit`.
+    let turn = turn ?? BulkReading.Turn { [unowned self] in resume() }
+    self.turn = turn
+    loop.waitForTurn(turn)
   }
 
   private func resume() {
     isPaused = false
+    isBulk = true
     if isReading { beginReading() }
   }
 
   private func didRead(_ count: Int, _ base: UnsafeMutablePointer<CChar>?) {
     if count > 0 {
+      let wasBulk = isBulk
+      isBulk = false
       // Before the handler, which may stop or close.
       if count == EventLoop.readBytes { pause() }
       handler?.streamDidRead(UnsafeRawBufferPointer(start: base, count: count))
+      if wasBulk {
+        loop.bulk.took(EventLoop.clock &- readBegan)
+      } else if count < EventLoop.readBytes {
+        loop.bulk.othersDidRead()
+      }
     } else if count < 0 {
       stopReading()
       let isEnd = count == Int(UV_EOF.rawValue)

@@ -15,6 +15,9 @@ package final class EventLoop {
 
   private let prepare: UnsafeMutablePointer<uv_prepare_t>
   private let check: UnsafeMutablePointer<uv_check_t>
+  /// Runs while streams wait for their turn: with it the loop polls without sleeping.
+  private let idle: UnsafeMutablePointer<uv_idle_t>
+  var bulk = BulkReading()
   private var hooks: [EndOfTurnHook] = []
   private var hooksBeingRun: [EndOfTurnHook] = []
   /// 0 = not read since the loop last slept.
@@ -34,25 +37,34 @@ package final class EventLoop {
     readBuffer = .allocate(byteCount: EventLoop.readBytes, alignment: 64)
     prepare = .allocate(capacity: 1)
     check = .allocate(capacity: 1)
+    idle = .allocate(capacity: 1)
     raw.pointee.data = Unmanaged.passUnretained(self).toOpaque()
-    // These four only fill in fields; libuv documents them as always succeeding.
+    // These only fill in fields; libuv documents them as always succeeding.
     uv_prepare_init(raw, prepare)
     uv_check_init(raw, check)
+    uv_idle_init(raw, idle)
     uv_prepare_start(prepare) { EventLoop.owner(of: $0!.pointee.loop).endTurn() }
-    uv_check_start(check) { EventLoop.owner(of: $0!.pointee.loop).endTurn() }
+    uv_check_start(check) {
+      let loop = EventLoop.owner(of: $0!.pointee.loop)
+      loop.endTurn()
+      if !loop.bulk.isEmpty { loop.dealTurns() }
+    }
     uv_unref(handlePointer(prepare))
     uv_unref(handlePointer(check))
+    uv_unref(handlePointer(idle))
   }
 
   deinit {
     uv_close(handlePointer(prepare), nil)
     uv_close(handlePointer(check), nil)
+    uv_close(handlePointer(idle), nil)
     // Handles closed by their owners' deinit still wait for libuv to let go of them.
     while uv_run(raw, UV_RUN_NOWAIT) != 0 {}
     let status = uv_loop_close(raw)
     precondition(status == 0, "an event loop was dropped while a handle was open")
     prepare.deallocate()
     check.deallocate()
+    idle.deallocate()
     readBuffer.deallocate()
     raw.deallocate()
   }
@@ -101,6 +113,17 @@ package final class EventLoop {
     if hook.isPending { return }
     hook.isPending = true
     hooks.append(hook)
+  }
+
+  /// A stream that filled the buffer is read again when its turn comes.
+  func waitForTurn(_ turn: BulkReading.Turn) {
+    bulk.wait(turn)
+    uv_idle_start(idle) { _ in }
+  }
+
+  private func dealTurns() {
+    for turn in bulk.next(at: EventLoop.clock) { turn.resume?() }
+    if bulk.isEmpty { uv_idle_stop(idle) }
   }
 
   private func endTurn() {

@@ -25,7 +25,7 @@ private final class Counter: ByteStreamHandler {
   func streamDidDrain() {}
 }
 
-/// A peer that sends without end gets one read of 64 KiB a turn, as every other does.
+/// A peer that sends without end gets one read of 64 KiB a turn at most.
 @Suite("fair reading")
 struct FairReadingTests {
   private let loop: EventLoop

@@ -1,0 +1,82 @@
+import Testing
+
+@testable import UVLoop
+
+/// Who is read when, of the streams that always have more.
+@Suite("the turns of bulk reading")
+struct BulkReadingTests {
+  /// Three streams that wait, and who was resumed since the last look.
+  private final class Queue {
+    var bulk = BulkReading()
+    var resumed: [Int] = []
+    var turns: [BulkReading.Turn] = []
+
+    init() {
+      turns = (0..<3).map { number in
+        BulkReading.Turn { [unowned self] in resumed.append(number) }
+      }
+      _ = bulk.next(at: 0)
+      for turn in turns { bulk.wait(turn) }
+    }
+
+    /// The end of a turn of the loop, in which others had something to be read or had not.
+    func endTurn(at milliseconds: UInt64, others: Bool) -> [Int] {
+      if others { bulk.othersDidRead() }
+      resumed = []
+      for turn in bulk.next(at: milliseconds * 1_000_000) { turn.resume?() }
+      return resumed
+    }
+  }
+
+  @Test("all are read when nobody else had anything")
+  func idle() {
+    let queue = Queue()
+    #expect(queue.endTurn(at: 1, others: false) == [0, 1, 2])
+    #expect(queue.bulk.isEmpty)
+  }
+
+  @Test("one a turn is read, in the order in which they came, while others have something")
+  func busy() {
+    let queue = Queue()
+    #expect(queue.endTurn(at: 1, others: true) == [0])
+    queue.bulk.wait(queue.turns[0])
+    #expect(queue.endTurn(at: 2, others: true) == [1])
+    #expect(queue.endTurn(at: 3, others: true) == [2])
+    #expect(queue.endTurn(at: 4, others: true) == [0])
+    #expect(queue.bulk.isEmpty)
+  }
+
+  @Test("together they have a tenth of the time, and a millisecond saved up")
+  func share() {
+    let queue = Queue()
+    // 1 ms is saved up; 3 ms are taken, so 2 ms are owed, which are there again after 20 ms.
+    #expect(queue.endTurn(at: 100, others: true) == [0])
+    queue.bulk.took(3_000_000)
+    #expect(queue.endTurn(at: 110, others: true) == [])
+    #expect(queue.endTurn(at: 120, others: true) == [])
+    #expect(queue.endTurn(at: 121, others: true) == [1])
+    // However long nothing came, no more than 1 ms is saved up.
+    queue.bulk.took(100_000)
+    #expect(queue.endTurn(at: 10_000, others: true) == [2])
+    queue.bulk.took(2_000_000)
+    queue.bulk.wait(queue.turns[0])
+    #expect(queue.endTurn(at: 10_010, others: true) == [])
+    #expect(queue.endTurn(at: 10_011, others: true) == [0])
+  }
+
+  @Test("what they took is not held against them once nobody else has anything")
+  func overdrawn() {
+    let queue = Queue()
+    queue.bulk.took(50_000_000)
+    #expect(queue.endTurn(at: 1, others: true) == [])
+    #expect(queue.endTurn(at: 2, others: false) == [0, 1, 2])
+  }
+
+  @Test("one that waits already does not wait twice, and one that closed is passed over")
+  func twice() {
+    let queue = Queue()
+    queue.bulk.wait(queue.turns[1])
+    queue.turns[0].resume = nil
+    #expect(queue.endTurn(at: 1, others: false) == [1, 2])
+  }
+}
