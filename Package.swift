@@ -73,10 +73,14 @@ let package = Package(
     program("quired", ["UVLoop", "TLSEngine", "GRPCServer", "GRPCWire", "BlockService"]),
 
     // Clients.
-    module("Workloads", path: "clients/load/Workloads"),
+    module("ToolSupport", ["TLSEngine"], path: "clients/shared/ToolSupport"),
+    module("Workloads", ["ToolSupport"], path: "clients/load/Workloads"),
     program(
       "quire-load",
-      ["Workloads", "GRPCClient", "GRPCWire", "BlockMessages", "TLSEngine", "UVLoop"],
+      [
+        "Workloads", "ToolSupport", "GRPCClient", "GRPCWire", "BlockMessages", "TLSEngine",
+        "UVLoop",
+      ],
       path: "clients/load/quire-load"),
 
     // gRPC's interoperability tests on our stack, both sides: for tests only.
@@ -117,11 +121,13 @@ let package = Package(
     tests("BlockMessagesTests", ["BlockMessages", "TestSupport"]),
     tests("BlockServiceTests", ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks"]),
     tests("QuiredTests", ["quired", "TLSEngine", "BlockService", "GRPCServer", "UVLoop"]),
-    tests("WorkloadsTests", ["Workloads", "TestSupport"]),
+    tests("ToolSupportTests", ["ToolSupport"]),
+    tests("WorkloadsTests", ["Workloads", "ToolSupport", "TestSupport"]),
     tests(
       "QuireLoadTests",
       [
-        "quire-load", "quired", "Workloads", "BlockMessages", "BlockService", "GRPCWire",
+        "quire-load", "quired", "Workloads", "ToolSupport", "BlockMessages", "BlockService",
+        "GRPCWire",
         "TestSupport",
       ]),
     // Fuzzing: the targets, and the replay of what the fuzzer found. The fuzzer itself is below.

@@ -1,5 +1,6 @@
 import Testing
 import Workloads
+import ToolSupport
 
 private func parse(_ line: String) -> Result<LoadCommand, UsageError> {
   do throws(UsageError) {
@@ -12,8 +13,8 @@ private func parse(_ line: String) -> Result<LoadCommand, UsageError> {
 @Test("a full command line is taken as it is written")
 func fullLine() throws {
   var options = RunOptions()
-  options.target = "unix:/run/q.sock"
-  options.pool = "tight"
+  options.server.target = "unix:/run/q.sock"
+  options.server.pool = "tight"
   options.compression = .gzip
   options.speed = 60
   options.limit = 100
@@ -34,7 +35,7 @@ func tlsOptions() throws {
     guard case .replay(_, _, let options) = try parse("replay t --target h:1 " + words).get() else {
       return nil
     }
-    return options.tls
+    return options.server.tls
   }
   #expect(try tls("") == nil)
   #expect(try tls("--tls") == TLSFiles())
@@ -51,7 +52,7 @@ func tlsOptions() throws {
 @Test("a scenario runs a minute unless it is told how long or how many")
 func durations() throws {
   var options = RunOptions()
-  options.target = "h:1"
+  options.server.target = "h:1"
   let name = "chat-system-prompt"
   #expect(
     try parse("run \(name) --target h:1").get()

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Testing
 import Workloads
+import ToolSupport
 
 private func report(_ change: (inout RunMetrics) -> Void = { _ in }) -> RunReport {
   var metrics = RunMetrics()
@@ -122,5 +123,5 @@ func text() {
   "numbers are written in full, rounded half away from zero",
   arguments: [(0.05, 1, "0.1"), (1.999, 2, "2.00"), (-1.5, 0, "-2"), (12.0, 3, "12.000")])
 func fixed(value: Double, digits: Int, expected: String) {
-  #expect(RunReport.fixed(value, digits) == expected)
+  #expect(NumberText.fixed(value, digits) == expected)
 }

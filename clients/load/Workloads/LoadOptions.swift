@@ -1,3 +1,5 @@
+package import ToolSupport
+
 /// What `quire-load` was asked to do, as its command line says.
 package enum LoadCommand: Equatable {
   case help
@@ -12,11 +14,7 @@ package enum LoadCommand: Equatable {
 
 /// What `replay` and `run` have in common.
 package struct RunOptions: Equatable {
-  /// `host:port`, `[::1]:port`, `unix:PATH` or `unix-abstract:NAME`.
-  package var target = ""
-  /// nil = cleartext.
-  package var tls: TLSFiles?
-  package var pool = "default"
+  package var server = ServerChoice()
   /// What requests are compressed with; nil = nothing.
   package var compression: RequestCompression?
   package var speed: Double = 1
@@ -39,12 +37,6 @@ package enum RequestCompression: String, Sendable, CaseIterable {
   case deflate
 }
 
-/// What is wrong with a command line: names the argument and what was expected.
-package struct UsageError: Error, Equatable, CustomStringConvertible {
-  package var description: String
-  package init(_ description: String) { self.description = description }
-}
-
 extension LoadCommand {
   package static let usage = """
     usage: quire-load replay FILE --target ADDR [options]
@@ -60,13 +52,7 @@ extension LoadCommand {
               512-token system prompt, lengths as in Azure's conversations
     generate  a scenario as a Mooncake trace on standard output (default: 300 requests)
 
-    --target ADDR     host:port, [::1]:port, unix:PATH or unix-abstract:NAME
-    --tls             TLS, trusting the system's roots; each of the next four says it too
-    --tls-ca FILE     trust these roots instead, PEM
-    --tls-cert FILE   show this certificate chain, PEM
-    --tls-key FILE    its private key, PEM without a passphrase
-    --tls-server-name NAME
-                      the name in the server's certificate, if it is not the target's host
+    \(ServerChoice.help)
     --pool NAME       the pool to load (default: default)
     --compress HOW    gzip or deflate: compress requests, as servers then do replies (default: not)
     --speed X         how many times faster than the trace's own time (default: 1)
@@ -120,7 +106,7 @@ extension LoadCommand {
       }
     }
     guard let path else { throw UsageError("replay: the trace file is missing") }
-    try options.check()
+    try options.server.check()
     return .replay(path: path, isDequantised: isDequantised, options)
   }
 
@@ -142,7 +128,7 @@ extension LoadCommand {
     guard let scenario else {
       throw UsageError("run: the scenario is missing; expected \(ChatSystemPrompt.name)")
     }
-    try options.check()
+    try options.server.check()
     if duration == nil, options.limit != .max, options.limit > ChatSystemPrompt.maximumRequests {
       throw UsageError(
         "--limit is '\(options.limit)'; expected a whole number from 1 to "
@@ -190,14 +176,8 @@ extension RunOptions {
   fileprivate mutating func take(
     _ option: String, _ arguments: inout ArgumentList
   ) throws(UsageError) -> Bool {
+    if try server.take(option, &arguments) { return true }
     switch option {
-    case "--target": target = try arguments.value(after: option)
-    case "--tls": tls = tls ?? TLSFiles()
-    case "--tls-ca", "--tls-cert", "--tls-key", "--tls-server-name":
-      var files = tls ?? TLSFiles()
-      files.set(option, try arguments.value(after: option))
-      tls = files
-    case "--pool": pool = try arguments.value(after: option)
     case "--compress":
       let text = try arguments.value(after: option)
       guard let choice = RequestCompression(rawValue: text) else {
@@ -215,61 +195,5 @@ extension RunOptions {
     default: return false
     }
     return true
-  }
-
-  fileprivate func check() throws(UsageError) {
-    if target.isEmpty {
-      throw UsageError("--target is missing; expected host:port, [::1]:port or unix:PATH")
-    }
-    try tls?.check()
-  }
-}
-
-/// Arguments in order; `--name=value` counts as two.
-private struct ArgumentList {
-  private var rest: [String]
-
-  init(_ arguments: [String]) {
-    rest = arguments.reversed()
-  }
-
-  mutating func next() -> String? {
-    guard let argument = rest.popLast() else { return nil }
-    guard argument.hasPrefix("--"), let equals = argument.firstIndex(of: "=") else {
-      return argument
-    }
-    rest.append(String(argument[argument.index(after: equals)...]))
-    return String(argument[..<equals])
-  }
-
-  mutating func value(after option: String) throws(UsageError) -> String {
-    guard let value = rest.popLast(), !value.isEmpty else {
-      throw UsageError("\(option) needs a value")
-    }
-    return value
-  }
-
-  mutating func number(
-    after option: String, _ range: ClosedRange<Double>
-  ) throws(UsageError) -> Double {
-    let text = try value(after: option)
-    guard let number = Double(text), range.contains(number) else {
-      throw UsageError(
-        "\(option) is '\(text)'; expected a number from \(RunReport.short(range.lowerBound)) to "
-          + RunReport.short(range.upperBound))
-    }
-    return number
-  }
-
-  mutating func whole(
-    after option: String, _ range: ClosedRange<UInt64>
-  ) throws(UsageError) -> UInt64 {
-    let text = try value(after: option)
-    guard let number = UInt64(text), range.contains(number) else {
-      throw UsageError(
-        "\(option) is '\(text)'; expected a whole number from \(range.lowerBound) to "
-          + "\(range.upperBound)")
-    }
-    return number
   }
 }

@@ -1,3 +1,5 @@
+package import ToolSupport
+
 /// What a run will ask for: every request with its arrival, before the first byte is sent.
 ///
 /// Made from a trace or a seeded scenario; never changed by how the run goes (open loop).
@@ -38,7 +40,7 @@ package struct RequestPlan: Equatable {
   package func check(speed: Double) throws(UsageError) {
     guard Double(spanNanoseconds) / speed <= Self.longestRun else {
       throw UsageError(
-        "--speed is \(RunReport.short(speed)); expected one at which the last request, "
+        "--speed is \(NumberText.short(speed)); expected one at which the last request, "
           + "\(RunReport.seconds(spanNanoseconds)) s after the first, arrives within ten years")
     }
   }

@@ -1,3 +1,5 @@
+internal import ToolSupport
+
 extension RunReport {
   /// For programs: one flat object, names with their units, latencies in milliseconds.
   package var json: String {
@@ -8,10 +10,10 @@ extension RunReport {
     object.add("target", text: target)
     object.add("pool", text: pool)
     object.add("seed", "\(seed)")
-    object.add("plan_hash", text: Self.hexadecimal(planDigest))
+    object.add("plan_hash", text: NumberText.hexadecimal(planDigest))
     object.add("speed", "\(speed)")
     object.add("tick_ms", "\(tickNanoseconds / speed / 1e6)")
-    object.add("wall_seconds", Self.fixed(wallSeconds, 3))
+    object.add("wall_seconds", NumberText.fixed(wallSeconds, 3))
     addRequests(to: &object)
     object.add("response_ms", Self.latency(metrics.response))
     object.add("service_ms", Self.latency(metrics.service))
@@ -22,9 +24,9 @@ extension RunReport {
     addMemory(to: &object)
     object.add("errors", "\(metrics.errors)")
     object.add("invariants_broken", "\(metrics.invariantsBroken)")
-    let samples = metrics.errorSamples.map(JSONObject.quoted).joined(separator: ", ")
+    let samples = metrics.errorSamples.map(JSONText.quoted).joined(separator: ", ")
     object.add("error_samples", "[\(samples)]")
-    object.add("interruption", interruption.map(JSONObject.quoted) ?? "null")
+    object.add("interruption", interruption.map(JSONText.quoted) ?? "null")
     object.add("verdict", text: verdict)
     object.add("exit_code", "\(exitCode.rawValue)")
     return object.text + "\n"
@@ -38,21 +40,21 @@ extension RunReport {
     object.add("requests_cancelled", "\(metrics.cancelled)")
     object.add("requests_failed", "\(metrics.failed)")
     object.add("operations", "\(metrics.operations)")
-    object.add("operations_per_second", Self.fixed(operationsPerSecond, 1))
+    object.add("operations_per_second", NumberText.fixed(operationsPerSecond, 1))
     object.add("steps", "\(metrics.steps)")
-    object.add("steps_per_second", Self.fixed(stepsPerSecond, 1))
+    object.add("steps_per_second", NumberText.fixed(stepsPerSecond, 1))
     object.add("generated_tokens", "\(metrics.generatedTokens)")
     object.add("admission_refusals", "\(metrics.admissionRefusals)")
   }
 
   private func addMemory(to object: inout JSONObject) {
-    object.add("block_usage_mean", Self.fixed(metrics.blockUsage.mean, 6))
-    object.add("block_usage_peak", Self.fixed(metrics.blockUsage.peak, 6))
-    object.add("slot_usage_mean", Self.fixed(metrics.slotUsage.mean, 6))
-    object.add("slot_usage_peak", Self.fixed(metrics.slotUsage.peak, 6))
-    object.add("running_mean", Self.fixed(metrics.running.mean, 2))
+    object.add("block_usage_mean", NumberText.fixed(metrics.blockUsage.mean, 6))
+    object.add("block_usage_peak", NumberText.fixed(metrics.blockUsage.peak, 6))
+    object.add("slot_usage_mean", NumberText.fixed(metrics.slotUsage.mean, 6))
+    object.add("slot_usage_peak", NumberText.fixed(metrics.slotUsage.peak, 6))
+    object.add("running_mean", NumberText.fixed(metrics.running.mean, 2))
     object.add("running_peak", "\(Int(metrics.running.peak))")
-    object.add("waiting_mean", Self.fixed(metrics.waiting.mean, 2))
+    object.add("waiting_mean", NumberText.fixed(metrics.waiting.mean, 2))
     object.add("waiting_peak", "\(Int(metrics.waiting.peak))")
     object.add("preemptions", "\(metrics.preemptions)")
     object.add("preempted_requests", "\(metrics.preemptedRequests)")
@@ -71,9 +73,12 @@ extension RunReport {
   }
 
   private static func latency(_ histogram: LatencyHistogram) -> String {
-    var parts = ["\"count\": \(histogram.count)", "\"mean\": \(fixed(histogram.mean / 1e6, 4))"]
+    var parts = [
+      "\"count\": \(histogram.count)", "\"mean\": \(NumberText.fixed(histogram.mean / 1e6, 4))",
+    ]
     for (label, percent) in percentiles {
-      parts.append("\"\(label)\": \(fixed(Double(histogram.percentile(percent)) / 1e6, 4))")
+      parts.append(
+        "\"\(label)\": \(NumberText.fixed(Double(histogram.percentile(percent)) / 1e6, 4))")
     }
     return "{" + parts.joined(separator: ", ") + "}"
   }
@@ -88,23 +93,7 @@ private struct JSONObject {
     members.append("  \"\(name)\": \(value)")
   }
 
-  mutating func add(_ name: String, text: String) { add(name, Self.quoted(text)) }
+  mutating func add(_ name: String, text: String) { add(name, JSONText.quoted(text)) }
 
   var text: String { "{\n" + members.joined(separator: ",\n") + "\n}" }
-
-  static func quoted(_ text: String) -> String {
-    var quoted = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": quoted += "\\\""
-      case "\\": quoted += "\\\\"
-      case "\n": quoted += "\\n"
-      case _ where scalar.value < 0x20:
-        let digits = String(scalar.value, radix: 16)
-        quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: quoted.unicodeScalars.append(scalar)
-      }
-    }
-    return quoted + "\""
-  }
 }

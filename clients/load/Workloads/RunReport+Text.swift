@@ -1,3 +1,5 @@
+internal import ToolSupport
+
 extension RunReport {
   /// For people: a block for each question a newcomer asks, and a line on what it means.
   package var text: String {
@@ -14,9 +16,9 @@ extension RunReport {
     text.line("quire-load \(version): \(command)")
     text.line("  into pool '\(pool)' at \(target)\(poolShape)")
     text.line(
-      "  plan \(Self.hexadecimal(planDigest)), seed \(seed): \(metrics.planned) requests over "
-        + "\(Self.seconds(planSpanNanoseconds)) s, played at \(Self.short(speed))x, one step every "
-        + "\(Self.short(tickNanoseconds / speed / 1e6)) ms")
+      "  plan \(NumberText.hexadecimal(planDigest)), seed \(seed): \(metrics.planned) requests over "
+        + "\(Self.seconds(planSpanNanoseconds)) s, played at \(NumberText.short(speed))x, one step every "
+        + "\(NumberText.short(tickNanoseconds / speed / 1e6)) ms")
     if let interruption { text.line("  ended early: \(interruption)") }
   }
 
@@ -66,12 +68,12 @@ extension RunReport {
   private func writeMemory(_ text: inout TextTable) {
     text.head("Memory", "means are over scheduler ticks")
     text.row(
-      "blocks", Self.percent(metrics.blockUsage.mean),
-      "mean; peak \(Self.percent(metrics.blockUsage.peak)): whole blocks this run held, of the pool's"
+      "blocks", NumberText.percent(metrics.blockUsage.mean),
+      "mean; peak \(NumberText.percent(metrics.blockUsage.peak)): whole blocks this run held, of the pool's"
     )
     text.row(
-      "slots", Self.percent(metrics.slotUsage.mean),
-      "mean; peak \(Self.percent(metrics.slotUsage.peak)): the tokens in them")
+      "slots", NumberText.percent(metrics.slotUsage.mean),
+      "mean; peak \(NumberText.percent(metrics.slotUsage.peak)): the tokens in them")
     text.note("The gap between the two is the unfilled tail of each request's last block.")
     text.row(
       "running", Self.rounded(metrics.running.mean),
@@ -123,30 +125,13 @@ extension RunReport {
 // MARK: - Numbers as text
 
 extension RunReport {
-  /// A fixed-point number; rounds half away from zero.
-  package static func fixed(_ value: Double, _ digits: Int) -> String {
-    guard value.isFinite, abs(value) < 1e15 else { return "\(value)" }
-    let scale = (0..<digits).reduce(1.0) { scale, _ in scale * 10 }
-    let scaled = Int64((abs(value) * scale).rounded())
-    let whole = scaled / Int64(scale)
-    let sign = value < 0 && scaled > 0 ? "-" : ""
-    guard digits > 0 else { return "\(sign)\(whole)" }
-    let rest = "\(scaled % Int64(scale))"
-    return "\(sign)\(whole)." + String(repeating: "0", count: digits - rest.count) + rest
+  static func seconds(_ nanoseconds: UInt64) -> String {
+    NumberText.fixed(Double(nanoseconds) / 1e9, 1)
   }
-
-  static func seconds(_ nanoseconds: UInt64) -> String { fixed(Double(nanoseconds) / 1e9, 1) }
-  static func milliseconds(_ nanoseconds: UInt64) -> String { fixed(Double(nanoseconds) / 1e6, 3) }
-  static func percent(_ ratio: Double) -> String { fixed(ratio * 100, 1) + " %" }
-  static func rounded(_ value: Double) -> String { fixed(value, value < 100 ? 1 : 0) }
-  static func short(_ value: Double) -> String {
-    value == value.rounded() ? fixed(value, 0) : fixed(value, 3)
+  static func milliseconds(_ nanoseconds: UInt64) -> String {
+    NumberText.fixed(Double(nanoseconds) / 1e6, 3)
   }
-
-  static func hexadecimal(_ value: UInt64) -> String {
-    let digits = String(value, radix: 16)
-    return String(repeating: "0", count: 16 - digits.count) + digits
-  }
+  static func rounded(_ value: Double) -> String { NumberText.fixed(value, value < 100 ? 1 : 0) }
 }
 
 /// Lines of a report: a name, a number, what the number means.

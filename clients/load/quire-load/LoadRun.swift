@@ -4,6 +4,7 @@ import Glibc
 import TLSEngine
 import UVLoop
 import Workloads
+import ToolSupport
 
 /// One run: plays a plan over one connection and measures it.
 ///
@@ -45,9 +46,14 @@ final class LoadRun {
     } catch {
       throw RunFailure(.server, "\(error)")
     }
-    let tls = try options.tls.map { files throws(RunFailure) in try Self.tls(files) }
+    let tls: TLSContext?
+    do throws(UsageError) {
+      tls = try options.server.tls.map { files throws(UsageError) in try files.context() }
+    } catch {
+      throw RunFailure(.usage, "\(error)")
+    }
     do throws(AddressError) {
-      channel = try GRPCChannel(loop: loop, target: options.target, tls: tls)
+      channel = try GRPCChannel(loop: loop, target: options.server.target, tls: tls)
     } catch {
       throw RunFailure(.usage, "--target: \(error)")
     }
@@ -59,21 +65,8 @@ final class LoadRun {
       case .deflate: .deflate
       }
     }
-    codec = StepCodec(pool: options.pool)
+    codec = StepCodec(pool: options.server.pool)
     status = StatusLine(isQuiet: options.isQuiet, isPlain: options.hasPlainStatus)
-  }
-
-  private static func tls(_ files: TLSFiles) throws(RunFailure) -> TLSContext {
-    var configuration = TLSClientConfiguration()
-    configuration.caPath = files.ca
-    configuration.certificatePath = files.certificate
-    configuration.keyPath = files.key
-    configuration.serverName = files.serverName
-    do throws(TLSError) {
-      return try TLSContext(client: configuration)
-    } catch {
-      throw RunFailure(.usage, "TLS: \(error)")
-    }
   }
 
   /// Plays the plan to its end, or until it must stop; frees everything it holds in any case.
@@ -106,7 +99,7 @@ final class LoadRun {
     status.finish()
 
     var report = RunReport(
-      version: version, command: command, target: options.target, pool: options.pool,
+      version: version, command: command, target: options.server.target, pool: options.server.pool,
       seed: options.seed, plan: plan, speed: options.speed,
       tickNanoseconds: options.decodeMilliseconds * 1_000_000,
       wallNanoseconds: max(received, start) - start, metrics: model.metrics)
@@ -160,27 +153,28 @@ final class LoadRun {
   /// Connects and asks what the pool is like.
   private func firstLook() throws(RunFailure) -> PoolSnapshot {
     var snapshot: PoolSnapshot?
-    let request = StatsCodec.request(pool: options.pool)
+    let request = StatsCodec.request(pool: options.server.pool)
     let status = request.withUnsafeBytes {
       call(stats, $0) { snapshot = StatsCodec.read($0) }
     }
     guard status.code == .ok else {
       throw RunFailure(
-        .server, "\(options.target): Analyzer.GetStats: \(status.code): \(status.message)")
+        .server, "\(options.server.target): Analyzer.GetStats: \(status.code): \(status.message)")
     }
     if let snapshot, snapshot.capacityBlocks > 0 && snapshot.blockSize == 0 {
       throw RunFailure(
-        .server, "\(options.target): the pool has size classes; a load is for blocks of one size")
+        .server,
+        "\(options.server.target): the pool has size classes; a load is for blocks of one size")
     }
     guard let snapshot, snapshot.capacityBlocks > 0, snapshot.blockSize > 0,
       snapshot.capacityBlocks <= 1 << 28
-    else { throw RunFailure(.server, "\(options.target): the pool's stats make no sense") }
+    else { throw RunFailure(.server, "\(options.server.target): the pool's stats make no sense") }
     return snapshot
   }
 
   private func look() -> PoolSnapshot? {
     var snapshot: PoolSnapshot?
-    _ = StatsCodec.request(pool: options.pool).withUnsafeBytes {
+    _ = StatsCodec.request(pool: options.server.pool).withUnsafeBytes {
       call(stats, $0) { snapshot = StatsCodec.read($0) }
     }
     return snapshot

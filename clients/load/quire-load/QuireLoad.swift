@@ -1,5 +1,6 @@
 import Glibc
 import Workloads
+import ToolSupport
 
 /// `quire-load`: the command line around `Workloads`. It parses, reads or draws a plan, has it played
 /// over one connection and prints the report; every rule of scheduling and measuring is in `Workloads`.

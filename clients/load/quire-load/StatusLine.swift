@@ -1,5 +1,6 @@
 import Glibc
 import Workloads
+import ToolSupport
 
 /// What a run is doing, once a second on standard error: one line that is written over on a
 /// terminal, a line each elsewhere.
@@ -25,13 +26,13 @@ struct StatusLine {
     let rate = seconds > 0 ? Double(metrics.steps - shownSteps) / seconds : 0
     shownSteps = metrics.steps
     shownAt = now
-    let used = RunReport.fixed(metrics.blockUsage.latest * 100, 1)
-    let p99 = RunReport.fixed(Double(metrics.response.percentile(99)) / 1e6, 2)
+    let used = NumberText.fixed(metrics.blockUsage.latest * 100, 1)
+    let p99 = NumberText.fixed(Double(metrics.response.percentile(99)) / 1e6, 2)
     let done = metrics.finished + metrics.neverFit
     let text =
-      "\(RunReport.fixed(Double(now) / 1e9, 0)) s  \(done)/\(metrics.planned) done  "
+      "\(NumberText.fixed(Double(now) / 1e9, 0)) s  \(done)/\(metrics.planned) done  "
       + "\(model.runningCount) running  \(model.waitingCount) waiting  blocks \(used) %  "
-      + "\(RunReport.fixed(rate, 0)) steps/s  response p99 \(p99) ms  "
+      + "\(NumberText.fixed(rate, 0)) steps/s  response p99 \(p99) ms  "
       + "\(metrics.preemptions) preemptions  \(metrics.errors) errors"
     if isPlain {
       write(text + "\n", to: STDERR_FILENO)

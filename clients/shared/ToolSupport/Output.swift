@@ -2,7 +2,7 @@ import Glibc
 
 /// Writes all of `text` to a descriptor. False when it cannot be written (`errno` says why).
 @discardableResult
-func write(_ text: String, to descriptor: Int32) -> Bool {
+package func write(_ text: String, to descriptor: Int32) -> Bool {
   var text = text
   return text.withUTF8 { bytes in
     var rest = UnsafeRawBufferPointer(bytes)
@@ -17,7 +17,7 @@ func write(_ text: String, to descriptor: Int32) -> Bool {
 }
 
 /// Writes a file whole, replacing what it held. False when it cannot (`errno` says why).
-func writeFile(_ text: String, path: String) -> Bool {
+package func writeFile(_ text: String, path: String) -> Bool {
   let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
   guard descriptor >= 0 else { return false }
   let isWritten = write(text, to: descriptor)
