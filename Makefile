@@ -12,9 +12,10 @@ help: ## Shows this list.
 deps: ## Installs the Debian packages that are missing; checks the Swift toolchain.
 	@.ci/deps
 
-build: deps ## Builds the server and the load tool, optimised, into .build/release.
+build: deps ## Builds the server, the load tool and the command line, optimised, into .build/release.
 	swift build -c release --product quired
 	swift build -c release --product quire-load
+	swift build -c release --product quire
 
 test: deps lint unit e2e ## Everything a change must pass (under 10 minutes).
 
@@ -29,6 +30,7 @@ unit: ## The Swift test suites, in a debug build that checks exclusivity.
 
 e2e: ## Stock grpcio drives the built server.
 	swift build --product quired
+	swift build --product quire
 	Tests/EndToEnd/run.sh
 
 soak: deps ## Ten million random commands, model against implementation.

@@ -83,6 +83,15 @@ let package = Package(
       ],
       path: "clients/load/quire-load"),
 
+    module(
+      "QuireCLI",
+      [
+        "Analysis", "BlockMessages", "GRPCClient", "GRPCWire", "TLSEngine", "ToolSupport", "UVLoop",
+        "Workloads",
+      ],
+      path: "clients/cli/QuireCLI"),
+    program("quire", ["QuireCLI"], path: "clients/cli/quire"),
+
     // gRPC's interoperability tests on our stack, both sides: for tests only.
     module("GRPCTestingMessages", ["GRPCWire"], path: "Tests/Interop/Messages"),
     program(
@@ -122,6 +131,7 @@ let package = Package(
     tests("BlockServiceTests", ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks"]),
     tests("QuiredTests", ["quired", "TLSEngine", "BlockService", "GRPCServer", "UVLoop"]),
     tests("ToolSupportTests", ["ToolSupport"]),
+    tests("QuireCLITests", ["QuireCLI", "Analysis", "ToolSupport", "BlockMessages", "GRPCWire"]),
     tests("WorkloadsTests", ["Workloads", "ToolSupport", "TestSupport"]),
     tests(
       "QuireLoadTests",

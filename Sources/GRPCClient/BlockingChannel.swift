@@ -79,6 +79,14 @@ package final class BlockingChannel {
     return receiver.status ?? Status(.unknown, "the loop ended before the call")
   }
 
+  /// Lets time pass; the connection is looked after meanwhile.
+  package func wait(nanoseconds: UInt64) {
+    var isOver = false
+    let timer = LoopTimer(on: loop) { isOver = true }
+    timer.start(afterNanoseconds: nanoseconds)
+    while !isOver, loop.runOneTurn() {}
+  }
+
   /// Closes the connection and waits until it is closed. Calls made afterwards end with CANCELLED.
   package func close() {
     channel.close()

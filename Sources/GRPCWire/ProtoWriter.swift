@@ -11,6 +11,28 @@ package struct ProtoWriter {
     raw(value)
   }
 
+  /// Writes 0 as well: a member of a oneof, or an element of a list.
+  package mutating func setVarint(_ number: Int, _ value: UInt64) {
+    raw(UInt64(number) << 3)
+    raw(value)
+  }
+
+  /// Writes 0 as well.
+  package mutating func fixed64(_ number: Int, _ value: UInt64) {
+    raw(UInt64(number) << 3 | 1)
+    for shift in stride(from: 0, to: 64, by: 8) {
+      bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(shift)))
+    }
+  }
+
+  /// Writes 0 as well.
+  package mutating func fixed32(_ number: Int, _ value: UInt32) {
+    raw(UInt64(number) << 3 | 5)
+    for shift in stride(from: 0, to: 32, by: 8) {
+      bytes.append(UInt8(truncatingIfNeeded: value >> UInt32(shift)))
+    }
+  }
+
   package mutating func bytes(_ number: Int, _ value: some Collection<UInt8>) {
     raw(UInt64(number) << 3 | 2)
     raw(UInt64(value.count))

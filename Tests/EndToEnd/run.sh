@@ -11,6 +11,9 @@ if [ ! -x "$QUIRED" ]; then
   exit 1
 fi
 
+# The command line lies beside the server.
+export QUIRE=${QUIRE:-$(dirname "$QUIRED")/quire}
+
 # The environment is made once, and again when the requirements have changed.
 venv=.build/e2e-venv
 if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then

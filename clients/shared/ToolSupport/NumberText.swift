@@ -17,6 +17,14 @@ package enum NumberText {
     value == value.rounded() ? fixed(value, 0) : fixed(value, 3)
   }
 
+  /// At most three digits of a fraction, and none that says nothing: 0.9, 1.25, 3.
+  package static func trimmed(_ value: Double) -> String {
+    var text = short(value)
+    guard text.contains(".") else { return text }
+    while text.last == "0" { text.removeLast() }
+    return text
+  }
+
   /// 0 to 1 as "12.3 %".
   package static func percent(_ ratio: Double) -> String { fixed(ratio * 100, 1) + " %" }
 

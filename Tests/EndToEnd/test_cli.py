@@ -1,0 +1,223 @@
+"""quire, the command line, as its users run it against a server."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+
+import pytest
+
+from certificates import Authority
+from quire_client import PATIENCE, q
+from running_server import RunningServer
+
+
+class Ended:
+    def __init__(self, ended):
+        self.code, self.out, self.err = ended.returncode, ended.stdout, ended.stderr
+
+    @property
+    def lines(self):
+        return self.out.splitlines()
+
+    @property
+    def objects(self):
+        return [json.loads(line) for line in self.lines]
+
+    @property
+    def rows(self):
+        return list(csv.DictReader(io.StringIO(self.out)))
+
+
+def quire(*arguments, **environment):
+    ended = subprocess.run(
+        [os.environ["QUIRE"], *map(str, arguments)], capture_output=True, text=True,
+        timeout=PATIENCE, env={**os.environ, **environment})
+    return Ended(ended)
+
+
+@pytest.fixture
+def ask(server):
+    """Runs a command against the server, a pool's if one is given."""
+    def run(command, *arguments, pool=None):
+        where = ["--target", server.unix] + (["--pool", pool.pool] if pool else [])
+        ended = quire(command, *arguments, *where)
+        assert "\x1b" not in ended.out, "control codes in a pipe"
+        return ended
+    return run
+
+
+@pytest.fixture
+def evens(new_pool):
+    """100 blocks, of which every other one of the first 50 is held by the sequence of its id."""
+    pool = new_pool(100, 16, copy_ack=q.COPY_ACK_EXPLICIT)
+    for block in range(1, 101):
+        pool.add_and_admit(block, 16)
+    pool.free_sequences(*(b for b in range(1, 101) if b > 50 or b % 2 == 0))
+    return pool
+
+
+def test_the_pools_of_the_server_are_listed(ask, pool):
+    assert pool.pool in {line.split()[0] for line in ask("pools").lines}
+    assert pool.pool in {info["name"] for info in ask("pools", "--json").objects}
+    row, = [row for row in ask("pools", "--csv").rows if row["name"] == pool.pool]
+    assert (row["blocks"], row["config.block_size"]) == ("16", "4")
+
+
+def test_stats_in_text_json_and_csv_say_the_same(ask, evens):
+    text = ask("stats", pool=evens)
+    assert text.code == 0 and f"Pool '{evens.pool}'" in text.lines[0]
+    assert "25.0 % held" in text.lines[2]
+    stats, = ask("stats", "--json", pool=evens).objects
+    assert (stats["active_blocks"], stats["available_runs"]["largest"]) == (25, 51)
+    row, = ask("stats", "--csv", pool=evens).rows
+    assert (row["active_blocks"], row["available_runs.largest"]) == ("25", "51")
+
+
+def test_a_pool_is_watched_until_the_count_is_reached(ask, pool):
+    pool.allocate(3)
+    text = ask("stats", "--watch", "0.05", "--count", "3", pool=pool)
+    assert (len(text.lines), text.lines[1].split()[4]) == (4, "3")
+    samples = ask("stats", "--watch", "0.05", "--count", "3", "--json", pool=pool).objects
+    assert [s["stats"]["active_blocks"] for s in samples] == [3, 3, 3]
+    times = [s["time_ms"] for s in samples]
+    assert times == sorted(times) and times[2] - times[0] < 10_000
+    rows = ask("stats", "--watch", "0.05", "--count", "2", "--csv", pool=pool).rows
+    assert [row["stats.active_blocks"] for row in rows] == ["3", "3"]
+
+
+def test_sequences_are_listed_sorted_filtered_and_shown_one_by_one(ask, pool):
+    pool.add_and_admit(5, 8)
+    pool.add_and_admit(6, 20)
+    pool.add(7, 4)
+    ids = [s["sequence_id"] for s in ask("sequences", "--json", pool=pool).objects]
+    assert sorted(ids) == [5, 6, 7]
+    top = ask("sequences", "--sort", "blocks", "--limit", "1", "--csv", pool=pool).rows
+    assert [row["sequence_id"] for row in top] == ["6"]
+    waiting = ask("sequences", "--state", "waiting", pool=pool).lines
+    assert [line.split()[:2] for line in waiting[1:]] == [["7", "waiting"]]
+    one = ask("sequences", "6", pool=pool)
+    assert one.lines[-1].strip() == "3-7"
+    none = ask("sequences", "99", pool=pool)
+    assert none.code == 3 and "99" in none.err
+
+
+def test_a_thousand_and_more_sequences_come_in_pages(ask, new_pool):
+    pool = new_pool(4, 16)
+    for sequence_id in range(1, 1_102):
+        pool.add(sequence_id, 1)
+    listed = ask("sequences", "--sort", "id", "--json", pool=pool).objects
+    assert [s["sequence_id"] for s in listed] == list(range(1, 1_102))
+
+
+def test_a_plan_is_shown_and_changes_nothing(ask, evens):
+    before = evens.get_pool().revision
+    plan = ask("defrag", pool=evens)
+    assert plan.code == 0
+    assert "12 moves, 192 tokens to copy: longest run 51 -> 75" in plan.out
+    assert evens.get_pool().revision == before
+    moves, = ask("defrag", "--run", "53", "--json", pool=evens).objects
+    assert [(m["source_block"], m["target_block"]) for m in moves["moves"]] == [(49, 2)]
+    short = ask("defrag", "--run", "100", pool=evens)
+    assert (short.code, "no moves reach the goal" in short.out) == (4, True)
+
+
+def test_ordered_moves_wait_for_whoever_copies(ask, evens):
+    ordered = ask("defrag", "--apply", pool=evens)
+    assert ordered.code == 0 and "BlockPool.AckCopies" in ordered.out
+    assert list(evens.get(49).block_ids) == [49]
+    assert evens.stats().pending_copies == 12
+
+
+def test_a_copying_command_gets_the_copies_and_its_success_acknowledges(ask, evens, tmp_path):
+    copies = tmp_path / "copies"
+    done = ask("defrag", "--apply", "--copy-with", f"cat > {copies}", pool=evens)
+    assert done.code == 0 and "acknowledged 12 copies" in done.out
+    first = copies.read_text().splitlines()[0].split()
+    assert first == ["1", "49", "2", "16"]
+    assert evens.stats(q.STATS_INCLUDE_RUNS).free_runs.largest == 75
+
+
+def test_a_copying_command_that_fails_leaves_the_copies_unacknowledged(ask, evens):
+    failed = ask("defrag", "--apply", "--copy-with", "exit 7", pool=evens)
+    assert failed.code == 4 and "ended with 7" in failed.err
+    assert evens.stats().pending_copies == 12
+    killed = ask("defrag", "--run", "2", pool=evens)
+    assert killed.code == 0
+
+
+def test_where_a_step_acknowledges_nobody_is_caught_unawares(ask, new_pool):
+    pool = new_pool(8, 4)
+    for sequence_id in (1, 2, 3):
+        pool.add_and_admit(sequence_id, 4)
+    pool.free_sequences(1)
+    refused = ask("defrag", "--apply", pool=pool)
+    assert refused.code == 1 and "--copy-with" in refused.err
+    assert pool.stats().pending_copies == 0
+    assert "acknowledged" in ask("defrag", "--apply", "--acknowledge", pool=pool).out
+
+
+def test_the_watch_acts_when_the_server_advises_it_and_not_before(ask, evens):
+    calm = ask("defrag", "--watch", "0.05", "--count", "2", "--apply", pool=evens)
+    assert [line.endswith("not advised") for line in calm.lines] == [True, True]
+    evens.allocate(40)
+    acted = ask(
+        "defrag", "--watch", "0.05", "--count", "3", "--apply", "--acknowledge", pool=evens)
+    assert acted.code == 0 and acted.out.count("acknowledged") == 1
+    assert not evens.stats(q.STATS_INCLUDE_RUNS).defragment_advised
+
+
+def test_health_ends_with_what_it_found(ask):
+    assert (ask("health").code, ask("health").out) == (0, "SERVING\n")
+    assert ask("health", "quire.v1.Pools").code == 0
+    unknown = ask("health", "nobody.Knows")
+    assert (unknown.code, unknown.out) == (4, "NOT_FOUND\n")
+
+
+def test_what_is_wrong_is_said_in_words_and_by_the_exit_code(ask, server, pool):
+    unknown = quire("stats", "--target", server.unix, "--pool", "defualt")
+    assert unknown.code == 3
+    assert 'there is no pool "defualt"' in unknown.err and "did you mean default?" in unknown.err
+    nobody = quire("stats", "--target", "127.0.0.1:1")
+    assert (nobody.code, nobody.out) == (2, "") and "connection refused" in nobody.err
+    assert quire("stats", "--target", "nonsense").code == 1
+    wrong = quire("stats", "--jsno")
+    assert wrong.code == 1 and "did you mean --json?" in wrong.err
+    assert quire("stats", QUIRE_TARGET=server.unix, QUIRE_POOL=pool.pool).code == 0
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(server, pool):
+    command = [os.environ["QUIRE"], "stats", "--watch", "0.05", "--target", server.unix]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait(PATIENCE) == 1
+
+
+def test_over_mutual_tls(tmp_path):
+    authority = Authority(tmp_path, "root")
+    certificate, key = authority.sign("server")
+    shown, shown_key = authority.sign("client")
+    tls = ["--tls-cert", certificate, "--tls-key", key, "--tls-client-ca", authority.certificate]
+    with RunningServer(tmp_path, more=tls) as server:
+        known = ["health", "--target", server.tcp, "--tls-ca", authority.certificate]
+        trusted = quire(*known, "--tls-cert", shown, "--tls-key", shown_key)
+        assert (trusted.code, trusted.out) == (0, "SERVING\n")
+        assert quire(*known).code == 2
+        assert quire("health", "--target", server.tcp).code == 2
+        assert quire("health", "--target", server.tcp, "--tls-ca", "/no/such").code == 1
+
+
+def test_the_calculator_needs_no_server(tmp_path):
+    fits, = quire(
+        "size", "--model", "llama-2-7b", "--kv-bytes", "60GiB", "--json").objects
+    assert (fits["blocks"], fits["token_bytes"]) == (6912, 524288)
+    trace = tmp_path / "trace.csv"
+    trace.write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,17,1\n")
+    rows = quire("size", "--trace", trace, "--csv").rows
+    assert [row["wasted_slots"] for row in rows if row["block_size"] == "16"] == ["15"]
+    broken = quire("size", "--trace", tmp_path / "none")
+    assert broken.code == 1 and "cannot be opened" in broken.err

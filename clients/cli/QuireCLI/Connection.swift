@@ -1,0 +1,139 @@
+internal import GRPCClient
+internal import GRPCWire
+internal import TLSEngine
+internal import ToolSupport
+
+/// One connection to the server of an invocation; its calls wait for their answers.
+final class Connection {
+  private let server: ServerChoice
+  private let channel: BlockingChannel
+
+  /// An answer that takes longer ends the command.
+  private static let timeout: UInt64 = 60_000_000_000
+
+  init(_ server: ServerChoice) throws(Failure) {
+    self.server = server
+    let tls: TLSContext?
+    do throws(UsageError) {
+      tls = try server.tls.map { files throws(UsageError) in try files.context() }
+    } catch {
+      throw Failure(.usage, "\(error)")
+    }
+    var options = GRPCClientOptions()
+    options.userAgent = "quire/\(QuireProgram.version)"
+    options.maxResponseMessageBytes = 256 << 20
+    do throws(BlockingChannelError) {
+      channel = try BlockingChannel(target: server.target, options: options, tls: tls)
+    } catch {
+      throw Failure(.usage, "--target: \(error)")
+    }
+  }
+
+  /// A request with `call.pool` filled in.
+  func request(_ name: String) -> Message {
+    var call = Message("Call")
+    call.set("pool", server.pool)
+    var request = Message(name)
+    request.set("call", call)
+    return request
+  }
+
+  /// Makes one call of `quire.v1`, such as `Pools/GetPool`.
+  func call(_ method: String, _ request: Message, reply: String) throws(Failure) -> Message {
+    switch try answer(method, request, reply: reply) {
+    case .success(let message): return message
+    case .failure(let refused): throw explained(refused)
+    }
+  }
+
+  /// The same, but what the server refuses is an answer: its status.
+  func answer(
+    _ method: String, _ request: Message, reply: String, service: String = "quire.v1."
+  ) throws(Failure) -> Result<Message, Refused> {
+    let (status, bytes) = channel.unary(
+      "/\(service)\(method)", message: request.encoded, timeoutNanoseconds: Self.timeout)
+    guard status.code == .ok else { return .failure(try refused(method, status)) }
+    guard let message = bytes.withUnsafeBytes({ Message(reply, decoding: $0) }) else {
+      throw Failure(.unreachable, "\(server.target): \(method): the reply makes no sense")
+    }
+    return .success(message)
+  }
+
+  /// Hands over each message of a server's stream until it ends, or `receive` wants no more.
+  func stream(
+    _ method: String, _ request: Message, of name: String, receive: @escaping (Message) -> Bool
+  ) throws(Failure) {
+    var isNonsense = false
+    var isEnough = false
+    let status = channel.serverStream("/quire.v1.\(method)", message: request.encoded) { bytes in
+      guard let message = Message(name, decoding: bytes) else {
+        isNonsense = true
+        return false
+      }
+      isEnough = !receive(message)
+      return !isEnough
+    }
+    if isNonsense {
+      throw Failure(.unreachable, "\(server.target): \(method): a message makes no sense")
+    }
+    if !isEnough, status.code != .ok { throw explained(try refused(method, status)) }
+  }
+
+  /// Lets time pass; the connection is looked after meanwhile.
+  func wait(seconds: Double) { channel.wait(nanoseconds: UInt64(max(0, seconds) * 1e9)) }
+
+  func close() { channel.close() }
+
+  /// In words; of a pool that is not there with those that are.
+  private func explained(_ refused: Refused) -> Failure {
+    var failure = refused.failure
+    guard refused.status.code == .notFound, refused.status.message.contains("there is no pool")
+    else {
+      return failure
+    }
+    do throws(Failure) {
+      let names = try pools().map { $0.text("name") }
+      let known =
+        names.isEmpty ? "the server has none" : "there are " + names.joined(separator: ", ")
+      failure.message += "; \(Style.safe(known))" + Suggestion.hint(for: server.pool, among: names)
+    } catch {
+      // Without them, then.
+    }
+    return failure
+  }
+
+  /// What the server answered instead of a reply; what it could not answer is thrown.
+  private func refused(_ method: String, _ status: Status) throws(Failure) -> Refused {
+    switch status.code {
+    case .unavailable, .deadlineExceeded, .unknown, .internal, .cancelled:
+      let words = status.message.isEmpty ? "\(status.code)" : Style.safe(status.message)
+      throw Failure(
+        .unreachable, words.contains(server.target) ? words : "\(server.target): \(words)")
+    default:
+      return Refused(method: method, status: status, target: server.target)
+    }
+  }
+}
+
+/// A call that the server refused.
+struct Refused: Error {
+  var method: String
+  var status: Status
+  var target: String
+
+  /// Without `REFUSAL_REASON_`, such as `REVISION_MOVED`; nil where the server gave none.
+  var reason: String? {
+    status.trailers.first { $0.name == "quire-reason" }.map {
+      $0.value
+    }
+  }
+
+  var failure: Failure {
+    let words = Style.safe(status.message)
+    if status.code == .unimplemented {
+      return Failure(
+        .refused, "\(target): \(method) is not served there: \(words); is the server older?")
+    }
+    return Failure(.refused, "\(words.isEmpty ? "\(status.code)" : words)")
+  }
+}
