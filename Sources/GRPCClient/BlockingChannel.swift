@@ -5,7 +5,8 @@ package import UVLoop
 /// A channel with a loop of its own, for command-line tools: every call runs the loop until it is
 /// answered.
 package final class BlockingChannel {
-  private let loop: EventLoop
+  /// For what its owner waits for beside calls.
+  package let loop: EventLoop
   private let channel: GRPCChannel
 
   /// - Parameter target: As for `GRPCChannel`.

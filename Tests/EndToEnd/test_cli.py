@@ -221,3 +221,14 @@ def test_the_calculator_needs_no_server(tmp_path):
     assert [row["wasted_slots"] for row in rows if row["block_size"] == "16"] == ["15"]
     broken = quire("size", "--trace", tmp_path / "none")
     assert broken.code == 1 and "cannot be opened" in broken.err
+
+
+def test_top_in_a_pipe_is_one_plain_look(ask, pool):
+    pool.add_and_admit(71, 12)
+    once = ask("top", pool=pool)
+    assert once.code == 0 and once.out.count("quire top") == 1
+    assert any(line.split()[:2] == ["71", "running"] for line in once.lines)
+    twice = ask("top", "--count", "2", "--interval", "0.125", pool=pool)
+    assert twice.out.count("quire top") == 2
+    samples = ask("top", "--count", "2", "--interval", "0.125", "--json", pool=pool).objects
+    assert [s["stats"]["active_blocks"] for s in samples] == [3, 3]

@@ -2,10 +2,11 @@ internal import GRPCClient
 internal import GRPCWire
 internal import TLSEngine
 internal import ToolSupport
+internal import UVLoop
 
 /// One connection to the server of an invocation; its calls wait for their answers.
 final class Connection {
-  private let server: ServerChoice
+  private var server: ServerChoice
   private let channel: BlockingChannel
 
   /// An answer that takes longer ends the command.
@@ -27,6 +28,12 @@ final class Connection {
     } catch {
       throw Failure(.usage, "--target: \(error)")
     }
+  }
+
+  /// Of the requests to come.
+  var pool: String {
+    get { server.pool }
+    set { server.pool = newValue }
   }
 
   /// A request with `call.pool` filled in.
@@ -81,6 +88,13 @@ final class Connection {
 
   /// Lets time pass; the connection is looked after meanwhile.
   func wait(seconds: Double) { channel.wait(nanoseconds: UInt64(max(0, seconds) * 1e9)) }
+
+  /// Calls `handler` when the process gets the signal, as long as what is returned lives.
+  func onSignal(
+    _ number: Int32, _ handler: @escaping () -> Void
+  ) throws(UVError) -> SignalSource {
+    try SignalSource(on: channel.loop, signal: number, onSignal: handler)
+  }
 
   func close() { channel.close() }
 

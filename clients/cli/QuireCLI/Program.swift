@@ -40,6 +40,7 @@ package enum QuireProgram {
     let terminal = invocation.hasNoColor ? terminal.withoutColor : terminal
     let command = Command(invocation, terminal)
     switch invocation.command {
+    case "top": return try command.top()
     case "stats": return try command.stats()
     case "pools": return try command.pools()
     case "sequences": return try command.sequences()
@@ -61,11 +62,17 @@ struct Terminal {
     style = .plain
     style.hasColor =
       isTerminal && environment["NO_COLOR"] == nil && environment["TERM"] != "dumb"
+    measure()
+  }
+
+  /// Asks the window for its size.
+  mutating func measure() {
     var size = winsize()
-    if isTerminal, ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 {
-      style.width = Int(size.ws_col)
-      style.height = Int(size.ws_row)
+    guard isTerminal, ioctl(STDOUT_FILENO, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else {
+      return
     }
+    style.width = Int(size.ws_col)
+    style.height = Int(size.ws_row)
   }
 
   var withoutColor: Terminal {

@@ -67,7 +67,8 @@ extension Command {
       }
     } else {
       var sequences = try connection.sequences(
-        state: invocation.text("--state").map(SequencesText.code) ?? 0)
+        state: invocation.text("--state").map(SequencesText.code) ?? 0
+      ).sequences
       if let order = invocation.text("--sort").flatMap(SequenceOrder.init) {
         sequences = order.sorted(sequences)
       }
@@ -84,8 +85,11 @@ extension Command {
 }
 
 extension Connection {
-  /// All of them, or those in a state, without their tables.
-  func sequences(state: UInt64 = 0) throws(Failure) -> [Message] {
+  /// All of them, or those in a state, without their tables. Fetching ends with the page that reaches
+  /// `most`; `hasMore` says whether there are more.
+  func sequences(
+    state: UInt64 = 0, atMost most: Int = .max
+  ) throws(Failure) -> (sequences: [Message], hasMore: Bool) {
     var sequences: [Message] = []
     var request = request("ListSequencesRequest")
     request.set("page_size", 1000)
@@ -94,7 +98,8 @@ extension Connection {
       let page = try call("Sequences/List", request, reply: "ListSequencesReply")
       sequences += page.messages("sequences")
       let token = page.text("next_page_token")
-      if token.isEmpty { return sequences }
+      if token.isEmpty { return (sequences, false) }
+      if sequences.count >= most { return (sequences, true) }
       request.set("page_token", token)
     }
   }
@@ -115,20 +120,25 @@ package enum SequencesText {
     sequence.number("exclusive_blocks") + sequence.number("shared_blocks")
   }
 
-  static func table(_ sequences: [Message]) -> TextTable {
-    var table = TextTable([
-      ("SEQUENCE", .right), ("STATE", .left), ("TOKENS", .right), ("COMPUTED", .right),
-      ("BLOCKS", .right), ("SHARED", .right), ("RUNS", .right), ("PREEMPTED", .right),
-      ("PRIORITY", .right), ("LABEL", .left),
-    ])
+  /// - Parameter isNarrow: Without the columns that 80 columns have no room for.
+  static func table(_ sequences: [Message], isNarrow: Bool = false) -> TextTable {
+    var columns: [(String, TextTable.Alignment)] = [
+      ("SEQUENCE", .right), ("STATE", .left), ("TOKENS", .right), ("BLOCKS", .right),
+      ("SHARED", .right), ("RUNS", .right), ("PREEMPT", .right),
+    ]
+    if !isNarrow { columns += [("COMPUTED", .right), ("PRIORITY", .right)] }
+    var table = TextTable(columns + [("LABEL", .left)])
     for sequence in sequences {
-      table.row([
+      var cells = [
         "\(sequence.number("sequence_id"))", sequence.word("state"),
-        "\(sequence.number("tokens"))", "\(sequence.number("computed_tokens"))",
-        "\(blocks(sequence))", "\(sequence.number("shared_blocks"))",
-        "\(sequence.number("runs"))", "\(sequence.number("preemptions"))",
-        "\(sequence.signed("priority"))", Style.safe(sequence.text("label")),
-      ])
+        "\(sequence.number("tokens"))", "\(blocks(sequence))",
+        "\(sequence.number("shared_blocks"))", "\(sequence.number("runs"))",
+        "\(sequence.number("preemptions"))",
+      ]
+      if !isNarrow {
+        cells += ["\(sequence.number("computed_tokens"))", "\(sequence.signed("priority"))"]
+      }
+      table.row(cells + [Style.safe(sequence.text("label"))])
     }
     return table
   }
