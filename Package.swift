@@ -110,7 +110,9 @@ let package = Package(
     .target(
       name: "TestSupport", path: "Tests/TestSupport", exclude: ["Certificates"],
       swiftSettings: settings),
-    tests("KVBlocksTests", ["KVBlocks", "TestSupport"], exclude: ["Vectors", "RULES.md"]),
+    tests(
+      "KVBlocksTests", ["Analysis", "KVBlocks", "TestSupport"],
+      exclude: ["Vectors", "RULES.md"]),
     tests("AnalysisTests", ["Analysis", "KVBlocks", "TestSupport"]),
     tests("BlockHashingTests", ["BlockHashing"], exclude: ["Vectors"]),
     tests("UVLoopTests", ["UVLoop", "TestSupport"]),

@@ -1,13 +1,14 @@
-/// The maximal runs of adjacent members of a set, counted by length without visiting them one by one.
+/// The maximal runs of adjacent members of a set, counted by length from words of bits.
 ///
-/// Let M(n) be the places at which n members in a row begin. M(1) is the set itself, and
-/// M(a + b) = M(a) and M(a) moved down by b, for any b up to a. In M(n) every run of at least n keeps a
-/// run of its own, shorter by n - 1, and all others are gone; so the beginnings of runs in M(n) count
-/// the runs of at least n. Doubling n gives the histogram, and halving steps from the last doubling
-/// that left anything give the largest.
+/// Where there are few runs for each word, they are visited, and words that are full or empty are passed
+/// over. Where there are many, none is: let M(n) be the places at which n members in a row begin. M(1) is
+/// the set itself, and M(a + b) = M(a) and M(a) moved down by b, for any b up to a. In M(n) every run of
+/// at least n keeps a run of its own, shorter by n - 1, and all others are gone; so the beginnings of runs
+/// in M(n) count the runs of at least n. Doubling n gives the histogram, and halving steps from the last
+/// doubling that left anything give the largest.
 ///
-/// About 2 log2(largest) passes over `count` / 64 words. A random set of a million blocks, half of
-/// them members, has a quarter of a million runs; to visit each costs about four times as much.
+/// That takes about 2 log2(largest) passes over `count` / 64 words. A random set of a million blocks, half
+/// of them members, has a quarter of a million runs; to visit each costs about four times as much.
 package struct RunCensus: Equatable, Sendable {
   /// Maximal runs.
   package private(set) var count = 0
@@ -30,18 +31,36 @@ package struct RunCensus: Equatable, Sendable {
   package init() {}
 
   package init(of set: BlockSet) {
-    blocks = set.population
-    guard blocks > 0 else { return }
+    self = set.words.withUnsafeBufferPointer { RunCensus(of: $0, members: set.population) }
+  }
+
+  /// Of the `members` bits of `words` that are set, the first block at bit 0 of word 0.
+  package init(of words: UnsafeBufferPointer<UInt64>, members: Int) {
+    blocks = members
+    guard members > 0 else { return }
+    count = RunWords.beginnings(in: words)
+    if count <= words.count { visit(words) } else { double(words) }
+  }
+
+  private mutating func visit(_ words: UnsafeBufferPointer<UInt64>) {
+    var bins = [Int](repeating: 0, count: 64)
+    RunWords.forEach(in: words) { length in
+      bins[63 - length.leadingZeroBitCount] += 1
+      largest = max(largest, length)
+    }
+    histogram = Array(bins.prefix(64 - largest.leadingZeroBitCount))
+  }
+
+  private mutating func double(_ words: UnsafeBufferPointer<UInt64>) {
     // In `starts` the places at which `length` members in a row begin.
-    var starts = set.words
+    var starts = Array(words)
     var longer = starts
     var length = 1
-    var atLeast = [Self.beginnings(in: starts)]
-    count = atLeast[0]
-    while Self.keep(starts, movedBy: length, in: &longer) {
+    var atLeast = [count]
+    while RunWords.keep(starts, movedBy: length, in: &longer) {
       swap(&starts, &longer)
       length *= 2
-      atLeast.append(Self.beginnings(in: starts))
+      atLeast.append(starts.withUnsafeBufferPointer { RunWords.beginnings(in: $0) })
     }
     for (order, runs) in atLeast.enumerated() {
       histogram.append(runs - (order + 1 < atLeast.count ? atLeast[order + 1] : 0))
@@ -49,7 +68,7 @@ package struct RunCensus: Equatable, Sendable {
     // Steps of half the length, a quarter ...: all of them together are less than a further doubling.
     var step = length / 2
     while step > 0 {
-      if Self.keep(starts, movedBy: step, in: &longer) {
+      if RunWords.keep(starts, movedBy: step, in: &longer) {
         swap(&starts, &longer)
         length += step
       }
@@ -73,41 +92,51 @@ package struct RunCensus: Equatable, Sendable {
   /// request fit" asks is `fits(n)`, that is `n <= largest`.
   package func fits(_ wanted: Int) -> Bool { wanted <= largest }
 
-  /// Members whose lower neighbour is none.
-  private static func beginnings(in words: [UInt64]) -> Int {
-    words.withUnsafeBufferPointer { words in
-      var count = 0
-      var carry: UInt64 = 0
-      for word in words {
-        count += (word & ~(word << 1 | carry)).nonzeroBitCount
-        carry = word >> 63
-      }
-      return count
+  /// The lengths of the `most` largest runs, descending; of all, where there are fewer.
+  ///
+  /// Few runs are visited. Of many the length of the last one asked for is found as the largest is, and
+  /// only those that are longer, fewer than `most`, are visited.
+  package static func largestRuns(
+    _ most: Int, of words: UnsafeBufferPointer<UInt64>
+  ) -> [UInt32] {
+    precondition(most > 0, "asked for the largest of no runs")
+    var lengths: [UInt32] = []
+    let count = RunWords.beginnings(in: words)
+    if count <= max(words.count, most) {
+      RunWords.forEach(in: words) { length in insert(UInt32(length), into: &lengths, most) }
+      return lengths
     }
+    // The greatest `length` that at least `most` runs have.
+    var starts = Array(words)
+    var longer = starts
+    var length = 1
+    var step = 1
+    var isGrowing = true
+    while step > 0 {
+      let isAny = RunWords.keep(starts, movedBy: step, in: &longer)
+      if isAny && longer.withUnsafeBufferPointer({ RunWords.beginnings(in: $0) }) >= most {
+        swap(&starts, &longer)
+        length += step
+        if isGrowing { step = length } else { step /= 2 }
+      } else {
+        isGrowing = false
+        step /= 2
+      }
+    }
+    if RunWords.keep(starts, movedBy: 1, in: &longer) {
+      longer.withUnsafeBufferPointer {
+        RunWords.forEach(in: $0) { insert(UInt32($0 + length), into: &lengths, most) }
+      }
+    }
+    while lengths.count < most { lengths.append(UInt32(length)) }
+    return lengths
   }
 
-  /// Puts into `result` the members of `words` whose neighbour `distance` above is one too. False where
-  /// there is none.
-  private static func keep(
-    _ words: [UInt64], movedBy distance: Int, in result: inout [UInt64]
-  ) -> Bool {
-    let skip = distance >> 6
-    let shift = UInt64(distance & 63)
-    var any: UInt64 = 0
-    words.withUnsafeBufferPointer { words in
-      result.withUnsafeMutableBufferPointer { result in
-        let whole = max(0, words.count - skip)
-        for i in 0..<whole {
-          let low = words[i + skip] >> shift
-          // A shift by 64, where `shift` is 0, gives 0.
-          let high = i + skip + 1 < words.count ? words[i + skip + 1] << (64 - shift) : 0
-          let both = words[i] & (low | high)
-          result[i] = both
-          any |= both
-        }
-        for i in whole..<words.count { result[i] = 0 }
-      }
-    }
-    return any != 0
+  /// Into descending `lengths`, of which `most` are kept.
+  package static func insert(_ length: UInt32, into lengths: inout [UInt32], _ most: Int) {
+    if lengths.count == most, let last = lengths.last, last >= length { return }
+    let place = lengths.firstIndex { $0 < length } ?? lengths.count
+    lengths.insert(length, at: place)
+    if lengths.count > most { lengths.removeLast() }
   }
 }

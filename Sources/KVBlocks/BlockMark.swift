@@ -38,6 +38,10 @@ package struct BlockMark: Equatable, BitwiseCopyable {
     state == .free || state == .cached || state == .pending
   }
 
+  /// Of a byte that was kept.
+  @inline(__always)
+  package init(rawValue: UInt8) { self.rawValue = rawValue }
+
   init(_ state: BlockState, hasContent: Bool, isPinned: Bool, _ holder: HolderKind) {
     rawValue = state.rawValue | (hasContent ? 8 : 0) | (isPinned ? 16 : 0) | holder.rawValue << 5
   }

@@ -11,7 +11,7 @@ extension BlockPool {
     writer.section("HOLD")
     writeHolds(to: writer)
     if strategy != .freeQueue { writeRounding(to: writer) }
-    counters.write(to: writer)
+    lastingCounters.write(to: writer)
     if index != nil { counters.writeByPolicy(to: writer) }
     index?.write(to: writer)
     split?.cached.write(to: writer)

@@ -20,6 +20,8 @@ package final class BlockPool {
   /// Raw references beyond the one that a record can name: (block, session slot) -> count.
   let sharedHolds: WideMap
   var counters: BlockCounters
+  /// The high watermark of the time before `resetPeaks`.
+  var peakBefore: UInt32 = 0
   /// What the blocks hold; nil in a pool that caches nothing.
   let index: PrefixIndex?
   let undo: UndoLog
@@ -111,6 +113,7 @@ package final class BlockPool {
     sharedHolds.removeAll()
     index?.removeAll()
     counters = BlockCounters(free: capacity)
+    peakBefore = 0
     swept = Swept()
     for id in 0...capacity {
       var record = BlockRecord()

@@ -330,6 +330,7 @@ struct ModelTests {
     walk.choosesVictims = setup.choosesVictims
     let outcome = Outcome()
     var mirror = ChangeMirror(pool)
+    var analysis = AnalysisCheck(pool)
     var log = pool.attachChangeLog()
     var history: [TestCommand] = []
     let count = Self.commands / Self.all.count
@@ -344,7 +345,8 @@ struct ModelTests {
       let unchanged = pool.revision == revision
       if history.count < 5_000 && !unchanged { history.append(command) }
 
-      let unfollowed = mirror.follow(log, pool, changed: !unchanged)
+      let unfollowed =
+        mirror.follow(log, pool, changed: !unchanged) ?? analysis.follow(log, pool, step)
       let difference =
         (seen == expected ? nil : "outcome: \(seen) instead of \(expected)")
         ?? (unchanged && pool.stateDigest() != before ? "changed without a revision" : nil)
@@ -365,6 +367,7 @@ struct ModelTests {
         }
         pool = loaded
         log = pool.attachChangeLog()
+        analysis.begin(pool)
       }
       if history.count == 5_000 {
         replay(history, configuration, pool)

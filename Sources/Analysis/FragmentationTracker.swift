@@ -1,0 +1,170 @@
+package import KVBlocks
+
+// This module says where a pool's memory goes: it follows what commands do, samples it, and puts it in
+// words. It has no clock, times are passed in; it never changes a pool; and it looks at every block of one
+// only to begin with it, or where a caller asks for what cannot be counted otherwise.
+
+/// Follows a pool by its change log, so that a look at it costs no scan, and keeps its history.
+///
+/// Beside the pool: a byte and two bits a block, 8 bytes more where content is cached, and the history's
+/// rings. Who is told of each command calls `follow`, and `begin` when another pool takes the place.
+package final class FragmentationTracker {
+  let mirror: BlockMirror
+  package private(set) var history = FragmentationHistory()
+  /// The runs as they were at `revision`; they are counted again when it has moved.
+  private var known: PoolRuns?
+  private var knownRevision: Revision = 0
+  /// Of each session the last command that changed something; that of `lastSession` is `lastTime`.
+  private var sessionTimes: [SessionID: UInt64] = [:]
+  private var lastSession: SessionID = 0
+  private var lastTime: UInt64 = 0
+
+  /// O(blocks).
+  package init(_ pool: KVPool) { mirror = BlockMirror(pool) }
+
+  /// Another pool took the place, or this one was changed behind its log. The history goes on. O(blocks).
+  package func begin(_ pool: KVPool) {
+    mirror.read(pool)
+    known = nil
+  }
+
+  /// A command stood. O(blocks that it names); O(blocks) after a reset.
+  package func follow(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64) {
+    if log.session != lastSession {
+      if lastTime > 0 { sessionTimes[lastSession] = lastTime }
+      lastSession = log.session
+    }
+    lastTime = milliseconds
+    if !mirror.follow(pool, log) { begin(pool) }
+  }
+
+  /// When a command of the session last changed anything, as far as this was told; nil = never.
+  package func lastChange(by session: SessionID) -> UInt64? {
+    if session == lastSession { return lastTime > 0 ? lastTime : nil }
+    return sessionTimes[session]
+  }
+
+  /// What of this is not as in the pool; nil where all is. O(blocks), for tests.
+  package func disagreement(with pool: KVPool) -> String? {
+    for id in 1...mirror.blocks {
+      let mark = pool.mark(of: BlockID(id))
+      if mirror.mark(id) != mark { return "block \(id) is \(mark), not \(mirror.mark(id))" }
+    }
+    let fresh = BlockMirror(pool)
+    for (mine, right) in zip(mirror.parts, fresh.parts) {
+      if !mine.isSame(as: right) { return "counts \(mine) instead of \(right)" }
+      if !mirror.freeWords(mine).elementsEqual(fresh.freeWords(right)) {
+        return "another set of free blocks"
+      }
+      if !mirror.availableWords(mine).elementsEqual(fresh.availableWords(right)) {
+        return "another set of available blocks"
+      }
+    }
+    return nil
+  }
+
+  // MARK: Runs and slots
+
+  /// The runs of the pool as it is. O(blocks / 64 + runs), once for each revision.
+  package func runs(of pool: KVPool) -> PoolRuns {
+    if let known, knownRevision == pool.revision { return known }
+    let runs = PoolRuns(mirror)
+    known = runs
+    knownRevision = pool.revision
+    return runs
+  }
+
+  /// The ten largest free runs and the ten largest of free and cached blocks. O(blocks / 64 + runs).
+  private func largestRuns() -> (free: [UInt32], available: [UInt32]) {
+    var free: [UInt32] = []
+    var available: [UInt32] = []
+    for part in mirror.parts {
+      for length in RunCensus.largestRuns(10, of: mirror.freeWords(part)) {
+        RunCensus.insert(length, into: &free, 10)
+      }
+      for length in RunCensus.largestRuns(10, of: mirror.availableWords(part)) {
+        RunCensus.insert(length, into: &available, 10)
+      }
+    }
+    return (free, available)
+  }
+
+  /// What `KVPool.layout` says, without its scan: O(blocks / 64 + runs) and O(running sequences).
+  package func layout(
+    of pool: KVPool, withRuns: Bool = true, withSlots: Bool = true
+  ) -> PoolLayout {
+    var layout = PoolLayout()
+    layout.classes = withRuns || withSlots ? pool.classes() : []
+    if withRuns { addRuns(pool, to: &layout) }
+    if withSlots { addSlots(pool.unusedSlots(), to: &layout) }
+    return layout
+  }
+
+  private func addRuns(_ pool: KVPool, to layout: inout PoolLayout) {
+    let runs = runs(of: pool)
+    let largest = largestRuns()
+    layout.freeRuns = UInt32(runs.free.count)
+    layout.largestFreeRun = UInt32(runs.free.largest)
+    layout.largestFreeRuns = largest.free
+    layout.availableRuns = UInt32(runs.available.count)
+    layout.largestAvailableRun = UInt32(runs.available.largest)
+    layout.largestAvailableRuns = largest.available
+    for i in layout.classes.indices {
+      layout.classes[i].largestFreeRun = UInt32(runs.parts[i].free.largest)
+      layout.classes[i].largestAvailableRun = UInt32(runs.parts[i].available.largest)
+    }
+  }
+
+  func addSlots(_ unused: UnusedSlots, to layout: inout PoolLayout) {
+    for (i, part) in mirror.parts.enumerated() {
+      let ends = unused.parts[i]
+      let held =
+        UInt64(part.ofSequences + part.ofSeveral - ends.rawSeveral) * UInt64(part.blockSize)
+      let raw = part.raw + ends.rawSeveral
+      layout.sequenceSlotsHeld += held
+      layout.sequenceSlotsUsed += held - ends.slots
+      layout.rawBlocks += raw
+      if layout.classes.isEmpty { continue }
+      layout.classes[i].sequenceSlotsHeld = held
+      layout.classes[i].sequenceSlotsUsed = held - ends.slots
+      layout.classes[i].rawBlocks = raw
+    }
+  }
+
+  // MARK: History
+
+  /// Adds the pool as it is to the history. O(blocks / 64 + runs + running sequences), and without the
+  /// first two where nothing changed since they were counted.
+  package func sample(_ pool: KVPool, at milliseconds: UInt64) {
+    history.add(HistorySample(pool, self, at: milliseconds))
+  }
+
+  /// Bytes of its own, the history's included.
+  package var memory: Int { mirror.memory + history.memory }
+}
+
+/// The runs of a pool: of its free blocks, and of the free and the cached ones.
+package struct PoolRuns: Equatable {
+  package struct Part: Equatable {
+    package var free = RunCensus()
+    package var available = RunCensus()
+  }
+
+  /// Of the whole pool; no run goes from one size class to another.
+  package var free = RunCensus()
+  package var available = RunCensus()
+  /// By the index of the size class; one in a pool without.
+  package var parts: [Part] = []
+
+  init(_ mirror: BlockMirror) {
+    for part in mirror.parts {
+      let free = RunCensus(of: mirror.freeWords(part), members: part.free)
+      let available =
+        part.free == part.available
+        ? free : RunCensus(of: mirror.availableWords(part), members: part.available)
+      parts.append(Part(free: free, available: available))
+      self.free.add(free)
+      self.available.add(available)
+    }
+  }
+}
