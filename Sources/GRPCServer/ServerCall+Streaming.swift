@@ -29,8 +29,18 @@ extension ServerCall {
   }
 
   func send(_ byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void) {
+    queue(5 + byteCount) { place in
+      MessageFramer.writePrefix(byteCount, to: place)
+      fill(place + 5)
+      if extras != nil { packReply(byteCount) }
+    }
+  }
+
+  /// `fill` writes messages with their prefixes.
+  @inline(__always)
+  func queue(_ byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void) {
     guard !isOver, let connection, let stream else { return }
-    if !connection.hasRoom(for: 5 + byteCount) {
+    if !connection.hasRoom(for: byteCount) {
       server.count(.overload, on: connection)
       if !hasSentHeaders { return fail(connection.tooMuchUnread) }
       stream.reset(.cancel)
@@ -38,12 +48,10 @@ extension ServerCall {
       tellCancelled(connection.tooMuchUnread)
       return
     }
-    guard let place = stream.reserve(5 + byteCount) else { return }
-    MessageFramer.writePrefix(byteCount, to: place)
-    fill(place + 5)
+    guard let place = stream.reserve(byteCount) else { return }
+    fill(place)
     // What other connections may have waiting depends on it.
     if byteCount > ServerConnection.freeBytes { connection.countOutput() }
-    if extras != nil { packReply(byteCount) }
     sendHeaders()
     if !isBackedUp, stream.queuedBytes > server.options.responseHighWaterBytes {
       isBackedUp = true

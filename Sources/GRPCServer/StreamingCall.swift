@@ -13,6 +13,9 @@ final class StreamingCall: ResponseStream, CallContext {
   func send(byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void) {
     call?.send(byteCount, fill)
   }
+  func sendFramed(byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void) {
+    call?.queue(byteCount, fill)
+  }
   func finish(_ status: Status) { call?.finish(status) }
   var queuedBytes: Int { call?.queuedBytes ?? 0 }
 

@@ -52,6 +52,9 @@ package protocol ReplyWriter: AnyObject {
 package protocol ResponseStream: AnyObject {
   /// Queues one message; `fill` writes exactly `byteCount` bytes. Ignored after the call ended.
   func send(byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void)
+  /// Queues several messages; `fill` writes exactly `byteCount` bytes, each message behind its prefix
+  /// (`MessageFramer.writePrefix`). They are sent as they are, never compressed.
+  func sendFramed(byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void)
   /// Ends the call. Queued messages go first. Ignored after the call ended.
   func finish(_ status: Status)
   /// Bytes queued and not yet taken by flow control: stop sending while this is large.
@@ -100,7 +103,24 @@ package protocol CallContext: AnyObject {
   func compressReplies(_ choice: ReplyCompression)
 }
 
-// For contexts of no transport's.
+// For streams and contexts of no transport's.
+extension ResponseStream {
+  /// Message by message.
+  package func sendFramed(byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void) {
+    let bytes = UnsafeMutableRawPointer.allocate(byteCount: max(byteCount, 1), alignment: 1)
+    defer { bytes.deallocate() }
+    fill(bytes)
+    var offset = 0
+    while offset < byteCount {
+      let length = bytes.loadUnaligned(fromByteOffset: offset + 1, as: UInt32.self)
+      let count = Int(UInt32(bigEndian: length))
+      send(byteCount: count) { $0.copyMemory(from: bytes + offset + 5, byteCount: count) }
+      offset += 5 + count
+    }
+    precondition(offset == byteCount, "bytes that are no whole messages")
+  }
+}
+
 extension CallContext {
   package var identity: PeerIdentity { PeerIdentity() }
   package var isRequestCompressed: Bool { false }
