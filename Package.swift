@@ -130,7 +130,9 @@ let package = Package(
         "UVLoop", "TestSupport",
       ]),
     tests("BlockMessagesTests", ["BlockMessages", "TestSupport"]),
-    tests("BlockServiceTests", ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks"]),
+    tests(
+      "BlockServiceTests",
+      ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks", "TestSupport"]),
     tests("QuiredTests", ["quired", "TLSEngine", "BlockService", "GRPCServer", "UVLoop"]),
     tests("ToolSupportTests", ["ToolSupport"]),
     tests("QuireCLITests", ["QuireCLI", "Analysis", "ToolSupport", "BlockMessages", "GRPCWire"]),

@@ -19,10 +19,12 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case updatePoolRequest, flushRequest
   case resetPrefixCacheRequest, getDigestRequest, dumpPoolRequest, loadPoolRequest
   case planDefragmentRequest, applyDefragmentRequest
+  case subscribeKvEventsRequest, dumpStateRequest
   case getStatsRequest
   // Replies, for clients.
   case allocateReply, freeReply, stepReply, poolInfo, stats, sequence, digest
   case listSequencesReply, listPoolsReply, lookupBlocksReply, acquireReply, lookupReply
+  case kvEventBatch, stateChunk
 
   var isRequest: Bool { rawValue <= Self.getStatsRequest.rawValue }
 
@@ -69,7 +71,11 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .loadPoolRequest: address(quire__v1__load_pool_request__init)
     case .planDefragmentRequest: address(quire__v1__plan_defragment_request__init)
     case .applyDefragmentRequest: address(quire__v1__apply_defragment_request__init)
+    case .subscribeKvEventsRequest: address(quire__v1__subscribe_kv_events_request__init)
+    case .dumpStateRequest: address(quire__v1__dump_state_request__init)
     case .getStatsRequest: address(quire__v1__get_stats_request__init)
+    case .kvEventBatch: address(quire__v1__kv_event_batch__init)
+    case .stateChunk: address(quire__v1__state_chunk__init)
     case .allocateReply: address(quire__v1__allocate_reply__init)
     case .freeReply: address(quire__v1__free_reply__init)
     case .stepReply: address(quire__v1__step_reply__init)

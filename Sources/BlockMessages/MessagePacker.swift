@@ -68,6 +68,13 @@ public struct MessagePacker: ~Copyable {
     pushVarint(UInt64(field << 3 | 1))
   }
 
+  /// A member of a oneof: written even where it is 0.
+  public mutating func setFixed64(_ field: UInt32, _ value: UInt64) {
+    reserve(13)
+    push(value)
+    pushVarint(UInt64(field << 3 | 1))
+  }
+
   public mutating func double(_ field: UInt32, _ value: Double) {
     fixed64(field, value.bitPattern)
   }

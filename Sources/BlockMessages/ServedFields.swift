@@ -139,6 +139,12 @@ enum ServedFields {
     "quire.v1.DumpPoolRequest": ["call"],
     "quire.v1.LoadPoolRequest": ["call", "name", "if_exists", "data"],
 
+    // Events.
+    "quire.v1.SubscribeKvEventsRequest": [
+      "call", "start_sequence_number", "with_forks_and_copies", "with_token_ids", "epoch",
+    ],
+    "quire.v1.DumpStateRequest": ["call", "with_token_ids", "with_parent_hashes"],
+
     // Analyzer.
     "quire.v1.GetStatsRequest": ["call", "include"],
   ]

@@ -20,15 +20,21 @@ package final class QuireService {
   let transfers: DumpTransfers
   let contents = ContentReader()
 
+  package let events: EventHub
+
   private let clock: () -> UInt64
   /// Called after a call that left a pool short of what proactive eviction keeps: have `evictAhead`
   /// called soon, and not within a call.
   package var onDeficit: (() -> Void)?
 
   /// `clock`: milliseconds, for callers that bring no clock of their own.
-  package init(pools registry: PoolRegistry, clock: @escaping () -> UInt64 = { 0 }) {
+  package init(
+    pools registry: PoolRegistry, events: EventOptions = .init(),
+    clock: @escaping () -> UInt64 = { 0 }
+  ) {
     self.registry = registry
     self.clock = clock
+    self.events = EventHub(events, registry, clock: clock)
     transfers = DumpTransfers(limit: registry.limits.dumpBytes)
   }
 
@@ -97,6 +103,12 @@ package final class QuireService {
     }
 
     unary(table, "Analyzer/GetStats", getStats)
+    table.streaming("/quire.v1.Events/SubscribeKvEvents", isClientStreaming: false) {
+      responses, _ in EventStream(self, responses)
+    }
+    table.streaming("/quire.v1.Events/DumpState", isClientStreaming: false) { responses, _ in
+      StateStream(self, responses)
+    }
     UnservedMethods.register(in: table)
   }
 

@@ -9,7 +9,7 @@ enum UnservedMethods {
     "Analyzer/ResetPeaks", "Analyzer/ExplainLookup", "Analyzer/ExplainBlock", "Analyzer/WhatIf",
   ]
   static let serverStreaming = [
-    "Analyzer/WatchStats", "Events/SubscribeKvEvents", "Events/DumpState",
+    "Analyzer/WatchStats"
   ]
   static let bidirectional = ["Sessions/KeepAlive"]
 

@@ -44,6 +44,7 @@ package struct Arguments: Equatable {
   /// What the flags of `LimitFlag` say.
   package var limits = ServerOptions()
   package var replyCompression = ReplyCompressionPolicy.mirror
+  package var events = EventOptions()
   package var logLevel = Log.Level.info
   package var logFormat = Log.Format.text
 
@@ -75,6 +76,7 @@ package struct Arguments: Equatable {
       --compress-replies HOW replies of --min-compressed-reply and more: none, mirror (as the
                              client's request is), gzip or deflate, where the client reads it
                              (default mirror)
+    \(eventHelp)
       --log-level LEVEL      error, warning, info or debug (default info)
       --log-format FORMAT    text or json (default text)
       --version              say the version and exit
@@ -104,6 +106,11 @@ package struct Arguments: Equatable {
           throw Problem("\(flag) needs a value")
         }
         try arguments.set(flag, value)
+      case _ where eventFlags.contains(flag):
+        guard let value = attached ?? rest.popFirst() else {
+          throw Problem("\(flag) needs a value")
+        }
+        try arguments.setEvents(flag, value)
       default:
         if let limit = LimitFlag.all.first(where: { $0.name == flag }) {
           guard let value = attached ?? rest.popFirst() else {

@@ -12,7 +12,11 @@ extension Daemon {
     _ registry: PoolRegistry, _ options: ServerOptions, _ arguments: Arguments, _ log: Log
   ) throws(DaemonError) -> Daemon {
     let daemon: Daemon
-    do throws(UVError) { daemon = try Daemon(registry, options, log) } catch { throw .loop(error) }
+    do throws(UVError) {
+      daemon = try Daemon(registry, options, arguments.events, log)
+    } catch {
+      throw .loop(error)
+    }
     daemon.noteConnections()
     if let files = arguments.tls { try daemon.secure(with: files) }
     do throws(UVError) {

@@ -16,11 +16,12 @@ final class Daemon {
   private let health: HealthService
   let server: GRPCServer
   private let evictionTimer: LoopTimer
+  private let eventTimers: EventTimers
   var signals: [SignalSource] = []
   private var isEnding = false
 
   init(
-    _ registry: PoolRegistry, _ options: ServerOptions, _ log: Log
+    _ registry: PoolRegistry, _ options: ServerOptions, _ events: EventOptions, _ log: Log
   ) throws(UVError) {
     self.log = log
     self.registry = registry
@@ -32,7 +33,7 @@ final class Daemon {
     clock_gettime(CLOCK_REALTIME, &began)
     let offset =
       UInt64(began.tv_sec) * 1_000 + UInt64(began.tv_nsec) / 1_000_000 &- loop.now / 1_000_000
-    let service = QuireService(pools: registry) { [loop] in
+    let service = QuireService(pools: registry, events: events) { [loop] in
       offset &+ loop.now / 1_000_000
     }
     service.register(in: table)
@@ -43,6 +44,7 @@ final class Daemon {
     service.onDeficit = {
       if !timer.isRunning { timer.start(afterNanoseconds: Self.evictionDelayNanoseconds) }
     }
+    eventTimers = EventTimers(service.events, on: loop)
     health = HealthService(table)
     _ = ReflectionService(table, descriptorSet: QuireService.descriptorSet)
     server = GRPCServer(loop: loop, services: table, options: options)

@@ -8,21 +8,25 @@ import Testing
 final class ServiceHarness {
   let registry: PoolRegistry
   let table = ServiceTable()
-  private let service: QuireService
+  let service: QuireService
+  /// Milliseconds.
+  let clock = Clock()
   private let decoder = MessageDecoder()
   private var packer = MessagePacker()
 
   /// One pool, "default", of `blocks` blocks of `blockSize` tokens.
   init(
     blocks: UInt32 = 8, blockSize: UInt32 = 4, copyAck: KVBlocks.CopyAck = .nextStep,
-    limits: PoolRegistry.Limits = .init()
+    limits: PoolRegistry.Limits = .init(), events: EventOptions = .init(),
+    keepsTokens: Bool = false
   ) {
     registry = PoolRegistry(limits: limits)
     registry.add(
       name: "default",
       PoolConfiguration(
-        blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: true))
-    service = QuireService(pools: registry)
+        blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: true,
+        keepsTokens: keepsTokens))
+    service = QuireService(pools: registry, events: events) { [clock] in clock.now }
     service.register(in: table)
   }
 
@@ -37,6 +41,14 @@ final class ServiceHarness {
     let writer = Writer()
     let status = request.withUnsafeBytes { handler($0, writer, Context()) } ?? .ok
     return (status, writer.bytes)
+  }
+
+  /// Begins a call of `/quire.v1.<method>`.
+  func stream(_ method: String, _ responses: RecordedStream) -> any RequestStream {
+    guard case .streaming(_, let factory)? = table.methods["/quire.v1.\(method)"] else {
+      preconditionFailure("\(method) is no streaming method")
+    }
+    return factory(responses, Context())
   }
 
   func packed(_ pack: (inout MessagePacker) -> Void) -> [UInt8] {
@@ -88,6 +100,10 @@ final class ServiceHarness {
     let (status, reply) = call("Scheduler/Step", packed { $0.stepRequest(step) })
     #expect(status == .ok, "\(status.message)")
     return try decode(StepReplyMessage.self, reply)
+  }
+
+  final class Clock {
+    var now: UInt64 = 0
   }
 
   private final class Writer: ReplyWriter {

@@ -15,7 +15,7 @@ SERVED = {
     "Scheduler": "Step Run Recover",
     "Sessions": "",
     "Analyzer": "GetStats",
-    "Events": "",
+    "Events": "SubscribeKvEvents DumpState",
 }
 UNSERVED = [
     method

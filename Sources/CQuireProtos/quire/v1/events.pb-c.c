@@ -547,7 +547,7 @@ void   quire__v1__block_record__free_unpacked
   assert(message->base.descriptor == &quire__v1__block_record__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
-static const ProtobufCFieldDescriptor quire__v1__subscribe_kv_events_request__field_descriptors[4] =
+static const ProtobufCFieldDescriptor quire__v1__subscribe_kv_events_request__field_descriptors[5] =
 {
   {
     "call",
@@ -597,9 +597,22 @@ static const ProtobufCFieldDescriptor quire__v1__subscribe_kv_events_request__fi
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "epoch",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SubscribeKvEventsRequest, epoch),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__subscribe_kv_events_request__field_indices_by_name[] = {
   0,   /* field[0] = call */
+  4,   /* field[4] = epoch */
   1,   /* field[1] = start_sequence_number */
   2,   /* field[2] = with_forks_and_copies */
   3,   /* field[3] = with_token_ids */
@@ -607,7 +620,7 @@ static const unsigned quire__v1__subscribe_kv_events_request__field_indices_by_n
 static const ProtobufCIntRange quire__v1__subscribe_kv_events_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor quire__v1__subscribe_kv_events_request__descriptor =
 {
@@ -617,14 +630,14 @@ const ProtobufCMessageDescriptor quire__v1__subscribe_kv_events_request__descrip
   "Quire__V1__SubscribeKvEventsRequest",
   "quire.v1",
   sizeof(Quire__V1__SubscribeKvEventsRequest),
-  4,
+  5,
   quire__v1__subscribe_kv_events_request__field_descriptors,
   quire__v1__subscribe_kv_events_request__field_indices_by_name,
   1,  quire__v1__subscribe_kv_events_request__number_ranges,
   (ProtobufCMessageInit) quire__v1__subscribe_kv_events_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__kv_event_batch__field_descriptors[7] =
+static const ProtobufCFieldDescriptor quire__v1__kv_event_batch__field_descriptors[6] =
 {
   {
     "sequence_number",
@@ -698,23 +711,10 @@ static const ProtobufCFieldDescriptor quire__v1__kv_event_batch__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
-  {
-    "missed_batches",
-    7,
-    PROTOBUF_C_LABEL_NONE,
-    PROTOBUF_C_TYPE_UINT64,
-    0,   /* quantifier_offset */
-    offsetof(Quire__V1__KvEventBatch, missed_batches),
-    NULL,
-    NULL,
-    0,             /* flags */
-    0,NULL,NULL    /* reserved1,reserved2, etc */
-  },
 };
 static const unsigned quire__v1__kv_event_batch__field_indices_by_name[] = {
   1,   /* field[1] = epoch */
   5,   /* field[5] = events */
-  6,   /* field[6] = missed_batches */
   2,   /* field[2] = pool */
   3,   /* field[3] = revision */
   0,   /* field[0] = sequence_number */
@@ -723,7 +723,7 @@ static const unsigned quire__v1__kv_event_batch__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__kv_event_batch__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor quire__v1__kv_event_batch__descriptor =
 {
@@ -733,14 +733,14 @@ const ProtobufCMessageDescriptor quire__v1__kv_event_batch__descriptor =
   "Quire__V1__KvEventBatch",
   "quire.v1",
   sizeof(Quire__V1__KvEventBatch),
-  7,
+  6,
   quire__v1__kv_event_batch__field_descriptors,
   quire__v1__kv_event_batch__field_indices_by_name,
   1,  quire__v1__kv_event_batch__number_ranges,
   (ProtobufCMessageInit) quire__v1__kv_event_batch__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__kv_event__field_descriptors[6] =
+static const ProtobufCFieldDescriptor quire__v1__kv_event__field_descriptors[7] =
 {
   {
     "stored",
@@ -814,10 +814,23 @@ static const ProtobufCFieldDescriptor quire__v1__kv_event__field_descriptors[6] 
     0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "copies_removed",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Quire__V1__KvEvent, event_case),
+    offsetof(Quire__V1__KvEvent, copies_removed),
+    &quire__v1__block_removed__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_ONEOF,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__kv_event__field_indices_by_name[] = {
   2,   /* field[2] = cleared */
   4,   /* field[4] = copied */
+  6,   /* field[6] = copies_removed */
   3,   /* field[3] = forked */
   5,   /* field[5] = moved */
   1,   /* field[1] = removed */
@@ -826,7 +839,7 @@ static const unsigned quire__v1__kv_event__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__kv_event__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor quire__v1__kv_event__descriptor =
 {
@@ -836,14 +849,14 @@ const ProtobufCMessageDescriptor quire__v1__kv_event__descriptor =
   "Quire__V1__KvEvent",
   "quire.v1",
   sizeof(Quire__V1__KvEvent),
-  6,
+  7,
   quire__v1__kv_event__field_descriptors,
   quire__v1__kv_event__field_indices_by_name,
   1,  quire__v1__kv_event__number_ranges,
   (ProtobufCMessageInit) quire__v1__kv_event__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__block_stored__field_descriptors[9] =
+static const ProtobufCFieldDescriptor quire__v1__block_stored__field_descriptors[10] =
 {
   {
     "block_hashes",
@@ -953,6 +966,18 @@ static const ProtobufCFieldDescriptor quire__v1__block_stored__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "size_class",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__BlockStored, size_class),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__block_stored__field_indices_by_name[] = {
   0,   /* field[0] = block_hashes */
@@ -962,13 +987,14 @@ static const unsigned quire__v1__block_stored__field_indices_by_name[] = {
   5,   /* field[5] = lora_name */
   1,   /* field[1] = parent_block_hash */
   8,   /* field[8] = session */
+  9,   /* field[9] = size_class */
   6,   /* field[6] = tier */
   2,   /* field[2] = token_ids */
 };
 static const ProtobufCIntRange quire__v1__block_stored__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor quire__v1__block_stored__descriptor =
 {
@@ -978,14 +1004,14 @@ const ProtobufCMessageDescriptor quire__v1__block_stored__descriptor =
   "Quire__V1__BlockStored",
   "quire.v1",
   sizeof(Quire__V1__BlockStored),
-  9,
+  10,
   quire__v1__block_stored__field_descriptors,
   quire__v1__block_stored__field_indices_by_name,
   1,  quire__v1__block_stored__number_ranges,
   (ProtobufCMessageInit) quire__v1__block_stored__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__block_removed__field_descriptors[5] =
+static const ProtobufCFieldDescriptor quire__v1__block_removed__field_descriptors[7] =
 {
   {
     "block_hashes",
@@ -1047,18 +1073,44 @@ static const ProtobufCFieldDescriptor quire__v1__block_removed__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cause",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__BlockRemoved, cause),
+    &quire__v1__event_cause__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "size_class",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__BlockRemoved, size_class),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__block_removed__field_indices_by_name[] = {
   0,   /* field[0] = block_hashes */
   1,   /* field[1] = block_ids */
+  5,   /* field[5] = cause */
   4,   /* field[4] = group */
   2,   /* field[2] = remaining_copies */
+  6,   /* field[6] = size_class */
   3,   /* field[3] = tier */
 };
 static const ProtobufCIntRange quire__v1__block_removed__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor quire__v1__block_removed__descriptor =
 {
@@ -1068,14 +1120,14 @@ const ProtobufCMessageDescriptor quire__v1__block_removed__descriptor =
   "Quire__V1__BlockRemoved",
   "quire.v1",
   sizeof(Quire__V1__BlockRemoved),
-  5,
+  7,
   quire__v1__block_removed__field_descriptors,
   quire__v1__block_removed__field_indices_by_name,
   1,  quire__v1__block_removed__number_ranges,
   (ProtobufCMessageInit) quire__v1__block_removed__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__all_blocks_cleared__field_descriptors[1] =
+static const ProtobufCFieldDescriptor quire__v1__all_blocks_cleared__field_descriptors[2] =
 {
   {
     "tier",
@@ -1089,14 +1141,27 @@ static const ProtobufCFieldDescriptor quire__v1__all_blocks_cleared__field_descr
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cause",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__AllBlocksCleared, cause),
+    &quire__v1__event_cause__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__all_blocks_cleared__field_indices_by_name[] = {
+  1,   /* field[1] = cause */
   0,   /* field[0] = tier */
 };
 static const ProtobufCIntRange quire__v1__all_blocks_cleared__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 1 }
+  { 0, 2 }
 };
 const ProtobufCMessageDescriptor quire__v1__all_blocks_cleared__descriptor =
 {
@@ -1106,7 +1171,7 @@ const ProtobufCMessageDescriptor quire__v1__all_blocks_cleared__descriptor =
   "Quire__V1__AllBlocksCleared",
   "quire.v1",
   sizeof(Quire__V1__AllBlocksCleared),
-  1,
+  2,
   quire__v1__all_blocks_cleared__field_descriptors,
   quire__v1__all_blocks_cleared__field_indices_by_name,
   1,  quire__v1__all_blocks_cleared__number_ranges,
@@ -1228,7 +1293,7 @@ const ProtobufCMessageDescriptor quire__v1__block_copied__descriptor =
   (ProtobufCMessageInit) quire__v1__block_copied__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__block_moved__field_descriptors[3] =
+static const ProtobufCFieldDescriptor quire__v1__block_moved__field_descriptors[4] =
 {
   {
     "session",
@@ -1266,16 +1331,29 @@ static const ProtobufCFieldDescriptor quire__v1__block_moved__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cause",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__BlockMoved, cause),
+    &quire__v1__event_cause__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__block_moved__field_indices_by_name[] = {
   2,   /* field[2] = block_hash */
+  3,   /* field[3] = cause */
   1,   /* field[1] = copy */
   0,   /* field[0] = session */
 };
 static const ProtobufCIntRange quire__v1__block_moved__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor quire__v1__block_moved__descriptor =
 {
@@ -1285,14 +1363,14 @@ const ProtobufCMessageDescriptor quire__v1__block_moved__descriptor =
   "Quire__V1__BlockMoved",
   "quire.v1",
   sizeof(Quire__V1__BlockMoved),
-  3,
+  4,
   quire__v1__block_moved__field_descriptors,
   quire__v1__block_moved__field_indices_by_name,
   1,  quire__v1__block_moved__number_ranges,
   (ProtobufCMessageInit) quire__v1__block_moved__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__dump_state_request__field_descriptors[2] =
+static const ProtobufCFieldDescriptor quire__v1__dump_state_request__field_descriptors[3] =
 {
   {
     "call",
@@ -1318,15 +1396,28 @@ static const ProtobufCFieldDescriptor quire__v1__dump_state_request__field_descr
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "with_parent_hashes",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__DumpStateRequest, with_parent_hashes),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__dump_state_request__field_indices_by_name[] = {
   0,   /* field[0] = call */
+  2,   /* field[2] = with_parent_hashes */
   1,   /* field[1] = with_token_ids */
 };
 static const ProtobufCIntRange quire__v1__dump_state_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor quire__v1__dump_state_request__descriptor =
 {
@@ -1336,7 +1427,7 @@ const ProtobufCMessageDescriptor quire__v1__dump_state_request__descriptor =
   "Quire__V1__DumpStateRequest",
   "quire.v1",
   sizeof(Quire__V1__DumpStateRequest),
-  2,
+  3,
   quire__v1__dump_state_request__field_descriptors,
   quire__v1__dump_state_request__field_indices_by_name,
   1,  quire__v1__dump_state_request__number_ranges,
@@ -1459,7 +1550,7 @@ const ProtobufCMessageDescriptor quire__v1__state_chunk__descriptor =
   (ProtobufCMessageInit) quire__v1__state_chunk__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__block_record__field_descriptors[8] =
+static const ProtobufCFieldDescriptor quire__v1__block_record__field_descriptors[9] =
 {
   {
     "block_id",
@@ -1557,6 +1648,18 @@ static const ProtobufCFieldDescriptor quire__v1__block_record__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "pins",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__BlockRecord, pins),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__block_record__field_indices_by_name[] = {
   3,   /* field[3] = block_hash */
@@ -1564,6 +1667,7 @@ static const unsigned quire__v1__block_record__field_indices_by_name[] = {
   2,   /* field[2] = generation */
   7,   /* field[7] = group */
   4,   /* field[4] = parent_hash */
+  8,   /* field[8] = pins */
   1,   /* field[1] = ref_count */
   6,   /* field[6] = tier */
   5,   /* field[5] = token_ids */
@@ -1571,7 +1675,7 @@ static const unsigned quire__v1__block_record__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__block_record__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor quire__v1__block_record__descriptor =
 {
@@ -1581,10 +1685,58 @@ const ProtobufCMessageDescriptor quire__v1__block_record__descriptor =
   "Quire__V1__BlockRecord",
   "quire.v1",
   sizeof(Quire__V1__BlockRecord),
-  8,
+  9,
   quire__v1__block_record__field_descriptors,
   quire__v1__block_record__field_indices_by_name,
   1,  quire__v1__block_record__number_ranges,
   (ProtobufCMessageInit) quire__v1__block_record__init,
   NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCEnumValue quire__v1__event_cause__enum_values_by_number[12] =
+{
+  { "EVENT_CAUSE_UNSPECIFIED", "QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_UNSPECIFIED", 0 },
+  { "EVENT_CAUSE_ALLOCATION", "QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_ALLOCATION", 1 },
+  { "EVENT_CAUSE_AHEAD", "QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_AHEAD", 2 },
+  { "EVENT_CAUSE_REQUEST", "QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_REQUEST", 3 },
+  { "EVENT_CAUSE_OVERWRITE", "QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_OVERWRITE", 4 },
+  { "EVENT_CAUSE_REWIND", "QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_REWIND", 5 },
+  { "EVENT_CAUSE_DEFRAGMENT", "QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_DEFRAGMENT", 6 },
+  { "EVENT_CAUSE_SWAP_OUT", "QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_SWAP_OUT", 7 },
+  { "EVENT_CAUSE_SWAP_IN", "QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_SWAP_IN", 8 },
+  { "EVENT_CAUSE_RESET_PREFIX_CACHE", "QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_RESET_PREFIX_CACHE", 9 },
+  { "EVENT_CAUSE_RESET_POOL", "QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_RESET_POOL", 10 },
+  { "EVENT_CAUSE_LOAD_POOL", "QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_LOAD_POOL", 11 },
+};
+static const ProtobufCIntRange quire__v1__event_cause__value_ranges[] = {
+{0, 0},{0, 12}
+};
+static const ProtobufCEnumValueIndex quire__v1__event_cause__enum_values_by_name[12] =
+{
+  { "EVENT_CAUSE_AHEAD", 2 },
+  { "EVENT_CAUSE_ALLOCATION", 1 },
+  { "EVENT_CAUSE_DEFRAGMENT", 6 },
+  { "EVENT_CAUSE_LOAD_POOL", 11 },
+  { "EVENT_CAUSE_OVERWRITE", 4 },
+  { "EVENT_CAUSE_REQUEST", 3 },
+  { "EVENT_CAUSE_RESET_POOL", 10 },
+  { "EVENT_CAUSE_RESET_PREFIX_CACHE", 9 },
+  { "EVENT_CAUSE_REWIND", 5 },
+  { "EVENT_CAUSE_SWAP_IN", 8 },
+  { "EVENT_CAUSE_SWAP_OUT", 7 },
+  { "EVENT_CAUSE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor quire__v1__event_cause__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "quire.v1.EventCause",
+  "EventCause",
+  "Quire__V1__EventCause",
+  "quire.v1",
+  12,
+  quire__v1__event_cause__enum_values_by_number,
+  12,
+  quire__v1__event_cause__enum_values_by_name,
+  1,
+  quire__v1__event_cause__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
 };

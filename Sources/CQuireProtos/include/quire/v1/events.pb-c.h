@@ -34,6 +34,57 @@ typedef struct Quire__V1__BlockRecord Quire__V1__BlockRecord;
 
 /* --- enums --- */
 
+/*
+ * Why, where the kind does not say it all.
+ */
+typedef enum _Quire__V1__EventCause {
+  QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_UNSPECIFIED = 0,
+  /*
+   * Removed: the block was wanted for something else.
+   */
+  QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_ALLOCATION = 1,
+  /*
+   * Removed before it was wanted: a flush, proactive eviction, a recovery.
+   */
+  QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_AHEAD = 2,
+  /*
+   * Removed: EvictBlocks.
+   */
+  QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_REQUEST = 3,
+  /*
+   * Removed: its slots are written again.
+   */
+  QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_OVERWRITE = 4,
+  /*
+   * Removed: its tokens were taken back.
+   */
+  QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_REWIND = 5,
+  /*
+   * Removed: another block moves there. Moved: by a defragmentation.
+   */
+  QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_DEFRAGMENT = 6,
+  /*
+   * Moved: to the host.
+   */
+  QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_SWAP_OUT = 7,
+  /*
+   * Moved: from the host.
+   */
+  QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_SWAP_IN = 8,
+  /*
+   * Cleared: ResetPrefixCache.
+   */
+  QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_RESET_PREFIX_CACHE = 9,
+  /*
+   * Cleared: the pool is as created.
+   */
+  QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_RESET_POOL = 10,
+  /*
+   * Cleared: another pool was loaded in its place. It may have content: DumpState tells.
+   */
+  QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_LOAD_POOL = 11
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__EVENT_CAUSE)
+} Quire__V1__EventCause;
 
 /* --- messages --- */
 
@@ -48,13 +99,18 @@ struct  Quire__V1__SubscribeKvEventsRequest
   ProtobufCMessage base;
   Quire__V1__Call *call;
   /*
-   * Event kinds beside stored, removed and cleared, which are vLLM's.
+   * Event kinds beside stored, removed and cleared, which are vLLM's: what it takes to know which block
+   * has which content.
    */
   protobuf_c_boolean with_forks_and_copies;
   /*
    * Fill in BlockStored.token_ids, where the pool keeps them.
    */
   protobuf_c_boolean with_token_ids;
+  /*
+   * Of start_sequence_number; OUT_OF_RANGE where the numbers are of another one by now. 0 = not known.
+   */
+  uint64_t epoch;
   Quire__V1__SubscribeKvEventsRequest__StartCase start_case;
   union {
     uint64_t start_sequence_number;
@@ -62,39 +118,38 @@ struct  Quire__V1__SubscribeKvEventsRequest
 };
 #define QUIRE__V1__SUBSCRIBE_KV_EVENTS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__subscribe_kv_events_request__descriptor) \
-    , NULL, 0, 0, QUIRE__V1__SUBSCRIBE_KV_EVENTS_REQUEST__START__NOT_SET, {0} }
+    , NULL, 0, 0, 0, QUIRE__V1__SUBSCRIBE_KV_EVENTS_REQUEST__START__NOT_SET, {0} }
 
 
 /*
- * The events of one command, in the order they happened.
+ * The events of one command, in the order they happened. A command of very many is told in several
+ * batches of the same revision.
  */
 struct  Quire__V1__KvEventBatch
 {
   ProtobufCMessage base;
   /*
-   * +1 per batch, from 0.
+   * +1 per batch, from 1. Where events are kept only from later on in a pool's life, all that happened
+   * before counts as the first batch. A batch without events is told too, so that none is missed; or it
+   * is a heartbeat, with the number of the latest batch.
    */
   uint64_t sequence_number;
   /*
-   * Changes when numbering starts anew: what was learnt before is void.
+   * Never 0. Changes when numbering starts anew: what was learnt before is void, DumpState tells anew.
    */
   uint64_t epoch;
   ProtobufCBinaryData pool;
   uint64_t revision;
   /*
-   * Seconds since the epoch.
+   * Seconds since 1970, by the server's clock.
    */
   double timestamp;
   size_t n_events;
   Quire__V1__KvEvent **events;
-  /*
-   * Batches before this one that are no longer kept: resynchronise with DumpState.
-   */
-  uint64_t missed_batches;
 };
 #define QUIRE__V1__KV_EVENT_BATCH__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__kv_event_batch__descriptor) \
-    , 0, 0, {0,NULL}, 0, 0, 0,NULL, 0 }
+    , 0, 0, {0,NULL}, 0, 0, 0,NULL }
 
 
 typedef enum {
@@ -104,7 +159,8 @@ typedef enum {
   QUIRE__V1__KV_EVENT__EVENT_CLEARED = 3,
   QUIRE__V1__KV_EVENT__EVENT_FORKED = 4,
   QUIRE__V1__KV_EVENT__EVENT_COPIED = 5,
-  QUIRE__V1__KV_EVENT__EVENT_MOVED = 6
+  QUIRE__V1__KV_EVENT__EVENT_MOVED = 6,
+  QUIRE__V1__KV_EVENT__EVENT_COPIES_REMOVED = 7
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__KV_EVENT__EVENT__CASE)
 } Quire__V1__KvEvent__EventCase;
 
@@ -119,6 +175,10 @@ struct  Quire__V1__KvEvent
     Quire__V1__BlocksForked *forked;
     Quire__V1__BlockCopied *copied;
     Quire__V1__BlockMoved *moved;
+    /*
+     * Blocks lost their content, which others still have: what it says can be hit as before.
+     */
+    Quire__V1__BlockRemoved *copies_removed;
   };
 };
 #define QUIRE__V1__KV_EVENT__INIT \
@@ -127,7 +187,7 @@ struct  Quire__V1__KvEvent
 
 
 /*
- * Blocks became hit-able.
+ * Blocks became hit-able: one call of vLLM's cache_full_blocks, or a part of one.
  */
 struct  Quire__V1__BlockStored
 {
@@ -140,6 +200,9 @@ struct  Quire__V1__BlockStored
    * Of the block before the first; empty at the start of a chain.
    */
   ProtobufCBinaryData parent_block_hash;
+  /*
+   * n x block_size; or none: not asked for, not kept, or the sequence has gone or gone back since.
+   */
   size_t n_token_ids;
   uint32_t *token_ids;
   /*
@@ -158,14 +221,18 @@ struct  Quire__V1__BlockStored
    */
   uint32_t group;
   uint64_t session;
+  /*
+   * Number of the blocks' size class, from 1; 0 in a pool without. Content is hit in its own class only.
+   */
+  uint32_t size_class;
 };
 #define QUIRE__V1__BLOCK_STORED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__block_stored__descriptor) \
-    , {0,NULL}, {0,NULL}, 0,NULL, 0, 0,NULL, {0,NULL}, QUIRE__V1__TIER__TIER_UNSPECIFIED, 0, 0 }
+    , {0,NULL}, {0,NULL}, 0,NULL, 0, 0,NULL, {0,NULL}, QUIRE__V1__TIER__TIER_UNSPECIFIED, 0, 0, 0 }
 
 
 /*
- * Blocks lost their content.
+ * Blocks lost their content. As `removed` no other block of the size class has it: it can be hit no more.
  */
 struct  Quire__V1__BlockRemoved
 {
@@ -180,7 +247,7 @@ struct  Quire__V1__BlockRemoved
   size_t n_block_ids;
   uint32_t *block_ids;
   /*
-   * One per hash: copies of the content that can still be hit.
+   * One per hash: copies of the content that can still be hit. None in `removed`.
    */
   size_t n_remaining_copies;
   uint32_t *remaining_copies;
@@ -189,23 +256,29 @@ struct  Quire__V1__BlockRemoved
    * KV-cache group, from 0.
    */
   uint32_t group;
+  Quire__V1__EventCause cause;
+  /*
+   * Number of the blocks' size class, from 1; 0 in a pool without.
+   */
+  uint32_t size_class;
 };
 #define QUIRE__V1__BLOCK_REMOVED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__block_removed__descriptor) \
-    , {0,NULL}, 0,NULL, 0,NULL, QUIRE__V1__TIER__TIER_UNSPECIFIED, 0 }
+    , {0,NULL}, 0,NULL, 0,NULL, QUIRE__V1__TIER__TIER_UNSPECIFIED, 0, QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_UNSPECIFIED, 0 }
 
 
 /*
- * Nothing is cached any more.
+ * Nothing is cached any more. Blocks that lost their content by it are not named.
  */
 struct  Quire__V1__AllBlocksCleared
 {
   ProtobufCMessage base;
   Quire__V1__Tier tier;
+  Quire__V1__EventCause cause;
 };
 #define QUIRE__V1__ALL_BLOCKS_CLEARED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__all_blocks_cleared__descriptor) \
-    , QUIRE__V1__TIER__TIER_UNSPECIFIED }
+    , QUIRE__V1__TIER__TIER_UNSPECIFIED, QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_UNSPECIFIED }
 
 
 /*
@@ -247,13 +320,15 @@ struct  Quire__V1__BlockMoved
   uint64_t session;
   Quire__V1__CopyOrder *copy;
   /*
-   * Empty: no content that could be hit.
+   * Empty: no content that could be hit. What was in the source is in the target then, and nothing in
+   * the source; swaps leave it where it is.
    */
   ProtobufCBinaryData block_hash;
+  Quire__V1__EventCause cause;
 };
 #define QUIRE__V1__BLOCK_MOVED__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__block_moved__descriptor) \
-    , 0, NULL, {0,NULL} }
+    , 0, NULL, {0,NULL}, QUIRE__V1__EVENT_CAUSE__EVENT_CAUSE_UNSPECIFIED }
 
 
 struct  Quire__V1__DumpStateRequest
@@ -261,13 +336,17 @@ struct  Quire__V1__DumpStateRequest
   ProtobufCMessage base;
   Quire__V1__Call *call;
   /*
-   * Fill in token ids, where the pool keeps them.
+   * Fill in BlockRecord.token_ids, where the pool keeps them.
    */
   protobuf_c_boolean with_token_ids;
+  /*
+   * Fill in BlockRecord.parent_hash.
+   */
+  protobuf_c_boolean with_parent_hashes;
 };
 #define QUIRE__V1__DUMP_STATE_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__dump_state_request__descriptor) \
-    , NULL, 0 }
+    , NULL, 0, 0 }
 
 
 typedef enum {
@@ -284,9 +363,12 @@ struct  Quire__V1__StateChunk
    */
   uint64_t revision;
   /*
-   * The first event batch that is not in the dump.
+   * The first event batch that is not in the dump; 0 where the server keeps no events.
    */
   uint64_t next_sequence_number;
+  /*
+   * Of that number.
+   */
   uint64_t epoch;
   /*
    * In the first chunk.
@@ -307,14 +389,14 @@ struct  Quire__V1__StateChunk
 
 
 /*
- * A block that is not plain free.
+ * A block that is not plain free. Blocks of the device come first, in the order of their ids.
  */
 struct  Quire__V1__BlockRecord
 {
   ProtobufCMessage base;
   uint32_t block_id;
   /*
-   * References, copies under way included.
+   * References by tables and raw holders.
    */
   uint32_t ref_count;
   /*
@@ -322,10 +404,16 @@ struct  Quire__V1__BlockRecord
    */
   uint32_t generation;
   /*
-   * Empty: no content.
+   * Empty: no content that could be hit.
    */
   ProtobufCBinaryData block_hash;
+  /*
+   * Of the block before it; empty at the start of a chain, and where no sequence holds the block.
+   */
   ProtobufCBinaryData parent_hash;
+  /*
+   * One per slot; none where no sequence holds the block, or where the pool does not keep them.
+   */
   size_t n_token_ids;
   uint32_t *token_ids;
   Quire__V1__Tier tier;
@@ -333,10 +421,14 @@ struct  Quire__V1__BlockRecord
    * KV-cache group, from 0.
    */
   uint32_t group;
+  /*
+   * Ends of copies under way that it is, and one more where sessions keep its content.
+   */
+  uint32_t pins;
 };
 #define QUIRE__V1__BLOCK_RECORD__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__block_record__descriptor) \
-    , 0, 0, 0, {0,NULL}, {0,NULL}, 0,NULL, QUIRE__V1__TIER__TIER_UNSPECIFIED, 0 }
+    , 0, 0, 0, {0,NULL}, {0,NULL}, 0,NULL, QUIRE__V1__TIER__TIER_UNSPECIFIED, 0, 0 }
 
 
 /* Quire__V1__SubscribeKvEventsRequest methods */
@@ -611,6 +703,7 @@ typedef void (*Quire__V1__BlockRecord_Closure)
 
 /* --- descriptors --- */
 
+extern const ProtobufCEnumDescriptor    quire__v1__event_cause__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__subscribe_kv_events_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__kv_event_batch__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__kv_event__descriptor;

@@ -1,0 +1,120 @@
+/// The latest batches of a pool's events, as they go to the wire, under consecutive numbers.
+///
+/// Bounded by batches and by bytes: what comes pushes out the oldest. The memory is asked for at once and
+/// touched as it fills. A batch lies in one piece, and behind the one before it, but for the one with
+/// which the memory begins anew; so whoever has much to catch up copies many at a time.
+struct EventRing: ~Copyable {
+  struct Place: BitwiseCopyable {
+    /// Behind the beginning of all that was ever stored.
+    var offset: UInt64
+    /// With the prefix of the message.
+    var byteCount: UInt32
+    /// From the first byte to the events.
+    var headerCount: UInt16
+    var contents: EventContents
+  }
+
+  /// Bytes that one batch may take: so many fit several times.
+  let largestBatch: Int
+  /// The number of the oldest batch that is kept, or `next` where none is.
+  private(set) var first: UInt64
+  /// The number of the next batch.
+  private(set) var next: UInt64
+
+  private let capacity: Int
+  private let memory: UnsafeMutableRawPointer
+  private let mostBatches: Int
+  private let places: UnsafeMutablePointer<Place>
+  /// Behind the latest batch.
+  private var end: UInt64 = 0
+
+  /// - Parameter first: The first number to be given.
+  init(bytes: Int, batches: Int, first: UInt64) {
+    precondition(bytes >= EventOptions.leastRingBytes && batches > 0, "a ring without room")
+    capacity = bytes
+    largestBatch = min(bytes / 4, EventOptions.largestBatchBytes)
+    mostBatches = batches
+    memory = .allocate(byteCount: bytes, alignment: 16)
+    places = .allocate(capacity: batches)
+    self.first = first
+    next = first
+  }
+
+  deinit {
+    memory.deallocate()
+    places.deallocate()
+  }
+
+  /// Forgets all, and counts from `first` again.
+  mutating func restart(at first: UInt64) {
+    self.first = first
+    next = first
+    end = 0
+  }
+
+  /// Room for the next batch, which the caller fills at once. What is in the way is forgotten.
+  mutating func append(
+    byteCount: Int, headerCount: Int, contents: EventContents
+  ) -> UnsafeMutableRawPointer {
+    precondition(byteCount <= capacity, "a batch that is larger than its ring")
+    var begin = end
+    let left = capacity - Int(begin % UInt64(capacity))
+    if byteCount > left { begin += UInt64(left) }
+    end = begin + UInt64(byteCount)
+    while first < next {
+      if next - first < UInt64(mostBatches), end - place(of: first).offset <= UInt64(capacity) {
+        break
+      }
+      first += 1
+    }
+    places[index(of: next)] = Place(
+      offset: begin, byteCount: UInt32(byteCount), headerCount: UInt16(headerCount),
+      contents: contents)
+    next += 1
+    return memory + Int(begin % UInt64(capacity))
+  }
+
+  private func index(of number: UInt64) -> Int { Int(number % UInt64(mostBatches)) }
+
+  /// Of a batch that is kept.
+  func place(of number: UInt64) -> Place {
+    precondition(number >= first && number < next, "a batch that is not kept")
+    return places[index(of: number)]
+  }
+
+  /// The bytes of a batch that is kept. Borrowed, until the next one comes.
+  func bytes(of number: UInt64) -> UnsafeRawBufferPointer {
+    let place = place(of: number)
+    return UnsafeRawBufferPointer(
+      start: memory + Int(place.offset % UInt64(capacity)), count: Int(place.byteCount))
+  }
+
+  /// The batches from `number` on that lie one behind the other, have nothing but `wanted` in them, and
+  /// take `most` bytes or are one. Empty where the first has more. O(batches).
+  func run(
+    from number: UInt64, _ wanted: EventContents, most: Int
+  ) -> (bytes: UnsafeRawBufferPointer, batches: UInt64) {
+    let begin = place(of: number)
+    var count = 0
+    var last = number
+    while last < next {
+      let place = places[index(of: last)]
+      let isNext = place.offset == begin.offset + UInt64(count)
+      if !isNext || !wanted.isSuperset(of: place.contents) { break }
+      if count > 0 && count + Int(place.byteCount) > most { break }
+      count += Int(place.byteCount)
+      last += 1
+    }
+    let start = memory + Int(begin.offset % UInt64(capacity))
+    return (UnsafeRawBufferPointer(start: start, count: count), last - number)
+  }
+}
+
+/// What a batch has that not every subscriber wants.
+struct EventContents: OptionSet, BitwiseCopyable {
+  let rawValue: UInt8
+  /// Other kinds than stored, removed and cleared.
+  static let moreKinds = EventContents(rawValue: 1)
+  /// Token ids of stored blocks.
+  static let tokenIDs = EventContents(rawValue: 2)
+}

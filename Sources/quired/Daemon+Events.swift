@@ -1,0 +1,45 @@
+internal import BlockService
+internal import UVLoop
+
+/// When subscribers hear of events: the timers of an `EventHub`, which must outlive this.
+final class EventTimers {
+  private unowned let events: EventHub
+  private let loop: EventLoop
+  private var pump: LoopTimer?
+  private var ticks: LoopTimer?
+  private var lastPump: UInt64 = 0
+
+  init(_ events: EventHub, on loop: EventLoop) {
+    self.events = events
+    self.loop = loop
+    pump = timer { timers in
+      timers.lastPump = timers.loop.now
+      timers.events.pump()
+    }
+    ticks = timer { timers in
+      if !timers.events.tick() { timers.ticks?.stop() }
+    }
+    events.onEvents = { [unowned self] in startPump() }
+    events.onTicks = { [unowned self] in startTicks() }
+  }
+
+  private func timer(_ fire: @escaping (EventTimers) -> Void) -> LoopTimer {
+    let timer = LoopTimer(on: loop) { [unowned self] in fire(self) }
+    timer.keepsLoopRunning(false)
+    return timer
+  }
+
+  /// At once after a quiet time, and then as rarely as the delay allows.
+  private func startPump() {
+    let due = lastPump + events.options.delayNanoseconds
+    let now = loop.now
+    pump?.start(afterNanoseconds: due > now ? due - now : 0)
+  }
+
+  private func startTicks() {
+    let interval = events.options.heartbeatNanoseconds
+    if ticks?.isRunning != true {
+      ticks?.start(afterNanoseconds: interval, repeating: interval)
+    }
+  }
+}
