@@ -80,12 +80,13 @@ package final class BlockingChannel {
     return receiver.status ?? Status(.unknown, "the loop ended before the call")
   }
 
-  /// Lets time pass; the connection is looked after meanwhile.
-  package func wait(nanoseconds: UInt64) {
+  /// Lets time pass, or less of it where `isEnough` comes true with something that the loop does; the
+  /// connection is looked after meanwhile.
+  package func wait(nanoseconds: UInt64, until isEnough: () -> Bool = { false }) {
     var isOver = false
     let timer = LoopTimer(on: loop) { isOver = true }
     timer.start(afterNanoseconds: nanoseconds)
-    while !isOver, loop.runOneTurn() {}
+    while !isOver, !isEnough(), loop.runOneTurn() {}
   }
 
   /// Closes the connection and waits until it is closed. Calls made afterwards end with CANCELLED.

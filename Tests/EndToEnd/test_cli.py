@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 
 import pytest
@@ -232,3 +233,35 @@ def test_top_in_a_pipe_is_one_plain_look(ask, pool):
     assert twice.out.count("quire top") == 2
     samples = ask("top", "--count", "2", "--interval", "0.125", "--json", pool=pool).objects
     assert [s["stats"]["active_blocks"] for s in samples] == [3, 3]
+
+
+def test_a_trace_for_perfetto_has_counters_and_the_phases_of_sequences(ask, pool, tmp_path):
+    path = tmp_path / "trace.json"
+    pool.add_and_admit(71, 12)
+    pool.add(72, 4)
+    ended = ask(
+        "stats", "--watch", "0.05", "--count", "3", "--perfetto", path, pool=pool)
+    assert ended.code == 0
+    events = json.loads(path.read_text())
+    assert {event["ph"] for event in events} == {"M", "C", "X"}
+    used = [e["args"]["used"] for e in events if e["name"] == "blocks"]
+    assert used == [3, 3, 3]
+    phases = {(e["args"]["sequence"], e["name"]) for e in events if e["ph"] == "X"}
+    assert phases == {("71", "running"), ("72", "waiting")}
+    assert ask("stats", "--watch", "1", "--perfetto", "/no/such/file", pool=pool).code == 1
+
+
+def test_a_watch_that_is_stopped_leaves_a_whole_file(server, pool, tmp_path):
+    path = tmp_path / "trace.json"
+    pool.add_and_admit(71, 12)
+    command = [
+        os.environ["QUIRE"], "stats", "--watch", "0.05", "--perfetto", path,
+        "--target", server.unix, "--pool", pool.pool]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        for _ in range(4):
+            running.stdout.readline()
+        json.loads(path.read_text())
+        running.send_signal(signal.SIGINT)
+        running.stdout.read()
+        assert running.wait(PATIENCE) == 0
+    assert [e["name"] for e in json.loads(path.read_text()) if e["ph"] == "X"] == ["running"]

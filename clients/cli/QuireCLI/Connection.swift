@@ -86,8 +86,10 @@ final class Connection {
     if !isEnough, status.code != .ok { throw explained(try refused(method, status)) }
   }
 
-  /// Lets time pass; the connection is looked after meanwhile.
-  func wait(seconds: Double) { channel.wait(nanoseconds: UInt64(max(0, seconds) * 1e9)) }
+  /// Lets time pass, or less of it where `isOver` comes true; the connection is looked after meanwhile.
+  func wait(seconds: Double, until isOver: () -> Bool = { false }) {
+    channel.wait(nanoseconds: UInt64(max(0, seconds) * 1e9), until: isOver)
+  }
 
   /// Calls `handler` when the process gets the signal, as long as what is returned lives.
   func onSignal(

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import ToolSupport
+internal import UVLoop
 
 /// The program: parses, runs one command, ends the process.
 package enum QuireProgram {
@@ -136,13 +137,30 @@ struct Command {
     guard let interval = invocation.number("--watch") else { return try once(0) }
     var round: UInt64 = 0
     let start = Self.now
+    // Ended by a signal it ends as by --count: what is under way is written.
+    var isOver = false
+    var signals: [SignalSource] = []
+    do throws(UVError) {
+      for number in [SIGINT, SIGTERM] {
+        signals.append(
+          try connection.onSignal(number) {
+            // Asked twice, while a server does not answer: leave at once.
+            if isOver { exit(130) }
+            isOver = true
+          })
+      }
+    } catch {
+      throw Failure(.usage, "\(error)")
+    }
+    defer { signals.removeAll() }
     while true {
       try once(round)
       round += 1
       if let count = invocation.whole("--count"), round >= count { return }
       // Places in time are fixed: a slow answer does not shift those after it.
       let due = Double(start) + Double(round) * interval * 1000
-      connection.wait(seconds: (due - Double(Self.now)) / 1000)
+      connection.wait(seconds: (due - Double(Self.now)) / 1000) { isOver }
+      if isOver { return }
     }
   }
 }

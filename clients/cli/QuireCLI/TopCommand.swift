@@ -90,7 +90,14 @@ extension Command {
       var signals: [SignalSource] = []
       do throws(UVError) {
         for number in [SIGINT, SIGTERM, SIGHUP] {
-          signals.append(try connection.onSignal(number) { isOver = true })
+          signals.append(
+            try connection.onSignal(number) { [self] in
+              if isOver {  // Asked twice, while a server does not answer.
+                leave()
+                exit(130)
+              }
+              isOver = true
+            })
         }
         signals.append(try connection.onSignal(SIGWINCH) { [self] in terminal.measure() })
       } catch {
