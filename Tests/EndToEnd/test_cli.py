@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -265,3 +266,42 @@ def test_a_watch_that_is_stopped_leaves_a_whole_file(server, pool, tmp_path):
         running.stdout.read()
         assert running.wait(PATIENCE) == 0
     assert [e["name"] for e in json.loads(path.read_text()) if e["ph"] == "X"] == ["running"]
+
+
+def test_events_are_told_from_a_batch_on(ask, new_pool):
+    pool = new_pool(blocks=4)
+    subscribed = pool.Events.SubscribeKvEvents(
+        q.SubscribeKvEventsRequest(call=pool.call()), timeout=PATIENCE)
+    epoch = next(subscribed).epoch
+    subscribed.cancel()
+    pool.allocate(2)
+    pool.cache_blocks([1, 2], bytes([1]) * 32 + bytes([2]) * 32)
+    pool.free([1, 2])
+    pool.allocate(4)
+    text = ask("events", "--from", "1", "--count", "2", pool=pool)
+    assert text.code == 0
+    assert "stored" in text.lines[0] and "blocks 1-2  010101010101 020202020202" in text.lines[0]
+    assert "removed" in text.lines[1] and text.lines[1].endswith("by allocation")
+    first, second = ask("events", "--from", "1", "--count", "2", "--json", pool=pool).objects
+    assert first["events"][0]["stored"]["block_ids"] == [1, 2]
+    assert (second["epoch"], second["sequence_number"]) == (epoch, 2)
+    rows = ask("events", "--from", "1", "--epoch", epoch, "--count", "1", "--csv", pool=pool).rows
+    assert [(row["kind"], row["block_ids"]) for row in rows] == [("stored", "1;2")]
+    gone = ask("events", "--from", "99", "--count", "1", pool=pool)
+    assert gone.code == 3 and str(epoch) in gone.err
+
+
+def test_events_are_told_as_they_happen_forks_among_them(server, pool):
+    pool.add_and_admit(7, 6)
+    command = [
+        os.environ["QUIRE"], "events", "--all", "--json", "--count", "1", "--target", server.unix,
+        "--pool", pool.pool]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        # It is there when what is forked is told: each try forks once more.
+        children = iter(range(8, 1_000))
+        told = threading.Thread(target=running.stdout.read)
+        told.start()
+        while told.is_alive():
+            pool.fork(7, [next(children)])
+            told.join(0.05)
+        assert running.wait(PATIENCE) == 0

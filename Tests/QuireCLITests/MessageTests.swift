@@ -69,16 +69,16 @@ struct MessageTests {
     #expect(decoded("FreeRuns", [0xF8, 0x07, 1]) == Message("FreeRuns"))
   }
 
+  // Messages may gain fields behind those named here.
   @Test("JSON has all fields on one line, text quoted, bytes in hexadecimal, absent as null")
   func json() {
-    var order = Message("BlockMoved")
-    order["block_hash"] = .bytes([0x0A, 0xFF])
-    #expect(order.json == #"{"session":0,"copy":null,"block_hash":"0aff"}"#)
-    var sequence = Message("OwnerFootprint")
-    sequence.set("name", "a\"b\n")
-    #expect(
-      sequence.json
-        == #"{"session":0,"name":"a\"b\n","blocks":0,"sequences":0,"raw_blocks":0,"idle_ms":0}"#)
+    var moved = Message("BlockMoved")
+    moved["block_hash"] = .bytes([0x0A, 0xFF])
+    #expect(moved.json.hasPrefix(#"{"session":0,"copy":null,"block_hash":"0aff""#))
+    #expect(!moved.json.contains("\n") && moved.json.hasSuffix("}"))
+    var owner = Message("OwnerFootprint")
+    owner.set("name", "a\"b\n")
+    #expect(owner.json.hasPrefix(#"{"session":0,"name":"a\"b\n","blocks":0,"sequences":0"#))
   }
 
   @Test("CSV spreads what a message holds over columns, and joins lists in a cell")
@@ -87,11 +87,11 @@ struct MessageTests {
       Message.columns("SequenceFootprint").prefix(2) == [
         "sequence.sequence_id", "sequence.session",
       ])
-    #expect(Message.columns("SequenceFootprint").suffix(2) == ["unused_slots", "separated_runs"])
     var footprint = Message("SequenceFootprint")
     footprint.set("unused_slots", 3)
     #expect(footprint.cells.count == Message.columns("SequenceFootprint").count)
-    #expect(footprint.cells.suffix(2) == ["3", "0"])
+    let unused = Message.columns("SequenceFootprint").firstIndex(of: "unused_slots")!
+    #expect(footprint.cells[unused...(unused + 1)] == ["3", "0"])
     var count = Message("RefusalCount")
     count.set("reason", 3)
     count.set("count", 8)

@@ -113,6 +113,14 @@ package struct Message: Equatable, Sendable {
     }
   }
 
+  /// The first member of a oneof that is set to a message, with its name.
+  package var member: (name: String, message: Message)? {
+    for (field, value) in zip(type.fields, values) where field.isMember {
+      if case .message(let message) = value { return (field.name, message) }
+    }
+    return nil
+  }
+
   package func messages(_ name: String) -> [Message] {
     guard case .list(let values) = self[name] else { wrong(name) }
     return values.map {

@@ -45,6 +45,7 @@ package enum QuireProgram {
     case "stats": return try command.stats()
     case "pools": return try command.pools()
     case "sequences": return try command.sequences()
+    case "events": return try command.events()
     case "health": return try command.health()
     case "size": return try command.size()
     case "defrag": return try command.defragment()
