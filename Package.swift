@@ -69,8 +69,10 @@ let package = Package(
 
     // Service: messages to commands, outcomes to messages.
     module("BlockMessages", ["CQuireProtos"]),
-    module("BlockService", ["KVBlocks", "BlockHashing", "BlockMessages", "GRPCWire"]),
-    program("quired", ["UVLoop", "TLSEngine", "GRPCServer", "GRPCWire", "BlockService"]),
+    module(
+      "BlockService", ["Analysis", "KVBlocks", "BlockHashing", "BlockMessages", "GRPCWire"]),
+    program(
+      "quired", ["Analysis", "UVLoop", "TLSEngine", "GRPCServer", "GRPCWire", "BlockService"]),
 
     // Clients.
     module("ToolSupport", ["TLSEngine"], path: "clients/shared/ToolSupport"),
@@ -132,7 +134,7 @@ let package = Package(
     tests("BlockMessagesTests", ["BlockMessages", "TestSupport"]),
     tests(
       "BlockServiceTests",
-      ["BlockService", "BlockMessages", "GRPCWire", "KVBlocks", "TestSupport"]),
+      ["Analysis", "BlockService", "BlockMessages", "GRPCWire", "KVBlocks", "TestSupport"]),
     tests("QuiredTests", ["quired", "TLSEngine", "BlockService", "GRPCServer", "UVLoop"]),
     tests("ToolSupportTests", ["ToolSupport"]),
     tests("QuireCLITests", ["QuireCLI", "Analysis", "ToolSupport", "BlockMessages", "GRPCWire"]),

@@ -20,11 +20,14 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case resetPrefixCacheRequest, getDigestRequest, dumpPoolRequest, loadPoolRequest
   case planDefragmentRequest, applyDefragmentRequest
   case subscribeKvEventsRequest, dumpStateRequest
+  case watchStatsRequest, getBlockMapRequest, getSnapshotRequest, getHistoryRequest
+  case resetPeaksRequest
   case getStatsRequest
   // Replies, for clients.
   case allocateReply, freeReply, stepReply, poolInfo, stats, sequence, digest
   case listSequencesReply, listPoolsReply, lookupBlocksReply, acquireReply, lookupReply
   case kvEventBatch, stateChunk
+  case blockMap, fragmentationSnapshot, history
 
   var isRequest: Bool { rawValue <= Self.getStatsRequest.rawValue }
 
@@ -76,6 +79,14 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .getStatsRequest: address(quire__v1__get_stats_request__init)
     case .kvEventBatch: address(quire__v1__kv_event_batch__init)
     case .stateChunk: address(quire__v1__state_chunk__init)
+    case .watchStatsRequest: address(quire__v1__watch_stats_request__init)
+    case .getBlockMapRequest: address(quire__v1__get_block_map_request__init)
+    case .getSnapshotRequest: address(quire__v1__get_snapshot_request__init)
+    case .getHistoryRequest: address(quire__v1__get_history_request__init)
+    case .resetPeaksRequest: address(quire__v1__reset_peaks_request__init)
+    case .blockMap: address(quire__v1__block_map__init)
+    case .fragmentationSnapshot: address(quire__v1__fragmentation_snapshot__init)
+    case .history: address(quire__v1__history__init)
     case .allocateReply: address(quire__v1__allocate_reply__init)
     case .freeReply: address(quire__v1__free_reply__init)
     case .stepReply: address(quire__v1__step_reply__init)

@@ -147,6 +147,13 @@ enum ServedFields {
 
     // Analyzer.
     "quire.v1.GetStatsRequest": ["call", "include"],
+    "quire.v1.WatchStatsRequest": ["call", "interval_ms", "include"],
+    "quire.v1.GetBlockMapRequest": [
+      "call", "first_block", "blocks", "blocks_per_cell", "sequence_id",
+    ],
+    "quire.v1.GetSnapshotRequest": ["call", "top_sequences", "probe_blocks", "with_orphans"],
+    "quire.v1.GetHistoryRequest": ["call", "since_ms", "max_samples"],
+    "quire.v1.ResetPeaksRequest": ["call"],
   ]
 
   /// The served fields that are strings on the wire, and how many bytes they may have. protobuf-c

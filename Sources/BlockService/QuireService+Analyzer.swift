@@ -1,3 +1,4 @@
+internal import Analysis
 internal import BlockMessages
 internal import GRPCWire
 internal import KVBlocks
@@ -7,24 +8,48 @@ extension QuireService {
   func getStats(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
     let request = try decode(GetStatsRequest.self, bytes)
     let hosted = try readPool(request.call)
-    let layout = hosted.pool.layout(
-      withRuns: request.includesRuns, withSlots: request.includesSlots)
-    var stats = StatsFields(hosted)
-    stats.addClasses(hosted.pool, layout)
-    if request.includesRuns {
-      stats.addRuns(layout, mayMove: !hosted.pool.configuration.strategy.reservesAtAdmission)
+    packStats(of: hosted, withRuns: request.includesRuns, withSlots: request.includesSlots)
+    send(reply)
+  }
+
+  /// The stats of the pool as it is, as the packer's message. Runs and slots come from what follows the
+  /// pool, or from a scan where nothing does.
+  func packStats(of hosted: HostedPool, withRuns: Bool, withSlots: Bool) {
+    let layout: PoolLayout
+    if withRuns || withSlots, let tracker = analyses?.tracker(of: hosted) {
+      layout = tracker.layout(of: hosted.pool, withRuns: withRuns, withSlots: withSlots)
+    } else {
+      layout = hosted.pool.layout(withRuns: withRuns, withSlots: withSlots)
     }
-    if request.includesSlots { stats.addSlots(layout) }
     packer.reset()
-    packer.stats(stats)
+    packer.stats(StatsFields(hosted, layout, withRuns: withRuns, withSlots: withSlots))
+  }
+
+  func resetPeaks(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
+    let request = try decode(ResetPeaksRequest.self, bytes)
+    let hosted = try readPool(request.call)
+    if !request.call.isDryRun { hosted.pool.resetPeaks() }
+    packStats(of: hosted, withRuns: false, withSlots: false)
     send(reply)
   }
 }
 
 extension StatsFields {
+  /// With what a layout adds.
+  init(_ hosted: HostedPool, _ layout: PoolLayout, withRuns: Bool, withSlots: Bool) {
+    self.init(hosted)
+    addClasses(hosted.pool, layout)
+    if withRuns {
+      addRuns(layout, mayMove: !hosted.pool.configuration.strategy.reservesAtAdmission)
+    }
+    if withSlots { addSlots(layout) }
+  }
+
   /// The counters and the exact partition. O(1).
-  init(_ hosted: HostedPool) {
-    let stats = hosted.pool.stats()
+  init(_ hosted: HostedPool) { self.init(hosted, hosted.pool.stats()) }
+
+  /// The same as they were.
+  init(_ hosted: HostedPool, _ stats: PoolStats) {
     self.init()
     pool = hosted.name
     revision = stats.revision

@@ -21,6 +21,14 @@ package final class QuireService {
   let contents = ContentReader()
 
   package let events: EventHub
+  /// Follows the pools; nil where nobody started sampling.
+  package internal(set) var analyses: PoolAnalyses?
+  let feeds = StatsFeeds()
+  /// Have `tickWatches` called in so many milliseconds, and not any more at the time asked for before.
+  package var onWatch: ((_ milliseconds: UInt64) -> Void)?
+  /// What looks cost is measured by this clock; the share of the time that they may take, in percent.
+  package var nanoseconds: () -> UInt64 = { 0 }
+  package var sampleBudgetPercent: Double = 1
 
   private let clock: () -> UInt64
   /// Called after a call that left a pool short of what proactive eviction keeps: have `evictAhead`
@@ -108,6 +116,13 @@ package final class QuireService {
     }
     table.streaming("/quire.v1.Events/DumpState", isClientStreaming: false) { responses, _ in
       StateStream(self, responses)
+    }
+    unary(table, "Analyzer/GetBlockMap", getBlockMap)
+    unary(table, "Analyzer/GetSnapshot", getSnapshot)
+    unary(table, "Analyzer/GetHistory", getHistory)
+    unary(table, "Analyzer/ResetPeaks", resetPeaks)
+    table.streaming("/quire.v1.Analyzer/WatchStats", isClientStreaming: false) { responses, _ in
+      StatsWatch(self, responses)
     }
     UnservedMethods.register(in: table)
   }

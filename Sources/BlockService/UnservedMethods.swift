@@ -5,11 +5,7 @@ internal import GRPCWire
 enum UnservedMethods {
   static let unary = [
     "Sessions/Open", "Sessions/Close", "Sessions/Reclaim",
-    "Analyzer/GetBlockMap", "Analyzer/GetSnapshot", "Analyzer/GetHistory", "Analyzer/GetReport",
-    "Analyzer/ResetPeaks", "Analyzer/ExplainLookup", "Analyzer/ExplainBlock", "Analyzer/WhatIf",
-  ]
-  static let serverStreaming = [
-    "Analyzer/WatchStats"
+    "Analyzer/GetReport", "Analyzer/ExplainLookup", "Analyzer/ExplainBlock", "Analyzer/WhatIf",
   ]
   static let bidirectional = ["Sessions/KeepAlive"]
 
@@ -18,7 +14,6 @@ enum UnservedMethods {
       let status = status(method)
       table.unary("/quire.v1.\(method)") { _, _, _ in status }
     }
-    for method in serverStreaming { stream(method, isClientStreaming: false, table) }
     for method in bidirectional { stream(method, isClientStreaming: true, table) }
   }
 

@@ -45,6 +45,7 @@ package struct Arguments: Equatable {
   package var limits = ServerOptions()
   package var replyCompression = ReplyCompressionPolicy.mirror
   package var events = EventOptions()
+  package var sampling = SamplingOptions()
   package var logLevel = Log.Level.info
   package var logFormat = Log.Format.text
 
@@ -77,6 +78,7 @@ package struct Arguments: Equatable {
                              client's request is), gzip or deflate, where the client reads it
                              (default mirror)
     \(eventHelp)
+    \(samplingHelp)
       --log-level LEVEL      error, warning, info or debug (default info)
       --log-format FORMAT    text or json (default text)
       --version              say the version and exit
@@ -111,6 +113,11 @@ package struct Arguments: Equatable {
           throw Problem("\(flag) needs a value")
         }
         try arguments.setEvents(flag, value)
+      case _ where samplingFlags.contains(flag):
+        guard let value = attached ?? rest.popFirst() else {
+          throw Problem("\(flag) needs a value")
+        }
+        try arguments.setSampling(flag, value)
       default:
         if let limit = LimitFlag.all.first(where: { $0.name == flag }) {
           guard let value = attached ?? rest.popFirst() else {

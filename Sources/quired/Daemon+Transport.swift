@@ -13,7 +13,7 @@ extension Daemon {
   ) throws(DaemonError) -> Daemon {
     let daemon: Daemon
     do throws(UVError) {
-      daemon = try Daemon(registry, options, arguments.events, log)
+      daemon = try Daemon(registry, options, arguments.events, arguments.sampling, log)
     } catch {
       throw .loop(error)
     }

@@ -17,11 +17,13 @@ final class Daemon {
   let server: GRPCServer
   private let evictionTimer: LoopTimer
   private let eventTimers: EventTimers
+  private let samplingTimers: SamplingTimers
   var signals: [SignalSource] = []
   private var isEnding = false
 
   init(
-    _ registry: PoolRegistry, _ options: ServerOptions, _ events: EventOptions, _ log: Log
+    _ registry: PoolRegistry, _ options: ServerOptions, _ events: EventOptions,
+    _ sampling: SamplingOptions, _ log: Log
   ) throws(UVError) {
     self.log = log
     self.registry = registry
@@ -45,6 +47,7 @@ final class Daemon {
       if !timer.isRunning { timer.start(afterNanoseconds: Self.evictionDelayNanoseconds) }
     }
     eventTimers = EventTimers(service.events, on: loop)
+    samplingTimers = SamplingTimers(service, sampling, on: loop)
     health = HealthService(table)
     _ = ReflectionService(table, descriptorSet: QuireService.descriptorSet)
     server = GRPCServer(loop: loop, services: table, options: options)

@@ -284,7 +284,7 @@ struct SchedulerTests {
   @Test("streams that are not served yet end at once and say so")
   func unservedStreams() {
     guard
-      case .streaming(_, let factory)? = harness.table.methods["/quire.v1.Analyzer/WatchStats"]
+      case .streaming(_, let factory)? = harness.table.methods["/quire.v1.Sessions/KeepAlive"]
     else {
       Issue.record("not registered")
       return
@@ -292,7 +292,7 @@ struct SchedulerTests {
     let responses = RecordedStream()
     _ = factory(responses, ServiceHarness.Context())
     #expect(responses.status?.code == .unimplemented)
-    #expect(responses.status?.message == "quire.v1.Analyzer/WatchStats is not served yet")
+    #expect(responses.status?.message == "quire.v1.Sessions/KeepAlive is not served yet")
   }
 }
 

@@ -73,6 +73,9 @@ private final class FuzzedService {
     ("Pools/ApplyDefragment", .applyDefragmentRequest), ("Pools/GetDigest", .getDigestRequest),
     ("Analyzer/GetStats", .getStatsRequest), ("Scheduler/Run", .stepRequest),
     ("Pools/DumpPool", .dumpPoolRequest), ("Pools/LoadPool", .loadPoolRequest),
+    ("Analyzer/WatchStats", .watchStatsRequest), ("Analyzer/GetBlockMap", .getBlockMapRequest),
+    ("Analyzer/GetSnapshot", .getSnapshotRequest), ("Analyzer/GetHistory", .getHistoryRequest),
+    ("Analyzer/ResetPeaks", .resetPeaksRequest),
   ]
 
   private let registry: PoolRegistry

@@ -547,6 +547,51 @@ void   quire__v1__fragmentation_snapshot__free_unpacked
   assert(message->base.descriptor == &quire__v1__fragmentation_snapshot__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   quire__v1__hotspot__init
+                     (Quire__V1__Hotspot         *message)
+{
+  static const Quire__V1__Hotspot init_value = QUIRE__V1__HOTSPOT__INIT;
+  *message = init_value;
+}
+size_t quire__v1__hotspot__get_packed_size
+                     (const Quire__V1__Hotspot *message)
+{
+  assert(message->base.descriptor == &quire__v1__hotspot__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__hotspot__pack
+                     (const Quire__V1__Hotspot *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__hotspot__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__hotspot__pack_to_buffer
+                     (const Quire__V1__Hotspot *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__hotspot__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__Hotspot *
+       quire__v1__hotspot__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__Hotspot *)
+     protobuf_c_message_unpack (&quire__v1__hotspot__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__hotspot__free_unpacked
+                     (Quire__V1__Hotspot *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__hotspot__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   quire__v1__sequence_footprint__init
                      (Quire__V1__SequenceFootprint         *message)
 {
@@ -770,6 +815,51 @@ void   quire__v1__history_sample__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &quire__v1__history_sample__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   quire__v1__history_peaks__init
+                     (Quire__V1__HistoryPeaks         *message)
+{
+  static const Quire__V1__HistoryPeaks init_value = QUIRE__V1__HISTORY_PEAKS__INIT;
+  *message = init_value;
+}
+size_t quire__v1__history_peaks__get_packed_size
+                     (const Quire__V1__HistoryPeaks *message)
+{
+  assert(message->base.descriptor == &quire__v1__history_peaks__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__history_peaks__pack
+                     (const Quire__V1__HistoryPeaks *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__history_peaks__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__history_peaks__pack_to_buffer
+                     (const Quire__V1__HistoryPeaks *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__history_peaks__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__HistoryPeaks *
+       quire__v1__history_peaks__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__HistoryPeaks *)
+     protobuf_c_message_unpack (&quire__v1__history_peaks__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__history_peaks__free_unpacked
+                     (Quire__V1__HistoryPeaks *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__history_peaks__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 void   quire__v1__get_report_request__init
@@ -2998,7 +3088,7 @@ const ProtobufCMessageDescriptor quire__v1__cell_run__descriptor =
   (ProtobufCMessageInit) quire__v1__cell_run__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__get_snapshot_request__field_descriptors[3] =
+static const ProtobufCFieldDescriptor quire__v1__get_snapshot_request__field_descriptors[4] =
 {
   {
     "call",
@@ -3036,16 +3126,29 @@ static const ProtobufCFieldDescriptor quire__v1__get_snapshot_request__field_des
     0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "with_orphans",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__GetSnapshotRequest, with_orphans),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__get_snapshot_request__field_indices_by_name[] = {
   0,   /* field[0] = call */
   2,   /* field[2] = probe_blocks */
   1,   /* field[1] = top_sequences */
+  3,   /* field[3] = with_orphans */
 };
 static const ProtobufCIntRange quire__v1__get_snapshot_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor quire__v1__get_snapshot_request__descriptor =
 {
@@ -3055,14 +3158,14 @@ const ProtobufCMessageDescriptor quire__v1__get_snapshot_request__descriptor =
   "Quire__V1__GetSnapshotRequest",
   "quire.v1",
   sizeof(Quire__V1__GetSnapshotRequest),
-  3,
+  4,
   quire__v1__get_snapshot_request__field_descriptors,
   quire__v1__get_snapshot_request__field_indices_by_name,
   1,  quire__v1__get_snapshot_request__number_ranges,
   (ProtobufCMessageInit) quire__v1__get_snapshot_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__fragmentation_snapshot__field_descriptors[10] =
+static const ProtobufCFieldDescriptor quire__v1__fragmentation_snapshot__field_descriptors[20] =
 {
   {
     "stats",
@@ -3184,23 +3287,153 @@ static const ProtobufCFieldDescriptor quire__v1__fragmentation_snapshot__field_d
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "available_run_histogram",
+    11,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__FragmentationSnapshot, n_available_run_histogram),
+    offsetof(Quire__V1__FragmentationSnapshot, available_run_histogram),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mean_available_run",
+    12,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__FragmentationSnapshot, mean_available_run),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "probe_fits_available",
+    13,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_BOOL,
+    offsetof(Quire__V1__FragmentationSnapshot, n_probe_fits_available),
+    offsetof(Quire__V1__FragmentationSnapshot, probe_fits_available),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "empty_blocks",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__FragmentationSnapshot, empty_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "longest_sequence_tokens",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__FragmentationSnapshot, longest_sequence_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "capacity_slots",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__FragmentationSnapshot, capacity_slots),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "usage_by_blocks",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__FragmentationSnapshot, usage_by_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "usage_by_slots",
+    18,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__FragmentationSnapshot, usage_by_slots),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "time_ms",
+    19,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__FragmentationSnapshot, time_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hotspots",
+    20,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Quire__V1__FragmentationSnapshot, n_hotspots),
+    offsetof(Quire__V1__FragmentationSnapshot, hotspots),
+    &quire__v1__hotspot__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__fragmentation_snapshot__field_indices_by_name[] = {
+  10,   /* field[10] = available_run_histogram */
+  15,   /* field[15] = capacity_slots */
+  13,   /* field[13] = empty_blocks */
   1,   /* field[1] = free_run_histogram */
+  19,   /* field[19] = hotspots */
+  14,   /* field[14] = longest_sequence_tokens */
+  11,   /* field[11] = mean_available_run */
   2,   /* field[2] = mean_free_run */
   9,   /* field[9] = orphaned_blocks */
   8,   /* field[8] = owners */
   3,   /* field[3] = partial_blocks */
   6,   /* field[6] = probe_fits */
+  12,   /* field[12] = probe_fits_available */
   5,   /* field[5] = reserve_max_slots */
   7,   /* field[7] = sequences */
   0,   /* field[0] = stats */
+  18,   /* field[18] = time_ms */
   4,   /* field[4] = unused_slots */
+  16,   /* field[16] = usage_by_blocks */
+  17,   /* field[17] = usage_by_slots */
 };
 static const ProtobufCIntRange quire__v1__fragmentation_snapshot__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 10 }
+  { 0, 20 }
 };
 const ProtobufCMessageDescriptor quire__v1__fragmentation_snapshot__descriptor =
 {
@@ -3210,14 +3443,91 @@ const ProtobufCMessageDescriptor quire__v1__fragmentation_snapshot__descriptor =
   "Quire__V1__FragmentationSnapshot",
   "quire.v1",
   sizeof(Quire__V1__FragmentationSnapshot),
-  10,
+  20,
   quire__v1__fragmentation_snapshot__field_descriptors,
   quire__v1__fragmentation_snapshot__field_indices_by_name,
   1,  quire__v1__fragmentation_snapshot__number_ranges,
   (ProtobufCMessageInit) quire__v1__fragmentation_snapshot__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__sequence_footprint__field_descriptors[3] =
+static const ProtobufCFieldDescriptor quire__v1__hotspot__field_descriptors[4] =
+{
+  {
+    "first_block",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Hotspot, first_block),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "blocks",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Hotspot, blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "available_blocks",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Hotspot, available_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "runs",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__Hotspot, runs),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__hotspot__field_indices_by_name[] = {
+  2,   /* field[2] = available_blocks */
+  1,   /* field[1] = blocks */
+  0,   /* field[0] = first_block */
+  3,   /* field[3] = runs */
+};
+static const ProtobufCIntRange quire__v1__hotspot__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 4 }
+};
+const ProtobufCMessageDescriptor quire__v1__hotspot__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.Hotspot",
+  "Hotspot",
+  "Quire__V1__Hotspot",
+  "quire.v1",
+  sizeof(Quire__V1__Hotspot),
+  4,
+  quire__v1__hotspot__field_descriptors,
+  quire__v1__hotspot__field_indices_by_name,
+  1,  quire__v1__hotspot__number_ranges,
+  (ProtobufCMessageInit) quire__v1__hotspot__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__sequence_footprint__field_descriptors[4] =
 {
   {
     "sequence",
@@ -3255,8 +3565,21 @@ static const ProtobufCFieldDescriptor quire__v1__sequence_footprint__field_descr
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "age_ms",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__SequenceFootprint, age_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__sequence_footprint__field_indices_by_name[] = {
+  3,   /* field[3] = age_ms */
   2,   /* field[2] = separated_runs */
   0,   /* field[0] = sequence */
   1,   /* field[1] = unused_slots */
@@ -3264,7 +3587,7 @@ static const unsigned quire__v1__sequence_footprint__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__sequence_footprint__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor quire__v1__sequence_footprint__descriptor =
 {
@@ -3274,14 +3597,14 @@ const ProtobufCMessageDescriptor quire__v1__sequence_footprint__descriptor =
   "Quire__V1__SequenceFootprint",
   "quire.v1",
   sizeof(Quire__V1__SequenceFootprint),
-  3,
+  4,
   quire__v1__sequence_footprint__field_descriptors,
   quire__v1__sequence_footprint__field_indices_by_name,
   1,  quire__v1__sequence_footprint__number_ranges,
   (ProtobufCMessageInit) quire__v1__sequence_footprint__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__owner_footprint__field_descriptors[6] =
+static const ProtobufCFieldDescriptor quire__v1__owner_footprint__field_descriptors[9] =
 {
   {
     "session",
@@ -3355,19 +3678,58 @@ static const ProtobufCFieldDescriptor quire__v1__owner_footprint__field_descript
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "running_sequences",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__OwnerFootprint, running_sequences),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pinned_blocks",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__OwnerFootprint, pinned_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unused_slots",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__OwnerFootprint, unused_slots),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__owner_footprint__field_indices_by_name[] = {
   2,   /* field[2] = blocks */
   5,   /* field[5] = idle_ms */
   1,   /* field[1] = name */
+  7,   /* field[7] = pinned_blocks */
   4,   /* field[4] = raw_blocks */
+  6,   /* field[6] = running_sequences */
   3,   /* field[3] = sequences */
   0,   /* field[0] = session */
+  8,   /* field[8] = unused_slots */
 };
 static const ProtobufCIntRange quire__v1__owner_footprint__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 6 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor quire__v1__owner_footprint__descriptor =
 {
@@ -3377,7 +3739,7 @@ const ProtobufCMessageDescriptor quire__v1__owner_footprint__descriptor =
   "Quire__V1__OwnerFootprint",
   "quire.v1",
   sizeof(Quire__V1__OwnerFootprint),
-  6,
+  9,
   quire__v1__owner_footprint__field_descriptors,
   quire__v1__owner_footprint__field_indices_by_name,
   1,  quire__v1__owner_footprint__number_ranges,
@@ -3499,7 +3861,7 @@ const ProtobufCMessageDescriptor quire__v1__history__descriptor =
   (ProtobufCMessageInit) quire__v1__history__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__history_sample__field_descriptors[2] =
+static const ProtobufCFieldDescriptor quire__v1__history_sample__field_descriptors[4] =
 {
   {
     "time_ms",
@@ -3525,15 +3887,41 @@ static const ProtobufCFieldDescriptor quire__v1__history_sample__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "looks",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__HistorySample, looks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "peaks",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__HistorySample, peaks),
+    &quire__v1__history_peaks__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__history_sample__field_indices_by_name[] = {
+  2,   /* field[2] = looks */
+  3,   /* field[3] = peaks */
   1,   /* field[1] = stats */
   0,   /* field[0] = time_ms */
 };
 static const ProtobufCIntRange quire__v1__history_sample__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor quire__v1__history_sample__descriptor =
 {
@@ -3543,11 +3931,166 @@ const ProtobufCMessageDescriptor quire__v1__history_sample__descriptor =
   "Quire__V1__HistorySample",
   "quire.v1",
   sizeof(Quire__V1__HistorySample),
-  2,
+  4,
   quire__v1__history_sample__field_descriptors,
   quire__v1__history_sample__field_indices_by_name,
   1,  quire__v1__history_sample__number_ranges,
   (ProtobufCMessageInit) quire__v1__history_sample__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__history_peaks__field_descriptors[10] =
+{
+  {
+    "used_blocks",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__HistoryPeaks, used_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reserved_blocks",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__HistoryPeaks, reserved_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "cached_blocks",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__HistoryPeaks, cached_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "running_sequences",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__HistoryPeaks, running_sequences),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "waiting_sequences",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__HistoryPeaks, waiting_sequences),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "preempted_sequences",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__HistoryPeaks, preempted_sequences),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "pending_copies",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__HistoryPeaks, pending_copies),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "unused_slots",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__HistoryPeaks, unused_slots),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "external_fragmentation",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__HistoryPeaks, external_fragmentation),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "internal_fragmentation",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__HistoryPeaks, internal_fragmentation),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__history_peaks__field_indices_by_name[] = {
+  2,   /* field[2] = cached_blocks */
+  8,   /* field[8] = external_fragmentation */
+  9,   /* field[9] = internal_fragmentation */
+  6,   /* field[6] = pending_copies */
+  5,   /* field[5] = preempted_sequences */
+  1,   /* field[1] = reserved_blocks */
+  3,   /* field[3] = running_sequences */
+  7,   /* field[7] = unused_slots */
+  0,   /* field[0] = used_blocks */
+  4,   /* field[4] = waiting_sequences */
+};
+static const ProtobufCIntRange quire__v1__history_peaks__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 10 }
+};
+const ProtobufCMessageDescriptor quire__v1__history_peaks__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.HistoryPeaks",
+  "HistoryPeaks",
+  "Quire__V1__HistoryPeaks",
+  "quire.v1",
+  sizeof(Quire__V1__HistoryPeaks),
+  10,
+  quire__v1__history_peaks__field_descriptors,
+  quire__v1__history_peaks__field_indices_by_name,
+  1,  quire__v1__history_peaks__number_ranges,
+  (ProtobufCMessageInit) quire__v1__history_peaks__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor quire__v1__get_report_request__field_descriptors[3] =

@@ -30,11 +30,13 @@ typedef struct Quire__V1__BlockMap Quire__V1__BlockMap;
 typedef struct Quire__V1__CellRun Quire__V1__CellRun;
 typedef struct Quire__V1__GetSnapshotRequest Quire__V1__GetSnapshotRequest;
 typedef struct Quire__V1__FragmentationSnapshot Quire__V1__FragmentationSnapshot;
+typedef struct Quire__V1__Hotspot Quire__V1__Hotspot;
 typedef struct Quire__V1__SequenceFootprint Quire__V1__SequenceFootprint;
 typedef struct Quire__V1__OwnerFootprint Quire__V1__OwnerFootprint;
 typedef struct Quire__V1__GetHistoryRequest Quire__V1__GetHistoryRequest;
 typedef struct Quire__V1__History Quire__V1__History;
 typedef struct Quire__V1__HistorySample Quire__V1__HistorySample;
+typedef struct Quire__V1__HistoryPeaks Quire__V1__HistoryPeaks;
 typedef struct Quire__V1__GetReportRequest Quire__V1__GetReportRequest;
 typedef struct Quire__V1__Report Quire__V1__Report;
 typedef struct Quire__V1__ResetPeaksRequest Quire__V1__ResetPeaksRequest;
@@ -110,7 +112,8 @@ struct  Quire__V1__GetStatsRequest
   ProtobufCMessage base;
   Quire__V1__Call *call;
   /*
-   * What to add to the counters, which are always there and cost O(1).
+   * What to add to the counters, which are always there and cost O(1). Where the server samples the
+   * pool, runs take O(blocks / 64 + runs) and slots O(running sequences) instead.
    */
   size_t n_include;
   Quire__V1__StatsInclude *include;
@@ -464,7 +467,8 @@ struct  Quire__V1__WatchStatsRequest
   ProtobufCMessage base;
   Quire__V1__Call *call;
   /*
-   * Milliseconds; 0 = 1000, at least 10.
+   * Milliseconds; 0 = 1000, at least 10, at most 3600000. Looks that take the server more than its
+   * sampling budget come less often.
    */
   uint32_t interval_ms;
   size_t n_include;
@@ -494,7 +498,7 @@ struct  Quire__V1__GetBlockMapRequest
    */
   uint32_t blocks;
   /*
-   * Blocks of one cell; 0 = as many as keep the map under 65,536 cells.
+   * Blocks of one cell; 0 = as many as keep the map within 65,536 cells, which is the most of any.
    */
   uint32_t blocks_per_cell;
   Quire__V1__GetBlockMapRequest__HighlightCase highlight_case;
@@ -539,7 +543,7 @@ struct  Quire__V1__CellRun
    */
   uint32_t cells;
   /*
-   * Of the block, or of most blocks of the cell.
+   * Of the block, or of most blocks of the cell; of equally many the first of the enum.
    */
   Quire__V1__BlockState state;
   /*
@@ -547,15 +551,15 @@ struct  Quire__V1__CellRun
    */
   uint32_t ref_count;
   /*
-   * The block is partly filled, or some of the cell are.
+   * The tokens of a running sequence end within the block, or within some of the cell.
    */
   protobuf_c_boolean partial;
   /*
-   * Belongs to the sequence asked for.
+   * Belongs to the sequence asked for, or some of the cell do.
    */
   protobuf_c_boolean highlighted;
   /*
-   * Share of the cell's blocks that are not available, in percent.
+   * Share of the cell's blocks that are not available, in percent, rounded down.
    */
   uint32_t used_percent;
 };
@@ -569,104 +573,208 @@ struct  Quire__V1__GetSnapshotRequest
   ProtobufCMessage base;
   Quire__V1__Call *call;
   /*
-   * Sequences that cost most, at most so many; 0 = 10.
+   * Sequences that cost most, at most so many; 0 = 10, at most 100.
    */
   uint32_t top_sequences;
   /*
-   * "Would a contiguous request of so many blocks fit?"
+   * "Would a contiguous request of so many blocks fit?" At most 64.
    */
   size_t n_probe_blocks;
   uint32_t *probe_blocks;
+  /*
+   * Count the orphaned blocks, too: O(blocks), and a search for each that has content.
+   */
+  protobuf_c_boolean with_orphans;
 };
 #define QUIRE__V1__GET_SNAPSHOT_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__get_snapshot_request__descriptor) \
-    , NULL, 0, 0,NULL }
+    , NULL, 0, 0,NULL, 0 }
 
 
 struct  Quire__V1__FragmentationSnapshot
 {
   ProtobufCMessage base;
+  /*
+   * With runs and slots.
+   */
   Quire__V1__Stats *stats;
   /*
-   * Free runs of 1, 2-3, 4-7, 8-15 ... blocks.
+   * Free runs of 1, 2-3, 4-7, 8-15 ... blocks; ends with that of the largest.
    */
   size_t n_free_run_histogram;
   uint32_t *free_run_histogram;
   /*
-   * Blocks of an average free run.
+   * Blocks of an average free run: free blocks / runs; 0 where there are none.
    */
   double mean_free_run;
   /*
-   * Blocks that are held and not full.
+   * Blocks that sequences hold and that are partly filled.
    */
   uint32_t partial_blocks;
   /*
-   * Slots held and not used.
+   * Slots that sequences hold and do not use: of partial blocks and of empty ones.
    */
   uint64_t unused_slots;
   /*
-   * Slots that reserving the longest possible sequence would have held instead.
+   * Slots that reserving the longest possible sequence would have held instead: running sequences x
+   * longest_sequence_tokens.
    */
   uint64_t reserve_max_slots;
   /*
-   * One per probe_blocks.
+   * One per probe_blocks: among the free blocks as they are.
    */
   size_t n_probe_fits;
   protobuf_c_boolean *probe_fits;
   size_t n_sequences;
   Quire__V1__SequenceFootprint **sequences;
   /*
-   * Who holds most, descending.
+   * Who holds most, descending; at most 100.
    */
   size_t n_owners;
   Quire__V1__OwnerFootprint **owners;
   /*
-   * Cached blocks whose ancestors are gone: no lookup can reach them.
+   * Cached blocks whose ancestors are gone: no lookup can reach them. With with_orphans. What was
+   * cached before the server followed the pool, or without a parent, counts as the beginning of its prefix.
    */
   uint32_t orphaned_blocks;
+  /*
+   * Of free and cached blocks together.
+   */
+  size_t n_available_run_histogram;
+  uint32_t *available_run_histogram;
+  double mean_available_run;
+  /*
+   * One per probe_blocks: among free and cached blocks together.
+   */
+  size_t n_probe_fits_available;
+  protobuf_c_boolean *probe_fits_available;
+  /*
+   * Blocks that sequences hold ahead of their tokens: lookahead, or a reserved run.
+   */
+  uint32_t empty_blocks;
+  /*
+   * Tokens: the pool's max_model_tokens, or the most of a running sequence where it has none.
+   */
+  uint32_t longest_sequence_tokens;
+  /*
+   * Slots of all blocks of the pool.
+   */
+  uint64_t capacity_slots;
+  /*
+   * Blocks that are not available / blocks, 0 to 1: what usually is called cache usage.
+   */
+  double usage_by_blocks;
+  /*
+   * Slots with a token / slots of all blocks, 0 to 1. Of raw blocks nobody knows the fill; they count
+   * as empty.
+   */
+  double usage_by_slots;
+  /*
+   * Milliseconds since the epoch.
+   */
+  uint64_t time_ms;
+  /*
+   * Where free and cached blocks lie most scattered, worst first; at most 8.
+   */
+  size_t n_hotspots;
+  Quire__V1__Hotspot **hotspots;
 };
 #define QUIRE__V1__FRAGMENTATION_SNAPSHOT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__fragmentation_snapshot__descriptor) \
-    , NULL, 0,NULL, 0, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0 }
+    , NULL, 0,NULL, 0, 0, 0, 0, 0,NULL, 0,NULL, 0,NULL, 0, 0,NULL, 0, 0,NULL, 0, 0, 0, 0, 0, 0, 0,NULL }
 
 
+/*
+ * A stretch of a pool with many runs of available blocks.
+ */
+struct  Quire__V1__Hotspot
+{
+  ProtobufCMessage base;
+  uint32_t first_block;
+  uint32_t blocks;
+  /*
+   * Free and cached ones.
+   */
+  uint32_t available_blocks;
+  /*
+   * Runs of them that begin here.
+   */
+  uint32_t runs;
+};
+#define QUIRE__V1__HOTSPOT__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__hotspot__descriptor) \
+    , 0, 0, 0, 0 }
+
+
+/*
+ * A running sequence.
+ */
 struct  Quire__V1__SequenceFootprint
 {
   ProtobufCMessage base;
+  /*
+   * Without its block ids.
+   */
   Quire__V1__Sequence *sequence;
   /*
-   * Slots held and not used.
+   * Slots of its table that hold no token of its own.
    */
   uint32_t unused_slots;
   /*
-   * Free runs that would join if it went.
+   * Pairs of runs of free and cached blocks that would be one if it went.
    */
   uint32_t separated_runs;
+  /*
+   * Milliseconds since it was admitted, as far back as samples go; 0 = not known.
+   */
+  uint64_t age_ms;
 };
 #define QUIRE__V1__SEQUENCE_FOOTPRINT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__sequence_footprint__descriptor) \
-    , NULL, 0, 0 }
+    , NULL, 0, 0, 0 }
 
 
+/*
+ * The sequences of a session with the same label; with the empty label also what the session holds raw.
+ */
 struct  Quire__V1__OwnerFootprint
 {
   ProtobufCMessage base;
   uint64_t session;
+  /*
+   * The label.
+   */
   ProtobufCBinaryData name;
+  /*
+   * Blocks in the tables of its sequences, where shared ones count in each, and raw blocks.
+   */
   uint32_t blocks;
+  /*
+   * In any state.
+   */
   uint32_t sequences;
   /*
-   * Blocks that it holds without a sequence.
+   * Blocks that the session holds without a sequence.
    */
   uint32_t raw_blocks;
   /*
-   * Milliseconds since it was last heard of.
+   * Milliseconds since a command of the session last changed anything, as far as the server followed
+   * the pool; 0 = just now, or not known.
    */
   uint64_t idle_ms;
+  uint32_t running_sequences;
+  /*
+   * Blocks whose content the session pins, no matter who holds them.
+   */
+  uint32_t pinned_blocks;
+  /*
+   * Slots of its tables that hold no token.
+   */
+  uint64_t unused_slots;
 };
 #define QUIRE__V1__OWNER_FOOTPRINT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__owner_footprint__descriptor) \
-    , 0, {0,NULL}, 0, 0, 0, 0 }
+    , 0, {0,NULL}, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__GetHistoryRequest
@@ -678,7 +786,7 @@ struct  Quire__V1__GetHistoryRequest
    */
   uint64_t since_ms;
   /*
-   * Samples at most, thinned evenly; 0 = 1000.
+   * Samples at most, neighbours folded evenly; 0 = 1000, at most 4000.
    */
   uint32_t max_samples;
 };
@@ -691,7 +799,8 @@ struct  Quire__V1__History
 {
   ProtobufCMessage base;
   /*
-   * Milliseconds between samples, as taken.
+   * Milliseconds between the server's looks, as configured; 0 = it takes none. One sample is kept of
+   * each second for ten minutes, of each ten seconds for two hours, of each minute for a day.
    */
   uint32_t interval_ms;
   size_t n_samples;
@@ -706,14 +815,47 @@ struct  Quire__V1__HistorySample
 {
   ProtobufCMessage base;
   /*
-   * Milliseconds since the epoch.
+   * Milliseconds since the epoch, of the last look in it.
    */
   uint64_t time_ms;
+  /*
+   * As of that look. Of the runs without the ten largest, and without size classes.
+   */
   Quire__V1__Stats *stats;
+  /*
+   * Looks that are folded into it.
+   */
+  uint32_t looks;
+  /*
+   * The most that any of them saw.
+   */
+  Quire__V1__HistoryPeaks *peaks;
 };
 #define QUIRE__V1__HISTORY_SAMPLE__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__history_sample__descriptor) \
-    , 0, NULL }
+    , 0, NULL, 0, NULL }
+
+
+struct  Quire__V1__HistoryPeaks
+{
+  ProtobufCMessage base;
+  /*
+   * Blocks that were not available.
+   */
+  uint32_t used_blocks;
+  uint32_t reserved_blocks;
+  uint32_t cached_blocks;
+  uint32_t running_sequences;
+  uint32_t waiting_sequences;
+  uint32_t preempted_sequences;
+  uint32_t pending_copies;
+  uint64_t unused_slots;
+  double external_fragmentation;
+  double internal_fragmentation;
+};
+#define QUIRE__V1__HISTORY_PEAKS__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__history_peaks__descriptor) \
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__GetReportRequest
@@ -1197,6 +1339,25 @@ Quire__V1__FragmentationSnapshot *
 void   quire__v1__fragmentation_snapshot__free_unpacked
                      (Quire__V1__FragmentationSnapshot *message,
                       ProtobufCAllocator *allocator);
+/* Quire__V1__Hotspot methods */
+void   quire__v1__hotspot__init
+                     (Quire__V1__Hotspot         *message);
+size_t quire__v1__hotspot__get_packed_size
+                     (const Quire__V1__Hotspot   *message);
+size_t quire__v1__hotspot__pack
+                     (const Quire__V1__Hotspot   *message,
+                      uint8_t             *out);
+size_t quire__v1__hotspot__pack_to_buffer
+                     (const Quire__V1__Hotspot   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__Hotspot *
+       quire__v1__hotspot__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__hotspot__free_unpacked
+                     (Quire__V1__Hotspot *message,
+                      ProtobufCAllocator *allocator);
 /* Quire__V1__SequenceFootprint methods */
 void   quire__v1__sequence_footprint__init
                      (Quire__V1__SequenceFootprint         *message);
@@ -1291,6 +1452,25 @@ Quire__V1__HistorySample *
                       const uint8_t       *data);
 void   quire__v1__history_sample__free_unpacked
                      (Quire__V1__HistorySample *message,
+                      ProtobufCAllocator *allocator);
+/* Quire__V1__HistoryPeaks methods */
+void   quire__v1__history_peaks__init
+                     (Quire__V1__HistoryPeaks         *message);
+size_t quire__v1__history_peaks__get_packed_size
+                     (const Quire__V1__HistoryPeaks   *message);
+size_t quire__v1__history_peaks__pack
+                     (const Quire__V1__HistoryPeaks   *message,
+                      uint8_t             *out);
+size_t quire__v1__history_peaks__pack_to_buffer
+                     (const Quire__V1__HistoryPeaks   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__HistoryPeaks *
+       quire__v1__history_peaks__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__history_peaks__free_unpacked
+                     (Quire__V1__HistoryPeaks *message,
                       ProtobufCAllocator *allocator);
 /* Quire__V1__GetReportRequest methods */
 void   quire__v1__get_report_request__init
@@ -1558,6 +1738,9 @@ typedef void (*Quire__V1__GetSnapshotRequest_Closure)
 typedef void (*Quire__V1__FragmentationSnapshot_Closure)
                  (const Quire__V1__FragmentationSnapshot *message,
                   void *closure_data);
+typedef void (*Quire__V1__Hotspot_Closure)
+                 (const Quire__V1__Hotspot *message,
+                  void *closure_data);
 typedef void (*Quire__V1__SequenceFootprint_Closure)
                  (const Quire__V1__SequenceFootprint *message,
                   void *closure_data);
@@ -1572,6 +1755,9 @@ typedef void (*Quire__V1__History_Closure)
                   void *closure_data);
 typedef void (*Quire__V1__HistorySample_Closure)
                  (const Quire__V1__HistorySample *message,
+                  void *closure_data);
+typedef void (*Quire__V1__HistoryPeaks_Closure)
+                 (const Quire__V1__HistoryPeaks *message,
                   void *closure_data);
 typedef void (*Quire__V1__GetReportRequest_Closure)
                  (const Quire__V1__GetReportRequest *message,
@@ -1631,11 +1817,13 @@ extern const ProtobufCMessageDescriptor quire__v1__block_map__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__cell_run__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__get_snapshot_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__fragmentation_snapshot__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__hotspot__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__sequence_footprint__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__owner_footprint__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__get_history_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__history__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__history_sample__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__history_peaks__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__get_report_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__report__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__reset_peaks_request__descriptor;
