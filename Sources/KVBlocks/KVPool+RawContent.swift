@@ -108,7 +108,7 @@ extension KVPool {
         throw Refusal(.wrongState, subject: UInt64(ids[i]))
       }
     }
-    let before = parent.baseAddress.map { BlockHash($0, size) }
+    let before = parent.count == 0 ? nil : parent.baseAddress.map { BlockHash($0, size) }
     result.affected =
       isLogging
       ? store(ids, bytes, before, logs: true) : store(ids, bytes, before, logs: false)
