@@ -46,6 +46,16 @@ package final class EventHub: RegistryFollower {
     return recorder
   }
 
+  /// Why there cannot be one subscriber more; nil where there can.
+  func checkRoom() throws(CallFailure) {
+    let count = recorders.values.reduce(0) { $0 + $1.subscribers.count }
+    if count < options.mostSubscribers { return }
+    throw CallFailure(
+      Status(
+        .unavailable,
+        "\(count) calls subscribe to events already, as many as --kv-events-subscribers allows"))
+  }
+
   private func begin(_ hosted: HostedPool) -> EventRecorder {
     let recorder = EventRecorder(hosted, self, at: clock())
     recorders[ObjectIdentifier(hosted)] = recorder

@@ -13,6 +13,8 @@ package struct EventOptions: Equatable, Sendable {
   /// Of each pool that keeps events; allocated at once, touched as it fills.
   package var ringBytes = 64 << 20
   package var ringBatches = 100_000
+  /// Of all pools together: each of them costs a look whenever there are events.
+  package var mostSubscribers = 1_000
   /// A subscriber that has all hears so often that there is nothing new.
   package var heartbeatNanoseconds: UInt64 = 5_000_000_000
   /// Events of so long travel together while there are many.

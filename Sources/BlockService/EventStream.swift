@@ -22,6 +22,7 @@ final class EventStream: RequestStream {
       let request = try service.decode(SubscribeKvEventsRequest.self, message)
       let hosted = try service.readPool(request.call)
       guard let recorder = service.events.recorder(of: hosted) else { throw .noEvents }
+      try service.events.checkRoom()
       if let start = request.startSequenceNumber {
         next = max(start, 1)
       } else {

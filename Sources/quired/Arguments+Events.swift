@@ -4,7 +4,7 @@ internal import BlockService
 extension Arguments {
   static let eventFlags = [
     "--kv-events", "--kv-events-bytes", "--kv-events-batches", "--kv-events-heartbeat",
-    "--kv-events-delay", "--kv-events-linger",
+    "--kv-events-delay", "--kv-events-linger", "--kv-events-subscribers",
   ]
 
   static let eventHelp = """
@@ -13,6 +13,8 @@ extension Arguments {
                              (default demand)
       --kv-events-bytes SIZE of them, for each pool (64MiB), and
       --kv-events-batches N  batches, one a command (100000); older ones are forgotten
+      --kv-events-subscribers N
+                             at once; further ones get UNAVAILABLE (1000)
       --kv-events-heartbeat TIME
                              how often a subscriber hears that there is nothing new (5s)
       --kv-events-delay TIME how long events may wait to travel together (5ms)
@@ -34,11 +36,16 @@ extension Arguments {
         throw fail("must be from 1MiB to 64GiB")
       }
       events.ringBytes = Int(bytes)
-    case "--kv-events-batches":
-      guard let batches = UInt64(digits: value[...]), (1...100_000_000).contains(batches) else {
-        throw fail("must be a whole number from 1 to 100000000")
+    case "--kv-events-batches", "--kv-events-subscribers":
+      let most: UInt64 = flag == "--kv-events-batches" ? 100_000_000 : 1_000_000
+      guard let number = UInt64(digits: value[...]), (1...most).contains(number) else {
+        throw fail("must be a whole number from 1 to \(most)")
       }
-      events.ringBatches = Int(batches)
+      if flag == "--kv-events-batches" {
+        events.ringBatches = Int(number)
+      } else {
+        events.mostSubscribers = Int(number)
+      }
     default:
       guard let time = Quantity.nanoseconds(value[...]), Quantity.times.contains(time) else {
         throw fail("must be from 1ms to 8760h, such as 500ms, 30s, 5m or 2h")

@@ -218,6 +218,19 @@ struct EventTests {
     #expect(harness.pool.changeLog == nil)
   }
 
+  @Test("is UNAVAILABLE past so many subscribers, and served again when one has left")
+  func subscribers() {
+    let harness = ServiceHarness(events: options { $0.mostSubscribers = 2 })
+    let first = Subscriber(harness)
+    let second = Subscriber(harness)
+    let status = Subscriber(harness).responses.status
+    #expect(status?.code == .unavailable)
+    #expect(status?.message.contains("--kv-events-subscribers") == true)
+    first.cancel()
+    let third = Subscriber(harness)
+    #expect(third.responses.status == nil && second.responses.status == nil)
+  }
+
   @Test("says at times that there is nothing new")
   func heartbeats() throws {
     let harness = ServiceHarness(events: options())
