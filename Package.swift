@@ -48,6 +48,9 @@ let package = Package(
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    // Without pkg-config, which has flags for it that SwiftPM refuses and that nothing here needs.
+    .systemLibrary(name: "CZMQ", providers: [.apt(["libzmq3-dev"])]),
+    .systemLibrary(name: "CMsgPack", pkgConfig: "msgpack", providers: [.apt(["libmsgpack-dev"])]),
     // Generated protobuf-c code and the descriptor set, checked in (`make generate`).
     .target(name: "CQuireProtos", dependencies: ["CProtobufC"]),
 
@@ -71,8 +74,13 @@ let package = Package(
     module("BlockMessages", ["CQuireProtos"]),
     module(
       "BlockService", ["Analysis", "KVBlocks", "BlockHashing", "BlockMessages", "GRPCWire"]),
+    // What becomes of content, in vLLM's words on ZeroMQ.
+    module("VLLMEvents", ["CZMQ", "CMsgPack", "KVBlocks", "BlockService", "UVLoop"]),
     program(
-      "quired", ["Analysis", "UVLoop", "TLSEngine", "GRPCServer", "GRPCWire", "BlockService"]),
+      "quired",
+      [
+        "Analysis", "UVLoop", "TLSEngine", "GRPCServer", "GRPCWire", "BlockService", "VLLMEvents",
+      ]),
 
     // Clients.
     module("ToolSupport", ["TLSEngine"], path: "clients/shared/ToolSupport"),
@@ -135,6 +143,7 @@ let package = Package(
     tests(
       "BlockServiceTests",
       ["Analysis", "BlockService", "BlockMessages", "GRPCWire", "KVBlocks", "TestSupport"]),
+    tests("VLLMEventsTests", ["VLLMEvents", "BlockService", "KVBlocks"]),
     tests("QuiredTests", ["quired", "TLSEngine", "BlockService", "GRPCServer", "UVLoop"]),
     tests("ToolSupportTests", ["ToolSupport"]),
     tests("QuireCLITests", ["QuireCLI", "Analysis", "ToolSupport", "BlockMessages", "GRPCWire"]),

@@ -3,7 +3,7 @@
 /// Bounded by batches and by bytes: what comes pushes out the oldest. The memory is asked for at once and
 /// touched as it fills. A batch lies in one piece, and behind the one before it, but for the one with
 /// which the memory begins anew; so whoever has much to catch up copies many at a time.
-struct EventRing: ~Copyable {
+package struct EventRing: ~Copyable {
   struct Place: BitwiseCopyable {
     /// Behind the beginning of all that was ever stored.
     var offset: UInt64
@@ -15,11 +15,11 @@ struct EventRing: ~Copyable {
   }
 
   /// Bytes that one batch may take: so many fit several times.
-  let largestBatch: Int
+  package let largestBatch: Int
   /// The number of the oldest batch that is kept, or `next` where none is.
-  private(set) var first: UInt64
+  package private(set) var first: UInt64
   /// The number of the next batch.
-  private(set) var next: UInt64
+  package private(set) var next: UInt64
 
   private let capacity: Int
   private let memory: UnsafeMutableRawPointer
@@ -29,7 +29,7 @@ struct EventRing: ~Copyable {
   private var end: UInt64 = 0
 
   /// - Parameter first: The first number to be given.
-  init(bytes: Int, batches: Int, first: UInt64) {
+  package init(bytes: Int, batches: Int, first: UInt64) {
     precondition(bytes >= EventOptions.leastRingBytes && batches > 0, "a ring without room")
     capacity = bytes
     largestBatch = min(bytes / 4, EventOptions.largestBatchBytes)
@@ -53,7 +53,7 @@ struct EventRing: ~Copyable {
   }
 
   /// Room for the next batch, which the caller fills at once. What is in the way is forgotten.
-  mutating func append(
+  package mutating func append(
     byteCount: Int, headerCount: Int, contents: EventContents
   ) -> UnsafeMutableRawPointer {
     precondition(byteCount <= capacity, "a batch that is larger than its ring")
@@ -83,7 +83,7 @@ struct EventRing: ~Copyable {
   }
 
   /// The bytes of a batch that is kept. Borrowed, until the next one comes.
-  func bytes(of number: UInt64) -> UnsafeRawBufferPointer {
+  package func bytes(of number: UInt64) -> UnsafeRawBufferPointer {
     let place = place(of: number)
     return UnsafeRawBufferPointer(
       start: memory + Int(place.offset % UInt64(capacity)), count: Int(place.byteCount))
@@ -111,8 +111,11 @@ struct EventRing: ~Copyable {
 }
 
 /// What a batch has that not every subscriber wants.
-struct EventContents: OptionSet, BitwiseCopyable {
-  let rawValue: UInt8
+package struct EventContents: OptionSet, BitwiseCopyable {
+  package let rawValue: UInt8
+
+  package init(rawValue: UInt8) { self.rawValue = rawValue }
+
   /// Other kinds than stored, removed and cleared.
   static let moreKinds = EventContents(rawValue: 1)
   /// Token ids of stored blocks.

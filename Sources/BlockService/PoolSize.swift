@@ -19,6 +19,7 @@ package struct PoolSize: Equatable, Sendable {
   package var strategy = 0
   package var maxModelTokens: UInt32 = 0
   package var cachesPrefixes = true
+  package var keepsTokens = false
 
   package init(blocks: UInt32, blockSize: UInt32, hostBlocks: UInt32 = 0) {
     self.blocks = blocks
@@ -37,6 +38,7 @@ extension PoolRegistry {
     fields.strategy = UInt32(size.strategy + 1)
     fields.maxModelTokens = size.maxModelTokens
     fields.disablesPrefixCaching = !size.cachesPrefixes
+    fields.keepsTokens = size.keepsTokens
     fields.kvBytes = size.kvBytes
     fields.memoryUtilization = size.memoryUtilization
     if (size.layers | size.kvHeads | size.headSize | size.dtypeBytes) != 0 {

@@ -51,6 +51,11 @@ extension PoolSize {
         return "prefix-caching '\(value)' is neither on nor off"
       }
       cachesPrefixes = value == "on"
+    case "keep-tokens":
+      guard value == "on" || value == "off" else {
+        return "keep-tokens '\(value)' is neither on nor off"
+      }
+      keepsTokens = value == "on"
     case "blocks", "block-size", "host-blocks", "max-model-tokens", "layers", "kv-heads",
       "head-size", "dtype-bytes":
       guard let number = Self.number(value, most: UInt64(UInt32.max)) else {
@@ -59,7 +64,7 @@ extension PoolSize {
       set(key, UInt32(number))
     default:
       return "unknown key '\(key)'; known are blocks, block-size, host-blocks, strategy, "
-        + "prefix-caching, max-model-tokens, kv-bytes, memory-utilization, layers, kv-heads, "
+        + "prefix-caching, keep-tokens, max-model-tokens, kv-bytes, memory-utilization, layers, kv-heads, "
         + "head-size and dtype-bytes"
     }
     return nil

@@ -2,6 +2,7 @@ package import BlockService
 package import GRPCServer
 package import TLSEngine
 internal import UVLoop
+package import VLLMEvents
 
 /// What the command line asks for. Parsing is a pure function: it reads nothing but its arguments.
 package struct Arguments: Equatable {
@@ -46,6 +47,9 @@ package struct Arguments: Equatable {
   package var replyCompression = ReplyCompressionPolicy.mirror
   package var events = EventOptions()
   package var sampling = SamplingOptions()
+  /// nil = events are not published in vLLM's form.
+  package var zmq: ZMQEventOptions?
+  var zmqWords = ZMQWords()
   package var logLevel = Log.Level.info
   package var logFormat = Log.Format.text
 
@@ -67,6 +71,7 @@ package struct Arguments: Equatable {
       --pool NAME:blocks=N,block-size=B
                              a pool of N blocks of B tokens (B: default 16); repeatable;
                              host-blocks=H adds a host tier to swap sequences out to;
+                             keep-tokens=on keeps all token ids, for events and dumps;
                              strategy=free-queue (the default), first-fit, best-fit, buddy,
                              contiguous-max, contiguous-power-of-two or contiguous-exact, the last
                              four with prefix-caching=off, contiguous-max with max-model-tokens=T
@@ -78,6 +83,7 @@ package struct Arguments: Equatable {
                              client's request is), gzip or deflate, where the client reads it
                              (default mirror)
     \(eventHelp)
+    \(zmqHelp)
     \(samplingHelp)
       --log-level LEVEL      error, warning, info or debug (default info)
       --log-format FORMAT    text or json (default text)
@@ -118,6 +124,11 @@ package struct Arguments: Equatable {
           throw Problem("\(flag) needs a value")
         }
         try arguments.setSampling(flag, value)
+      case _ where zmqFlags.contains(flag):
+        guard let value = attached ?? rest.popFirst() else {
+          throw Problem("\(flag) needs a value")
+        }
+        try arguments.setZMQ(flag, value)
       default:
         if let limit = LimitFlag.all.first(where: { $0.name == flag }) {
           guard let value = attached ?? rest.popFirst() else {
@@ -132,6 +143,7 @@ package struct Arguments: Equatable {
     }
     if arguments.listen.isEmpty { arguments.listen = [defaultListen] }
     try arguments.settleTransport()
+    try arguments.settleZMQ()
     if arguments.pools.isEmpty { arguments.pools = [defaultPool] }
     return .serve(arguments)
   }

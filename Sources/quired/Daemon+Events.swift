@@ -1,5 +1,6 @@
 internal import BlockService
 internal import UVLoop
+internal import VLLMEvents
 
 /// When subscribers hear of events: the timers of an `EventHub`, which must outlive this.
 final class EventTimers {
@@ -41,5 +42,27 @@ final class EventTimers {
     if ticks?.isRunning != true {
       ticks?.start(afterNanoseconds: interval, repeating: interval)
     }
+  }
+}
+
+extension Daemon {
+  /// Publishes the events of a pool in vLLM's form.
+  func publish(_ options: ZMQEventOptions) throws(DaemonError) {
+    do throws(ZMQError) {
+      let publisher = try VLLMPublisher(options, registry, on: loop, clock: clock)
+      var fields: [Log.Field] = [("pool", options.pool), ("endpoint", publisher.endpoint)]
+      if let replay = publisher.replayEndpoint { fields.append(("replay", replay)) }
+      log.write(.info, "publishing events", fields)
+      self.publisher = publisher
+    } catch {
+      throw .zmq(error)
+    }
+  }
+}
+
+extension VLLMPublisher {
+  /// As a log's fields.
+  var summary: [Log.Field] {
+    [("batches", "\(publishedBatches)"), ("dropped", "\(droppedBatches)")]
   }
 }

@@ -4,6 +4,7 @@ internal import GRPCWire
 internal import Glibc
 internal import TLSEngine
 internal import UVLoop
+internal import VLLMEvents
 
 /// Certificates, and what a log says of connections.
 extension Daemon {
@@ -19,6 +20,7 @@ extension Daemon {
     }
     daemon.noteConnections()
     if let files = arguments.tls { try daemon.secure(with: files) }
+    if let options = arguments.zmq { try daemon.publish(options) }
     do throws(UVError) {
       for listener in arguments.listen {
         try daemon.listen(on: listener, unixMode: arguments.unixMode)
@@ -103,11 +105,13 @@ extension Daemon {
 enum DaemonError: Error, CustomStringConvertible {
   case loop(UVError)
   case tls(TLSError)
+  case zmq(ZMQError)
 
   var description: String {
     switch self {
     case .loop(let error): error.description
     case .tls(let error): "TLS: \(error)"
+    case .zmq(let error): "ZeroMQ: \(error)"
     }
   }
 }

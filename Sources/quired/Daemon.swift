@@ -3,6 +3,7 @@ internal import GRPCServer
 internal import GRPCWire
 internal import Glibc
 internal import UVLoop
+internal import VLLMEvents
 
 /// The running server: one loop, one service table, its listeners and its signals.
 final class Daemon {
@@ -10,7 +11,7 @@ final class Daemon {
   static let evictionDelayNanoseconds: UInt64 = 1_000_000
 
   let log: Log
-  private let registry: PoolRegistry
+  let registry: PoolRegistry
   let loop: EventLoop
   private let table = ServiceTable()
   private let health: HealthService
@@ -18,6 +19,9 @@ final class Daemon {
   private let evictionTimer: LoopTimer
   private let eventTimers: EventTimers
   private let samplingTimers: SamplingTimers
+  /// Milliseconds since 1970; never goes back.
+  let clock: () -> UInt64
+  var publisher: VLLMPublisher?
   var signals: [SignalSource] = []
   private var isEnding = false
 
@@ -35,9 +39,9 @@ final class Daemon {
     clock_gettime(CLOCK_REALTIME, &began)
     let offset =
       UInt64(began.tv_sec) * 1_000 + UInt64(began.tv_nsec) / 1_000_000 &- loop.now / 1_000_000
-    let service = QuireService(pools: registry, events: events) { [loop] in
-      offset &+ loop.now / 1_000_000
-    }
+    let clock = { [loop] in offset &+ loop.now / 1_000_000 }
+    self.clock = clock
+    let service = QuireService(pools: registry, events: events, clock: clock)
     service.register(in: table)
     // Not within a call, and once for what comes together; a call more does not put it off.
     let timer = LoopTimer(on: loop) { [unowned service] in service.evictAhead() }
@@ -85,7 +89,8 @@ final class Daemon {
     log.info("ending", ("signal", "\(number)"), ("calls", "\(server.statistics.activeCalls)"))
     health.end()
     server.beginShutdown(graceNanoseconds: server.options.stopGraceNanoseconds) {
-      [log, loop, registry] in
+      [log, loop, registry, publisher] in
+      if let publisher { log.write(.info, "events published", publisher.summary) }
       for hosted in registry.pools { log.write(.info, "pool left", hosted.summary) }
       log.info("ended")
       loop.stop()

@@ -118,7 +118,7 @@ struct ArgumentsTests {
       ),
       (
         ["--pool", "x:blocks=1,size=2"],
-        "--pool 'x:blocks=1,size=2': unknown key 'size'; known are blocks, block-size, host-blocks, strategy, prefix-caching, max-model-tokens, kv-bytes, memory-utilization, layers, kv-heads, head-size and dtype-bytes"
+        "--pool 'x:blocks=1,size=2': unknown key 'size'; known are blocks, block-size, host-blocks, strategy, prefix-caching, keep-tokens, max-model-tokens, kv-bytes, memory-utilization, layers, kv-heads, head-size and dtype-bytes"
       ),
       (
         ["--pool", "x:blocks=1,blocks=2"], "--pool 'x:blocks=1,blocks=2': blocks is given twice"

@@ -1,0 +1,2 @@
+#include <msgpack/pack.h>
+#include <msgpack/sbuffer.h>

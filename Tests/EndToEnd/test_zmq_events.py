@@ -1,0 +1,216 @@
+"""Events in vLLM's form: what decodes vLLM's messages decodes ours.
+
+The classes are vLLM's (vllm/distributed/kv_events.py), the encoding that of msgspec, the sockets those
+that its consumers use: SUB for the batches, REQ-like for the replay.
+"""
+
+from typing import Optional, Union
+
+import grpc
+import msgspec
+import pytest
+import zmq
+
+from quire_client import Client, eventually, q
+from running_server import RunningServer
+
+
+class EventBatch(msgspec.Struct, array_like=True, omit_defaults=True, gc=False):
+    ts: float
+    events: list
+    data_parallel_rank: Optional[int] = None
+
+
+class KVCacheEvent(msgspec.Struct, omit_defaults=True, gc=False, tag=True):
+    pass
+
+
+class BlockStored(KVCacheEvent):
+    block_hashes: list[Union[int, bytes]]
+    parent_block_hash: Union[int, bytes, None]
+    token_ids: list[int]
+    block_size: int
+    lora_id: Optional[int]
+    medium: Optional[str]
+    lora_name: Optional[str]
+    extra_keys: Optional[list] = None
+    group_idx: Optional[int] = None
+
+
+class BlockRemoved(KVCacheEvent):
+    block_hashes: list[Union[int, bytes]]
+    medium: Optional[str]
+    group_idx: Optional[int] = None
+
+
+class AllBlocksCleared(KVCacheEvent):
+    pass
+
+
+class KVEventBatch(EventBatch):
+    events: list[Union[BlockStored, BlockRemoved, AllBlocksCleared]]
+
+
+DECODER = msgspec.msgpack.Decoder(KVEventBatch)
+ENCODER = msgspec.msgpack.Encoder()
+
+
+def logged(server, name):
+    """A field of the line that says where it publishes."""
+    (line,) = [line for line in server.log().splitlines() if "publishing events" in line]
+    return next(w.split("=", 1)[1] for w in line.split() if w.startswith(name + "="))
+
+
+class Listener:
+    """A SUB socket that has its subscription through, and a DEALER at the replay endpoint."""
+
+    def __init__(self, server, client, topic="kv@quire"):
+        self.context = zmq.Context()
+        self.sub = self.context.socket(zmq.SUB)
+        self.sub.setsockopt_string(zmq.SUBSCRIBE, topic)
+        self.sub.connect(logged(server, "endpoint"))
+        self.dealer = self.context.socket(zmq.DEALER)
+        self.dealer.connect(logged(server, "replay"))
+        for socket in (self.sub, self.dealer):
+            socket.setsockopt(zmq.RCVTIMEO, 20_000)
+            socket.setsockopt(zmq.LINGER, 0)
+        # libzmq subscribes when it gets round to it: something is said until it is heard.
+        poller = zmq.Poller()
+        poller.register(self.sub, zmq.POLLIN)
+
+        def heard():
+            client.cache_blocks(client.allocate(1).block_ids, b"\xff" * 32)
+            client.reset_pool(force=True)
+            return bool(poller.poll(20))
+
+        eventually(heard)
+        while poller.poll(100):
+            self.last = int.from_bytes(self.sub.recv_multipart()[1], "big")
+
+    def batch(self):
+        topic, number, payload = self.sub.recv_multipart()
+        assert topic == b"kv@quire" and len(number) == 8
+        assert int.from_bytes(number, "big") == self.last + 1
+        self.last += 1
+        batch = DECODER.decode(payload)
+        # msgspec has one way to write a value, and ours is the same.
+        assert ENCODER.encode(batch) == payload
+        return batch
+
+    def replay(self, start):
+        self.dealer.send_multipart([b"", start.to_bytes(8, "big")])
+        got = []
+        while True:
+            empty, topic, number, payload = self.dealer.recv_multipart()
+            assert empty == b""
+            if number == b"\xff" * 8:
+                assert (topic, payload) == (b"", b"")
+                return got
+            assert topic == b"kv@quire"
+            got.append((int.from_bytes(number, "big"), payload))
+
+    def close(self):
+        self.context.destroy(linger=0)
+
+
+@pytest.fixture(scope="module", params=["int", "bytes"])
+def publishing(tmp_path_factory, request):
+    flags = ["--zmq-events", "tcp://127.0.0.1:*", "--zmq-replay", "tcp://127.0.0.1:*",
+             "--zmq-topic", "kv@quire", "--zmq-hashes", request.param, "--zmq-rank", "2",
+             "--zmq-replay-batches", "100"]
+    pools = ["default:blocks=8,block-size=4,keep-tokens=on"]
+    with RunningServer(str(tmp_path_factory.mktemp("quired")), pools, flags) as server:
+        with grpc.insecure_channel(server.tcp) as channel:
+            client = Client(channel)
+            listener = Listener(server, client)
+            yield server, client, listener, request.param
+            listener.close()
+
+
+def test_vllms_classes_decode_what_is_published(publishing):
+    _, client, listener, form = publishing
+    prompt = q.Add(sequence_id=1, content=q.Content(token_ids=[70_000] + list(range(9))))
+    client.Sequences.Admit(q.AdmitRequest(call=client.call(), admit=q.Admit(add=prompt)))
+    blocks = [b for c in client.Events.DumpState(q.DumpStateRequest()) for b in c.blocks]
+    hashes = [b.block_hash for b in blocks if b.block_hash]
+    wire = [int.from_bytes(h[-8:], "big") if form == "int" else h for h in hashes]
+    batch = listener.batch()
+    assert batch.data_parallel_rank == 2
+    assert batch.events == [
+        BlockStored(wire, None, [70_000, 0, 1, 2, 3, 4, 5, 6], 4, None, "GPU", None)]
+    client.extend(1)
+    extension = q.Extend(sequence_id=1)
+    extension.append.token_ids.extend([9, 10, 11])
+    client.Sequences.Extend(q.ExtendRequest(call=client.call(), extend=extension))
+    (third,) = listener.batch().events
+    assert third.parent_block_hash == wire[1] and third.token_ids == [7, 8, 9, 10]
+
+    # The blocks are wanted for something else: an event for each, the last of the prefix first.
+    client.free_sequences(1)
+    client.allocate(8)
+    removed = listener.batch().events
+    assert [type(e) for e in removed] == [BlockRemoved] * 3
+    assert [e.block_hashes for e in removed] == [
+        third.block_hashes, [wire[1]], [wire[0]]]
+    client.reset_pool(force=True)
+    assert listener.batch().events == [AllBlocksCleared()]
+
+
+def test_what_was_missed_can_be_asked_for(publishing):
+    server, client, listener, _ = publishing
+    for _ in range(3):
+        client.cache_blocks(client.allocate(1).block_ids, b"\x11" * 32)
+        client.reset_pool(force=True)
+    live = []
+    for _ in range(6):
+        live.append((listener.last + 1, ENCODER.encode(listener.batch())))
+    assert listener.replay(live[2][0]) == live[2:]
+    assert listener.replay(live[-1][0] + 1) == []
+    # What is no longer kept is left out, and nonsense is not answered at all.
+    for _ in range(60):
+        client.cache_blocks(client.allocate(1).block_ids, b"\x11" * 32)
+        client.reset_pool(force=True)
+    for _ in range(120):
+        listener.batch()
+    listener.dealer.send_multipart([b"", b"short"])
+    # libzmq drops the connection of whoever sends what is longer than any request.
+    rude = listener.context.socket(zmq.DEALER)
+    rude.connect(logged(server, "replay"))
+    rude.send_multipart([b"", b"\0" * 5000])
+    rude.send_multipart([b""] * 20)
+    numbers = [number for number, _ in listener.replay(0)]
+    assert numbers == list(range(listener.last - 99, listener.last + 1))
+
+
+def test_a_loaded_pool_is_told_as_cleared(publishing):
+    _, client, listener, _ = publishing
+    client.load_pool("default", client.dump(), if_exists=q.IF_EXISTS_RESET)
+    assert listener.batch().events == [AllBlocksCleared()]
+    client.reset_pool(force=True)
+    assert listener.batch().events == [AllBlocksCleared()]
+
+
+def test_a_subscriber_that_does_not_read_misses_batches_and_they_are_counted(tmp_path):
+    flags = ["--zmq-events", "tcp://127.0.0.1:*", "--zmq-replay", "tcp://127.0.0.1:*",
+             "--zmq-topic", "kv@quire", "--zmq-high-water", "2"]
+    with RunningServer(str(tmp_path), ["default:blocks=4000,block-size=4"], flags) as server:
+        with grpc.insecure_channel(server.tcp) as channel:
+            client = Client(channel)
+            slow = Listener(server, client)
+            slow.sub.setsockopt(zmq.RCVHWM, 1)
+            late = slow.context.socket(zmq.SUB)
+            late.setsockopt(zmq.RCVHWM, 1)
+            late.setsockopt(zmq.RCVBUF, 4096)
+            late.setsockopt_string(zmq.SUBSCRIBE, "")
+            late.connect(logged(server, "endpoint"))
+            blocks = list(client.allocate(4000).block_ids)
+            hashes = b"".join(i.to_bytes(4, "big") * 8 for i in range(4000))
+            # Some 300 KB a round, many times what sockets take.
+            for _ in range(100):
+                client.cache_blocks(blocks, hashes)
+                client.evict_blocks(blocks)
+            slow.close()
+        server.stop()
+        (line,) = [line for line in server.log().splitlines() if "events published" in line]
+        dropped = int(line.split("dropped=")[1])
+        assert dropped > 0, line
