@@ -43,8 +43,9 @@ conformance: ## gRPC's own interop clients and servers (Python, C++, Go) against
 	@.ci/deps conformance-packages.txt
 	Tests/Interop/conformance.sh
 
-check-all: test soak conformance fuzz build ## All that is too slow for `make test` too: real traces, interop, fuzzing, ten million commands.
+check-all: test soak conformance fuzz build ## All that is too slow for `make test` too: real traces, interop, fuzzing, ten million commands, a mirror of a million events.
 	Tests/EndToEnd/traces.sh
+	QUIRE_MIRROR_EVENTS=1000000 QUIRED=.build/release/quired Tests/EndToEnd/run.sh -k mirror
 
 demo: build ## Server on loopback, a small trace replayed into it, a report.
 	clients/load/demo.sh

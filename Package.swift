@@ -174,6 +174,9 @@ let package = Package(
     program(
       "StreamBenchmark", ["BlockMessages", "GRPCClient", "GRPCWire", "UVLoop"],
       path: "Tests/Benchmarks/StreamBenchmark"),
+    program(
+      "EventBenchmark", ["BlockMessages", "GRPCClient", "GRPCWire", "UVLoop"],
+      path: "Tests/Benchmarks/EventBenchmark"),
     program("GrowthBenchmark", ["KVBlocks"], path: "Tests/Benchmarks/GrowthBenchmark"),
   ]
 )
