@@ -64,10 +64,12 @@ package final class BlockingChannel {
   }
 
   /// Runs a server-streaming call, handing over each message, until it ends. `receive` returns
-  /// whether it wants more; when not, the call is cancelled.
+  /// whether it wants more; when not, or when `isEnough` comes true with something that the loop does,
+  /// the call is cancelled.
   package func serverStream(
     _ path: String, message: [UInt8], timeoutNanoseconds: UInt64? = nil,
-    metadata: CallMetadata? = nil, receive: @escaping (UnsafeRawBufferPointer) -> Bool
+    metadata: CallMetadata? = nil, until isEnough: () -> Bool = { false },
+    receive: @escaping (UnsafeRawBufferPointer) -> Bool
   ) -> Status {
     let receiver = Receiver(receive)
     let call = channel.startStream(
@@ -75,7 +77,9 @@ package final class BlockingChannel {
     receiver.call = call
     message.withUnsafeBytes { _ = call.send($0) }
     call.halfClose()
-    while receiver.status == nil, loop.runOneTurn() {}
+    while receiver.status == nil, loop.runOneTurn() {
+      if isEnough() { call.cancel() }
+    }
     receiver.call = nil
     return receiver.status ?? Status(.unknown, "the loop ended before the call")
   }

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from certificates import Authority
-from quire_client import PATIENCE, q
+from quire_client import PATIENCE, eventually, q
 from running_server import RunningServer
 
 
@@ -305,3 +305,40 @@ def test_events_are_told_as_they_happen_forks_among_them(server, pool):
             pool.fork(7, [next(children)])
             told.join(0.05)
         assert running.wait(PATIENCE) == 0
+
+
+def test_the_map_draws_what_is_where(ask, new_pool):
+    pool = new_pool(blocks=40, block_size=4)
+    pool.add_and_admit(71, 10)
+    pool.add_and_admit(72, 8)
+    pool.fork(72, [73])
+    drawn = ask("map", "--columns", "10", pool=pool)
+    assert drawn.lines[1:] == [
+        "  1 aaAss.....", " 11 ..........", " 21 ..........", " 31 ..........",
+        ". free  a active  s shared  capitals: partly filled"]
+    marked = ask("map", "--columns", "5", "--blocks", "5", "--sequence", "71", pool=pool)
+    assert marked.lines[1].strip() == "1 ###ss"
+    rows = ask("map", "--csv", pool=pool).rows
+    assert [(r["first_block"], r["blocks"], r["state"], r["partial"]) for r in rows] == [
+        ("1", "2", "active", "false"), ("3", "1", "active", "true"),
+        ("4", "2", "shared", "false"), ("6", "35", "free", "false")]
+    assert sum(run["cells"] for run in ask("map", "--json", pool=pool).objects[0]["runs"]) == 40
+    cells, = ask("map", "--per-cell", "10", "--json", pool=pool).objects
+    assert sum(run["cells"] for run in cells["runs"]) == 4
+    assert ask("map", "--first", "41", pool=pool).code == 1
+    assert ask("map", "--sequence", "9", pool=pool).code == 3
+
+
+def test_what_the_server_recorded_is_told_and_exported(ask, pool, tmp_path):
+    pool.allocate(3)
+
+    def recorded():
+        samples = ask("stats", "--history", "--json", pool=pool).objects
+        return [s for s in samples if s["stats"]["active_blocks"] == 3]
+
+    eventually(recorded)
+    rows = ask("stats", "--history", "--since", "600", pool=pool).lines
+    assert rows[0].split()[0] == "time" and rows[-1].split()[4] == "3"
+    path = tmp_path / "history.json"
+    assert ask("stats", "--history", "--perfetto", path, "--csv", pool=pool).rows
+    assert {event["ph"] for event in json.loads(path.read_text())} == {"M", "C"}

@@ -85,7 +85,7 @@ struct InvocationTests {
       ("", "a command is missing"), ("stat", "did you mean stats?"),
       ("stats --jsno", "--jsno is no option of stats; did you mean --json?"),
       ("stats --watch", "--watch needs a value"),
-      ("stats --watch soon", "--watch is 'soon'; expected a number from 0.050 to 86400"),
+      ("stats --watch soon", "--watch is 'soon'; expected a number from 0.050 to 3600"),
       ("stats --count 3", "--count needs --watch"),
       ("stats extra", "extra: stats takes no such argument"),
       ("pools --pool x", "--pool is no option of pools"),

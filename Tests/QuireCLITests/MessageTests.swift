@@ -69,6 +69,17 @@ struct MessageTests {
     #expect(decoded("FreeRuns", [0xF8, 0x07, 1]) == Message("FreeRuns"))
   }
 
+  @Test("a flood of nested messages is no message, and a long table is one")
+  func flood() throws {
+    // Samples with empty stats: four bytes, some eighty fields each.
+    let samples = [UInt8](repeatElement([0x12, 2, 0x12, 0], count: 300_000).joined())
+    let isBelieved = decoded("History", samples) != nil
+    #expect(!isBelieved)
+    var sequence = Message("Sequence")
+    sequence.set("block_ids", list: Array(repeating: 1, count: 100_000))
+    #expect(decoded("Sequence", sequence.encoded)?.numbers("block_ids").count == 100_000)
+  }
+
   // Messages may gain fields behind those named here.
   @Test("JSON has all fields on one line, text quoted, bytes in hexadecimal, absent as null")
   func json() {

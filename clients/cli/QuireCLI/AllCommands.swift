@@ -1,4 +1,4 @@
 extension CommandSpec {
   /// In the order of the help.
-  static let all: [CommandSpec] = [stats, top, pools, sequences, events, defrag, size, health]
+  static let all: [CommandSpec] = [stats, top, map, pools, sequences, events, defrag, size, health]
 }

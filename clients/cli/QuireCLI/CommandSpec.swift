@@ -32,7 +32,7 @@ struct CommandSpec: Sendable {
   }
 
   static let watch = OptionSpec(
-    "--watch", "S", .number(0.05...86_400), "again every S seconds, until stopped")
+    "--watch", "S", .number(0.05...3_600), "again every S seconds, until stopped")
   static let count = OptionSpec(
     "--count", "N", .whole(1...1_000_000_000), "with --watch: so many times, then end")
 

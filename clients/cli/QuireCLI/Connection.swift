@@ -1,5 +1,6 @@
 internal import GRPCClient
 internal import GRPCWire
+internal import Glibc
 internal import TLSEngine
 internal import ToolSupport
 internal import UVLoop
@@ -22,7 +23,7 @@ final class Connection {
     }
     var options = GRPCClientOptions()
     options.userAgent = "quire/\(QuireProgram.version)"
-    options.maxResponseMessageBytes = 256 << 20
+    options.maxResponseMessageBytes = 64 << 20
     do throws(BlockingChannelError) {
       channel = try BlockingChannel(target: server.target, options: options, tls: tls)
     } catch {
@@ -66,18 +67,27 @@ final class Connection {
     return .success(message)
   }
 
-  /// Hands over each message of a server's stream until it ends, or `receive` wants no more.
+  /// Hands over each message of a server's stream until it ends, `receive` wants no more, or somebody
+  /// stops the program.
   func stream(
-    _ method: String, _ request: Message, of name: String, receive: @escaping (Message) -> Bool
+    _ method: String, _ request: Message, of name: String,
+    receive: @escaping (Message) -> Bool
   ) throws(Failure) {
     var isNonsense = false
     var isEnough = false
-    let status = channel.serverStream("/quire.v1.\(method)", message: request.encoded) { bytes in
+    let interruption = try Interruption(self)
+    let status = channel.serverStream(
+      "/quire.v1.\(method)", message: request.encoded,
+      until: {
+        if interruption.isAsked { isEnough = true }
+        return interruption.isAsked
+      }
+    ) { bytes in
       guard let message = Message(name, decoding: bytes) else {
         isNonsense = true
         return false
       }
-      isEnough = !receive(message)
+      if !isEnough { isEnough = !receive(message) }
       return !isEnough
     }
     if isNonsense {
@@ -151,5 +161,26 @@ struct Refused: Error {
         .refused, "\(target): \(method) is not served there: \(words); is the server older?")
     }
     return Failure(.refused, "\(words.isEmpty ? "\(status.code)" : words)")
+  }
+}
+
+/// SIGINT and SIGTERM while a command goes on: the first one ends it as its count would, so that what is
+/// under way is written; a second one, while a server does not answer, leaves at once.
+final class Interruption {
+  private(set) var isAsked = false
+  private var signals: [SignalSource] = []
+
+  init(_ connection: Connection) throws(Failure) {
+    do throws(UVError) {
+      for number in [SIGINT, SIGTERM] {
+        signals.append(
+          try connection.onSignal(number) { [unowned self] in
+            if isAsked { exit(130) }
+            isAsked = true
+          })
+      }
+    } catch {
+      throw Failure(.usage, "\(error)")
+    }
   }
 }

@@ -34,6 +34,8 @@ package final class Contract: Sendable {
     var fields: [Field]
     var placeOfName: [String: Int] = [:]
     var placeOfNumber: [Int: Int] = [:]
+    /// What the fields of an empty message hold. One for all: a message that says nothing costs nothing.
+    var defaults: [Value] = []
   }
 
   /// An enumeration.
@@ -81,9 +83,25 @@ package final class Contract: Sendable {
             name: field.name, number: field.number, kind: kind, isList: field.isList,
             isMember: field.isMember))
       }
+      message.defaults = message.fields.map(Self.defaultValue)
       return message
     }
     placeOfMessage = places
+  }
+
+  private static func defaultValue(of field: Field) -> Value {
+    if field.isList { return .list([]) }
+    if field.isMember { return .absent }
+    switch field.kind {
+    case .unsigned, .fixed32, .fixed64: return .number(0)
+    case .signed, .zigzag: return .signed(0)
+    case .real: return .real(0)
+    case .flag: return .flag(false)
+    case .text: return .text("")
+    case .bytes: return .bytes([])
+    case .word(let words): return .word(0, words)
+    case .message: return .absent
+    }
   }
 
   func place(of name: String) -> Int {

@@ -1,14 +1,22 @@
 internal import GRPCWire
 
 extension Message {
-  /// - Returns: nil when the bytes are no such message. Fields that the contract here does not know, a
+  /// Fields and elements of a message, nested ones included, at most: the largest reply that there is,
+  /// the table of a sequence that holds ten million blocks, has fewer. A few bytes of nested messages
+  /// may stand for hundreds of fields, so it is these that are counted.
+  static let mostValues = 16 << 20
+
+  /// - Returns: nil when the bytes are no such message, or more than is believed. Fields that the contract here does not know, a
   ///   newer server's, are passed over.
   package init?(_ name: String, decoding bytes: UnsafeRawBufferPointer) {
-    self.init(at: Contract.shared.place(of: name), decoding: bytes)
+    var left = Self.mostValues
+    self.init(at: Contract.shared.place(of: name), decoding: bytes, &left)
   }
 
   // Recurses as deep as the contract nests, which no sender can change.
-  private init?(at place: Int, decoding bytes: UnsafeRawBufferPointer) {
+  private init?(at place: Int, decoding bytes: UnsafeRawBufferPointer, _ left: inout Int) {
+    left -= Contract.shared.messages[place].fields.count
+    if left < 0 { return nil }
     self.init(at: place)
     let type = type
     var lists: [Int: [Value]] = [:]
@@ -17,9 +25,11 @@ extension Message {
       guard let index = type.placeOfNumber[number] else { continue }
       let field = type.fields[index]
       if field.isList {
-        guard Self.append(value, field.kind, to: &lists[index, default: []]) else { return nil }
+        guard Self.append(value, field.kind, to: &lists[index, default: []], &left) else {
+          return nil
+        }
       } else {
-        guard let value = Self.read(value, field.kind) else { return nil }
+        guard let value = Self.read(value, field.kind, &left) else { return nil }
         values[index] = value
       }
     }
@@ -27,7 +37,9 @@ extension Message {
     for (index, list) in lists { values[index] = .list(list) }
   }
 
-  private static func read(_ value: ProtoReader.Value, _ kind: Contract.Field.Kind) -> Value? {
+  private static func read(
+    _ value: ProtoReader.Value, _ kind: Contract.Field.Kind, _ left: inout Int
+  ) -> Value? {
     switch (kind, value) {
     case (.unsigned, .varint(let value)): .number(value)
     case (.signed, .varint(let value)): .signed(Int64(bitPattern: value))
@@ -42,32 +54,37 @@ extension Message {
     case (.text, .bytes(let bytes)): .text(String(decoding: bytes, as: UTF8.self))
     case (.bytes, .bytes(let bytes)): .bytes(Array(bytes))
     case (.message(let place), .bytes(let bytes)):
-      Message(at: place, decoding: bytes).map { .message($0) }
+      Message(at: place, decoding: bytes, &left).map { .message($0) }
     default: nil
     }
   }
 
   /// Numbers of a list come packed, or one by one.
   private static func append(
-    _ value: ProtoReader.Value, _ kind: Contract.Field.Kind, to list: inout [Value]
+    _ value: ProtoReader.Value, _ kind: Contract.Field.Kind, to list: inout [Value],
+    _ left: inout Int
   ) -> Bool {
     guard case .bytes(var bytes) = value else {
-      guard let element = read(value, kind) else { return false }
+      left -= 1
+      guard left >= 0, let element = read(value, kind, &left) else { return false }
       list.append(element)
       return true
     }
     switch kind {
     case .text, .bytes, .message:
-      guard let element = read(value, kind) else { return false }
+      left -= 1
+      guard left >= 0, let element = read(value, kind, &left) else { return false }
       list.append(element)
     case .fixed32:
-      guard bytes.count % 4 == 0 else { return false }
+      left -= bytes.count / 4
+      guard left >= 0, bytes.count % 4 == 0 else { return false }
       for offset in stride(from: 0, to: bytes.count, by: 4) {
         let word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)
         list.append(.number(UInt64(UInt32(littleEndian: word))))
       }
     case .fixed64, .real:
-      guard bytes.count % 8 == 0 else { return false }
+      left -= bytes.count / 8
+      guard left >= 0, bytes.count % 8 == 0 else { return false }
       for offset in stride(from: 0, to: bytes.count, by: 8) {
         let word = UInt64(
           littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
@@ -75,7 +92,10 @@ extension Message {
       }
     case .unsigned, .signed, .zigzag, .flag, .word:
       while !bytes.isEmpty {
-        guard let number = takeVarint(&bytes), let element = read(.varint(number), kind) else {
+        left -= 1
+        guard left >= 0, let number = takeVarint(&bytes),
+          let element = read(.varint(number), kind, &left)
+        else {
           return false
         }
         list.append(element)

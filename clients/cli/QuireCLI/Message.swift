@@ -1,5 +1,5 @@
 /// What a field of a message holds.
-package indirect enum Value: Equatable, Sendable {
+package enum Value: Equatable, Sendable {
   /// A message, or a member of a oneof, that is not set.
   case absent
   case number(UInt64)
@@ -31,20 +31,7 @@ package struct Message: Equatable, Sendable {
 
   init(at place: Int) {
     self.place = place
-    values = Contract.shared.messages[place].fields.map { field in
-      if field.isList { return .list([]) }
-      if field.isMember { return .absent }
-      switch field.kind {
-      case .unsigned, .fixed32, .fixed64: return .number(0)
-      case .signed, .zigzag: return .signed(0)
-      case .real: return .real(0)
-      case .flag: return .flag(false)
-      case .text: return .text("")
-      case .bytes: return .bytes([])
-      case .word(let words): return .word(0, words)
-      case .message: return .absent
-      }
-    }
+    values = Contract.shared.messages[place].defaults
   }
 
   package subscript(_ name: String) -> Value {

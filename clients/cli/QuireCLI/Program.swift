@@ -1,6 +1,5 @@
 internal import Glibc
 internal import ToolSupport
-internal import UVLoop
 
 /// The program: parses, runs one command, ends the process.
 package enum QuireProgram {
@@ -45,6 +44,7 @@ package enum QuireProgram {
     case "stats": return try command.stats()
     case "pools": return try command.pools()
     case "sequences": return try command.sequences()
+    case "map": return try command.map()
     case "events": return try command.events()
     case "health": return try command.health()
     case "size": return try command.size()
@@ -138,30 +138,15 @@ struct Command {
     guard let interval = invocation.number("--watch") else { return try once(0) }
     var round: UInt64 = 0
     let start = Self.now
-    // Ended by a signal it ends as by --count: what is under way is written.
-    var isOver = false
-    var signals: [SignalSource] = []
-    do throws(UVError) {
-      for number in [SIGINT, SIGTERM] {
-        signals.append(
-          try connection.onSignal(number) {
-            // Asked twice, while a server does not answer: leave at once.
-            if isOver { exit(130) }
-            isOver = true
-          })
-      }
-    } catch {
-      throw Failure(.usage, "\(error)")
-    }
-    defer { signals.removeAll() }
+    let interruption = try Interruption(connection)
     while true {
       try once(round)
       round += 1
       if let count = invocation.whole("--count"), round >= count { return }
       // Places in time are fixed: a slow answer does not shift those after it.
       let due = Double(start) + Double(round) * interval * 1000
-      connection.wait(seconds: (due - Double(Self.now)) / 1000) { isOver }
-      if isOver { return }
+      connection.wait(seconds: (due - Double(Self.now)) / 1000) { interruption.isAsked }
+      if interruption.isAsked { return }
     }
   }
 }

@@ -6,23 +6,35 @@ extension CommandSpec {
     options: [
       watch, count,
       OptionSpec(
+        "--history", .flag,
+        "instead: what the server recorded, each second of ten minutes, each ten seconds of two "
+          + "hours, each minute of a day"),
+      OptionSpec(
+        "--since", "S", .number(1...86_400), "with --history: only the last S seconds"),
+      OptionSpec(
         "--perfetto", "FILE", .text,
-        "with --watch: also write a trace that ui.perfetto.dev and chrome://tracing open: counters, "
-          + "and the phases of sequences as they were seen"),
+        "with --watch or --history: also write a trace that ui.perfetto.dev and chrome://tracing "
+          + "open: counters, and with --watch the phases of sequences as they were seen"),
     ],
     notes: """
-      With --watch a line for each look: states in blocks, counters as their growth in a second, hit
-      rate of the prefix cache, internal and external fragmentation in percent.
+      With --watch and --history a line for each look: states in blocks, counters as their growth in a
+      second, hit rate of the prefix cache, internal and external fragmentation in percent.
       """,
     examples: [
       "stats --pool tight", "stats --watch 1", "stats --watch 0.2 --count 50 --csv > stats.csv",
-      "stats --json | jq .free_runs.largest",
+      "stats --history --since 600", "stats --json | jq .free_runs.largest",
       "stats --watch 0.1 --count 600 --perfetto minute.json",
     ],
     check: { invocation throws(UsageError) in
       try countNeedsWatch(invocation)
-      if invocation.has("--perfetto"), !invocation.has("--watch") {
-        throw UsageError("--perfetto needs --watch")
+      if invocation.has("--watch"), invocation.has("--history") {
+        throw UsageError("--watch and --history are two things; give one")
+      }
+      if invocation.has("--perfetto"), !invocation.has("--watch"), !invocation.has("--history") {
+        throw UsageError("--perfetto needs --watch or --history")
+      }
+      if invocation.has("--since"), !invocation.has("--history") {
+        throw UsageError("--since needs --history")
       }
     })
 }
@@ -30,52 +42,107 @@ extension CommandSpec {
 extension Command {
   func stats() throws(Failure) -> ExitCode {
     let connection = try connect()
-    var rows = StatsRows()
-    var recording = try Recording(invocation)
-    try repeated(connection) { round throws(Failure) in
+    if invocation.has("--history") {
+      try history(connection)
+    } else if invocation.has("--perfetto") {
+      try recorded(connection)
+    } else if invocation.has("--watch") {
+      try watched(connection)
+    } else {
       let stats = try connection.stats()
-      let now = Self.now
-      try recording?.look(stats, connection, at: now)
-      if invocation.format != .text {
-        var sample = Message("HistorySample")
-        sample.set("time_ms", now)
-        sample.set("stats", stats)
-        try write(invocation.has("--watch") ? sample : stats, isFirst: round == 0)
-      } else if invocation.has("--watch") {
-        try terminal.write(rows.next(stats, at: now))
-      } else {
+      if invocation.format == .text {
         try terminal.write(StatsText.render(stats, style: terminal.style))
+      } else {
+        try write(stats, isFirst: true)
       }
     }
-    try recording?.end(at: Self.now)
     connection.close()
     return .fine
   }
 
-  /// What --perfetto asks for.
-  private struct Recording {
-    private var trace = PerfettoTrace()
-    private let file: TraceFile
-    private let pool: String
-    private var isBegun = false
-
-    init?(_ invocation: Invocation) throws(Failure) {
-      guard let path = invocation.text("--perfetto") else { return nil }
-      file = try TraceFile(path: path)
-      pool = invocation.server.pool
+  /// Looks that the server makes once for all who watch.
+  private func watched(_ connection: Connection) throws(Failure) {
+    var request = connection.request("WatchStatsRequest")
+    request.set("interval_ms", UInt64((invocation.number("--watch") ?? 1) * 1000))
+    request.set("include", list: [1, 2])
+    var samples = Samples(self)
+    var left = invocation.whole("--count") ?? .max
+    var failure: Failure?
+    try connection.stream("Analyzer/WatchStats", request, of: "Stats") { stats in
+      do throws(Failure) {
+        try samples.write(stats, at: Self.now)
+      } catch {
+        failure = error
+        return false
+      }
+      left -= 1
+      return left > 0
     }
+    if let failure { throw failure }
+  }
 
-    mutating func look(
-      _ stats: Message, _ connection: Connection, at milliseconds: UInt64
-    ) throws(Failure) {
-      if !isBegun { try file.append(PerfettoTrace.head(pool: pool)) }
-      isBegun = true
-      let sequences = try connection.sequences().sequences
-      try file.append(trace.look(stats, sequences, at: milliseconds))
+  /// Looks of ours, because sequences are looked at with each.
+  private func recorded(_ connection: Connection) throws(Failure) {
+    var trace = PerfettoTrace()
+    let file = try TraceFile(path: invocation.text("--perfetto") ?? "")
+    var samples = Samples(self)
+    try repeated(connection) { round throws(Failure) in
+      let stats = try connection.stats()
+      let now = Self.now
+      if round == 0 { try file.append(PerfettoTrace.head(pool: invocation.server.pool)) }
+      try file.append(trace.look(stats, try connection.sequences().sequences, at: now))
+      try samples.write(stats, at: now)
     }
+    try file.append(trace.end(at: Self.now))
+  }
 
-    mutating func end(at milliseconds: UInt64) throws(Failure) {
-      try file.append(trace.end(at: milliseconds))
+  private func history(_ connection: Connection) throws(Failure) {
+    var request = connection.request("GetHistoryRequest")
+    if let seconds = invocation.number("--since") {
+      request.set("since_ms", Self.now - UInt64(seconds * 1000))
+    }
+    request.set("max_samples", 4_000)
+    let history = try connection.call("Analyzer/GetHistory", request, reply: "History")
+    if history.number("interval_ms") == 0 {
+      throw Failure(.refused, "the server records nothing: see quired --sample-interval")
+    }
+    if let path = invocation.text("--perfetto") {
+      let file = try TraceFile(path: path)
+      try file.append(PerfettoTrace.head(pool: invocation.server.pool))
+      var trace = PerfettoTrace()
+      for sample in history.messages("samples") {
+        guard let stats = sample.message("stats") else { continue }
+        try file.append(trace.look(stats, nil, at: sample.number("time_ms")))
+      }
+    }
+    if invocation.format != .text {
+      return try write(history.messages("samples"), of: "HistorySample")
+    }
+    var rows = StatsRows()
+    for sample in history.messages("samples") {
+      guard let stats = sample.message("stats") else { continue }
+      try terminal.write(rows.next(stats, at: sample.number("time_ms")))
+    }
+  }
+
+  /// Writes looks in the format that was asked for.
+  private struct Samples {
+    private let command: Command
+    private var rows = StatsRows()
+    private var isFirst = true
+
+    init(_ command: Command) { self.command = command }
+
+    mutating func write(_ stats: Message, at milliseconds: UInt64) throws(Failure) {
+      if command.invocation.format == .text {
+        return try command.terminal.write(rows.next(stats, at: milliseconds))
+      }
+      var sample = Message("HistorySample")
+      sample.set("time_ms", milliseconds)
+      sample.set("stats", stats)
+      sample.set("looks", 1)
+      try command.write(sample, isFirst: isFirst)
+      isFirst = false
     }
   }
 }

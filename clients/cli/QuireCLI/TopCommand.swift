@@ -55,6 +55,7 @@ extension Command {
         var sample = Message("HistorySample")
         sample.set("time_ms", now)
         sample.set("stats", stats)
+        sample.set("looks", 1)
         try write(sample, isFirst: round == 0)
       }
       round += 1
