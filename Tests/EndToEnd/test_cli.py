@@ -342,3 +342,22 @@ def test_what_the_server_recorded_is_told_and_exported(ask, pool, tmp_path):
     path = tmp_path / "history.json"
     assert ask("stats", "--history", "--perfetto", path, "--csv", pool=pool).rows
     assert {event["ph"] for event in json.loads(path.read_text())} == {"M", "C"}
+
+
+def test_detail_tells_runs_costs_and_what_would_fit(ask, evens):
+    told = ask("stats", "--detail", "--probe", "51,52", "--orphans", pool=evens)
+    assert told.code == 0
+    assert "  51 blocks: yes" in told.lines and "  52 blocks: no" in told.lines
+    words = [line.split() for line in told.lines]
+    assert any(w[:2] == ["1", "24"] for w in words), told.out  # 2, 4 ... 48; 50 begins the long run
+    assert any(w[0] == "32-63" and w[1] == "1" for w in words if w)
+    snapshot, = ask("stats", "--detail", "--json", pool=evens).objects
+    assert snapshot["free_run_histogram"] == [24, 0, 0, 0, 0, 1]
+    assert len(snapshot["sequences"]) == 10
+
+
+def test_peaks_start_again(ask, pool):
+    pool.free(pool.allocate(9).block_ids)
+    assert ask("stats", "--json", pool=pool).objects[0]["high_watermark_blocks"] == 9
+    again = ask("stats", "--reset-peaks", "--json", pool=pool).objects[0]
+    assert again["high_watermark_blocks"] == 0

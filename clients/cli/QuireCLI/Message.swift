@@ -124,6 +124,14 @@ package struct Message: Equatable, Sendable {
     }
   }
 
+  package func flags(_ name: String) -> [Bool] {
+    guard case .list(let values) = self[name] else { wrong(name) }
+    return values.map {
+      guard case .flag(let value) = $0 else { wrong(name) }
+      return value
+    }
+  }
+
   /// Number of an enumeration's value.
   package func code(_ name: String) -> UInt32 {
     guard case .word(let code, _) = self[name] else { wrong(name) }

@@ -12,6 +12,17 @@ extension CommandSpec {
       OptionSpec(
         "--since", "S", .number(1...86_400), "with --history: only the last S seconds"),
       OptionSpec(
+        "--detail", .flag,
+        "also runs by length, sequences and owners that cost most, where free blocks lie scattered"),
+      OptionSpec(
+        "--probe", "N,N...", .wholes(1...(1 << 31)),
+        "with --detail: would a contiguous request of N blocks fit?"),
+      OptionSpec(
+        "--orphans", .flag,
+        "with --detail: count cached blocks that no lookup reaches; takes the server longer"),
+      OptionSpec(
+        "--reset-peaks", .flag, "first let the high watermark start again from now"),
+      OptionSpec(
         "--perfetto", "FILE", .text,
         "with --watch or --history: also write a trace that ui.perfetto.dev and chrome://tracing "
           + "open: counters, and with --watch the phases of sequences as they were seen"),
@@ -22,7 +33,8 @@ extension CommandSpec {
       """,
     examples: [
       "stats --pool tight", "stats --watch 1", "stats --watch 0.2 --count 50 --csv > stats.csv",
-      "stats --history --since 600", "stats --json | jq .free_runs.largest",
+      "stats --detail --probe 16,64,256", "stats --history --since 600",
+      "stats --json | jq .free_runs.largest",
       "stats --watch 0.1 --count 600 --perfetto minute.json",
     ],
     check: { invocation throws(UsageError) in
@@ -32,6 +44,18 @@ extension CommandSpec {
       }
       if invocation.has("--perfetto"), !invocation.has("--watch"), !invocation.has("--history") {
         throw UsageError("--perfetto needs --watch or --history")
+      }
+      for option in ["--detail", "--reset-peaks"] where invocation.has(option) {
+        for other in ["--watch", "--history"] where invocation.has(other) {
+          throw UsageError("\(option) and \(other) are two things; give one")
+        }
+      }
+      for option in ["--probe", "--orphans"]
+      where invocation.has(option) && !invocation.has("--detail") {
+        throw UsageError("\(option) needs --detail")
+      }
+      if let probes = invocation.wholes("--probe"), probes.count > 64 {
+        throw UsageError("--probe has \(probes.count) numbers; expected at most 64")
       }
       if invocation.has("--since"), !invocation.has("--history") {
         throw UsageError("--since needs --history")
@@ -49,15 +73,41 @@ extension Command {
     } else if invocation.has("--watch") {
       try watched(connection)
     } else {
-      let stats = try connection.stats()
-      if invocation.format == .text {
-        try terminal.write(StatsText.render(stats, style: terminal.style))
-      } else {
-        try write(stats, isFirst: true)
+      if invocation.has("--reset-peaks") {
+        _ = try connection.call(
+          "Analyzer/ResetPeaks", connection.request("ResetPeaksRequest"), reply: "Stats")
       }
+      try once(connection)
     }
     connection.close()
     return .fine
+  }
+
+  private func once(_ connection: Connection) throws(Failure) {
+    let answer: Message
+    if invocation.has("--detail") {
+      var request = connection.request("GetSnapshotRequest")
+      request.set("probe_blocks", list: invocation.wholes("--probe") ?? [])
+      request.set("with_orphans", invocation.has("--orphans"))
+      answer = try connection.call(
+        "Analyzer/GetSnapshot", request, reply: "FragmentationSnapshot")
+    } else {
+      answer = try connection.stats()
+    }
+    if invocation.format != .text { return try write(answer, isFirst: true) }
+    let stats = invocation.has("--detail") ? answer.message("stats") : answer
+    try terminal.write(StatsText.render(stats ?? Message("Stats"), style: terminal.style))
+    if invocation.has("--orphans") {
+      try terminal.write(
+        "  orphaned   \(NumberText.grouped(answer.number("orphaned_blocks"))) cached blocks that no "
+          + "lookup reaches\n")
+    }
+    if invocation.has("--detail") {
+      try terminal.write(
+        "\n"
+          + SnapshotText.render(
+            answer, probes: invocation.wholes("--probe") ?? [], style: terminal.style))
+    }
   }
 
   /// Looks that the server makes once for all who watch.
