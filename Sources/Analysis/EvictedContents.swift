@@ -28,6 +28,8 @@ package final class EvictedContents {
     var cause: ChangeLog.Cause
   }
 
+  package static let defaultCapacity = 1 << 16
+
   private let records: UnsafeMutablePointer<Record>
   /// Numbers of the newest records, by hash; 0 = none.
   private let newest: UnsafeMutablePointer<UInt64>
@@ -38,7 +40,7 @@ package final class EvictedContents {
   package private(set) var clearedAt: Revision?
 
   /// - Parameter capacity: Records kept at most; a power of two.
-  package init(capacity: Int = 1 << 16) {
+  package init(capacity: Int = defaultCapacity) {
     precondition(capacity > 0 && capacity & (capacity - 1) == 0, "a ring has 2^n places")
     self.capacity = capacity
     records = .allocate(capacity: capacity)

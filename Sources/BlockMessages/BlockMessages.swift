@@ -22,6 +22,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case subscribeKvEventsRequest, dumpStateRequest
   case watchStatsRequest, getBlockMapRequest, getSnapshotRequest, getHistoryRequest
   case resetPeaksRequest
+  case explainBlockRequest
   case getStatsRequest
   // Replies, for clients.
   case allocateReply, freeReply, stepReply, poolInfo, stats, sequence, digest
@@ -76,6 +77,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .applyDefragmentRequest: address(quire__v1__apply_defragment_request__init)
     case .subscribeKvEventsRequest: address(quire__v1__subscribe_kv_events_request__init)
     case .dumpStateRequest: address(quire__v1__dump_state_request__init)
+    case .explainBlockRequest: address(quire__v1__explain_block_request__init)
     case .getStatsRequest: address(quire__v1__get_stats_request__init)
     case .kvEventBatch: address(quire__v1__kv_event_batch__init)
     case .stateChunk: address(quire__v1__state_chunk__init)

@@ -7,7 +7,12 @@ package final class HostedPool {
   let nameBytes: UnsafeBufferPointer<UInt8>
   package private(set) var pool: KVPool
   /// Told what each command does; the pool has a change log while there are any.
-  private var observers: [any PoolObserver] = []
+  private var observers: [any PoolObserver] = [] {
+    didSet { unretained = observers.map { Unretained(observer: $0) } }
+  }
+  private var unretained: [Unretained] = []
+  /// nil where none is kept.
+  var history: PoolHistory?
   /// Whether there are any; read after each command.
   private(set) var isObserved = false
 
@@ -97,8 +102,21 @@ package final class HostedPool {
   /// To be called when a command was applied to a pool that has a change log.
   @inline(never)
   func tellObservers(at milliseconds: UInt64) {
-    guard let log = pool.changeLog, !log.isEmpty else { return }
-    for observer in observers { observer.poolChanged(pool, log, at: milliseconds) }
+    Unmanaged.passUnretained(pool)._withUnsafeGuaranteedRef { pool in
+      pool.withChanges { log in
+        // An observer may leave while it is told.
+        var i = 0
+        while i < unretained.count {
+          unretained[i].observer.poolChanged(pool, log, at: milliseconds)
+          i += 1
+        }
+      }
+    }
+  }
+
+  /// `observers` keeps it: telling it takes no reference counting.
+  private struct Unretained {
+    unowned(unsafe) let observer: any PoolObserver
   }
 }
 

@@ -31,6 +31,8 @@ package final class QuireService {
   package var sampleBudgetPercent: Double = 1
 
   private let clock: () -> UInt64
+  /// nil: none are kept.
+  private(set) var histories: PoolHistories?
   /// Called after a call that left a pool short of what proactive eviction keeps: have `evictAhead`
   /// called soon, and not within a call.
   package var onDeficit: (() -> Void)?
@@ -44,6 +46,16 @@ package final class QuireService {
     self.clock = clock
     self.events = EventHub(events, registry, clock: clock)
     transfers = DumpTransfers(limit: registry.limits.dumpBytes)
+  }
+
+  /// Remembers the past of pools, for ExplainBlock and ExplainLookup.
+  ///
+  /// - Parameter lifetimeSample: One block handed out in so many has its lifetime measured; 0 = none.
+  package func keepHistories(from beginning: PoolHistories.Beginning, lifetimeSample: UInt32) {
+    let histories = PoolHistories(
+      from: beginning, sampleEvery: lifetimeSample, clock: clock)
+    self.histories = histories
+    registry.follow(histories)
   }
 
   /// This server's clock.
@@ -124,6 +136,8 @@ package final class QuireService {
     table.streaming("/quire.v1.Analyzer/WatchStats", isClientStreaming: false) { responses, _ in
       StatsWatch(self, responses)
     }
+    unary(table, "Analyzer/ExplainLookup", explainLookup)
+    unary(table, "Analyzer/ExplainBlock", explainBlock)
     UnservedMethods.register(in: table)
   }
 

@@ -50,6 +50,7 @@ package struct Arguments: Equatable {
   /// nil = events are not published in vLLM's form.
   package var zmq: ZMQEventOptions?
   var zmqWords = ZMQWords()
+  package var analysis = AnalysisOptions()
   package var logLevel = Log.Level.info
   package var logFormat = Log.Format.text
 
@@ -85,6 +86,11 @@ package struct Arguments: Equatable {
     \(eventHelp)
     \(zmqHelp)
     \(samplingHelp)
+      --block-history WHEN   remember what happened to blocks and what was evicted, for
+                             ExplainBlock and ExplainLookup, up to 11 MiB a pool: on, off, or
+                             auto: of a pool from the first such question on (default auto)
+      --lifetime-sample N    measure the lifetime of one block in N that are handed out, 0 to
+                             1000000, 0 for none; as long as the history is kept (default 100)
       --log-level LEVEL      error, warning, info or debug (default info)
       --log-format FORMAT    text or json (default text)
       --version              say the version and exit
@@ -109,7 +115,8 @@ package struct Arguments: Equatable {
         if attached != nil { throw Problem("\(flag) takes no value") }
         return flag == "--version" ? .version : .help
       case "--listen", "--unix-mode", "--tls-cert", "--tls-key", "--tls-client-ca",
-        "--tls-min-version", "--pool", "--compress-replies", "--log-level", "--log-format":
+        "--tls-min-version", "--pool", "--compress-replies", "--log-level", "--log-format",
+        "--block-history", "--lifetime-sample":
         guard let value = attached ?? rest.popFirst() else {
           throw Problem("\(flag) needs a value")
         }
@@ -170,6 +177,7 @@ package struct Arguments: Equatable {
         throw Problem("--compress-replies '\(value)': must be none, mirror, gzip or deflate")
       }
       replyCompression = policy
+    case "--block-history", "--lifetime-sample": try analysis.set(flag, value)
     case "--log-level":
       guard let level = Log.Level(name: value) else {
         throw Problem("--log-level '\(value)': must be error, warning, info or debug")

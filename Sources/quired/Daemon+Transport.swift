@@ -18,6 +18,11 @@ extension Daemon {
     } catch {
       throw .loop(error)
     }
+    if arguments.analysis.blockHistory != .off {
+      daemon.service.keepHistories(
+        from: arguments.analysis.blockHistory == .on ? .theBeginning : .theFirstQuestion,
+        lifetimeSample: arguments.analysis.lifetimeSample)
+    }
     daemon.noteConnections()
     if let files = arguments.tls { try daemon.secure(with: files) }
     if let options = arguments.zmq { try daemon.publish(options) }

@@ -14,6 +14,7 @@ final class Daemon {
   let registry: PoolRegistry
   let loop: EventLoop
   private let table = ServiceTable()
+  let service: QuireService
   private let health: HealthService
   let server: GRPCServer
   private let evictionTimer: LoopTimer
@@ -42,6 +43,7 @@ final class Daemon {
     let clock = { [loop] in offset &+ loop.now / 1_000_000 }
     self.clock = clock
     let service = QuireService(pools: registry, events: events, clock: clock)
+    self.service = service
     service.register(in: table)
     // Not within a call, and once for what comes together; a call more does not put it off.
     let timer = LoopTimer(on: loop) { [unowned service] in service.evictAhead() }

@@ -26,6 +26,32 @@ struct ArgumentsTests {
     #expect(arguments.replyCompression == .mirror)
     #expect(arguments.logLevel == .info)
     #expect(arguments.logFormat == .text)
+    #expect(arguments.analysis.blockHistory == .auto)
+    #expect(arguments.analysis.lifetimeSample == 100)
+  }
+
+  @Test("says what is remembered of blocks")
+  func history() throws {
+    guard
+      case .serve(let arguments) = try parse("--block-history=off", "--lifetime-sample", "0").get()
+    else {
+      Issue.record("does not serve")
+      return
+    }
+    #expect(arguments.analysis.blockHistory == .off)
+    #expect(arguments.analysis.lifetimeSample == 0)
+    func complaint(_ words: String...) -> String? {
+      do {
+        _ = try Arguments.parse(words)
+        return nil
+      } catch {
+        return error.description
+      }
+    }
+    #expect(complaint("--block-history=yes") == "--block-history 'yes': must be on, off or auto")
+    #expect(
+      complaint("--lifetime-sample=1000001")
+        == "--lifetime-sample '1000001': must be 0 to 1000000")
   }
 
   @Test("takes values apart or attached, and lists by repeating")

@@ -4259,7 +4259,7 @@ const ProtobufCMessageDescriptor quire__v1__reset_peaks_request__descriptor =
   (ProtobufCMessageInit) quire__v1__reset_peaks_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__explain_lookup_reply__field_descriptors[4] =
+static const ProtobufCFieldDescriptor quire__v1__explain_lookup_reply__field_descriptors[6] =
 {
   {
     "revision",
@@ -4309,17 +4309,43 @@ static const ProtobufCFieldDescriptor quire__v1__explain_lookup_reply__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "end",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__ExplainLookupReply, end),
+    &quire__v1__lookup_end__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "full_blocks",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__ExplainLookupReply, full_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__explain_lookup_reply__field_indices_by_name[] = {
   1,   /* field[1] = cached_tokens */
   3,   /* field[3] = conclusion */
+  4,   /* field[4] = end */
+  5,   /* field[5] = full_blocks */
   0,   /* field[0] = revision */
   2,   /* field[2] = steps */
 };
 static const ProtobufCIntRange quire__v1__explain_lookup_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor quire__v1__explain_lookup_reply__descriptor =
 {
@@ -4329,14 +4355,14 @@ const ProtobufCMessageDescriptor quire__v1__explain_lookup_reply__descriptor =
   "Quire__V1__ExplainLookupReply",
   "quire.v1",
   sizeof(Quire__V1__ExplainLookupReply),
-  4,
+  6,
   quire__v1__explain_lookup_reply__field_descriptors,
   quire__v1__explain_lookup_reply__field_indices_by_name,
   1,  quire__v1__explain_lookup_reply__number_ranges,
   (ProtobufCMessageInit) quire__v1__explain_lookup_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__lookup_step__field_descriptors[5] =
+static const ProtobufCFieldDescriptor quire__v1__lookup_step__field_descriptors[9] =
 {
   {
     "block_index",
@@ -4398,18 +4424,70 @@ static const ProtobufCFieldDescriptor quire__v1__lookup_step__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "evicted_ms",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__LookupStep, evicted_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "evicted_cause",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__LookupStep, evicted_cause),
+    &quire__v1__block_incident_cause__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "evicted_for_session",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__LookupStep, evicted_for_session),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "evicted_for_sequence",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__LookupStep, evicted_for_sequence),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__lookup_step__field_indices_by_name[] = {
   1,   /* field[1] = block_hash */
   2,   /* field[2] = block_id */
   0,   /* field[0] = block_index */
+  6,   /* field[6] = evicted_cause */
+  8,   /* field[8] = evicted_for_sequence */
+  7,   /* field[7] = evicted_for_session */
+  5,   /* field[5] = evicted_ms */
   4,   /* field[4] = evicted_revision */
   3,   /* field[3] = ref_count */
 };
 static const ProtobufCIntRange quire__v1__lookup_step__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor quire__v1__lookup_step__descriptor =
 {
@@ -4419,14 +4497,14 @@ const ProtobufCMessageDescriptor quire__v1__lookup_step__descriptor =
   "Quire__V1__LookupStep",
   "quire.v1",
   sizeof(Quire__V1__LookupStep),
-  5,
+  9,
   quire__v1__lookup_step__field_descriptors,
   quire__v1__lookup_step__field_indices_by_name,
   1,  quire__v1__lookup_step__number_ranges,
   (ProtobufCMessageInit) quire__v1__lookup_step__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__explain_block_request__field_descriptors[2] =
+static const ProtobufCFieldDescriptor quire__v1__explain_block_request__field_descriptors[3] =
 {
   {
     "call",
@@ -4452,15 +4530,28 @@ static const ProtobufCFieldDescriptor quire__v1__explain_block_request__field_de
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "max_incidents",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__ExplainBlockRequest, max_incidents),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__explain_block_request__field_indices_by_name[] = {
   1,   /* field[1] = block_id */
   0,   /* field[0] = call */
+  2,   /* field[2] = max_incidents */
 };
 static const ProtobufCIntRange quire__v1__explain_block_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 3 }
 };
 const ProtobufCMessageDescriptor quire__v1__explain_block_request__descriptor =
 {
@@ -4470,14 +4561,14 @@ const ProtobufCMessageDescriptor quire__v1__explain_block_request__descriptor =
   "Quire__V1__ExplainBlockRequest",
   "quire.v1",
   sizeof(Quire__V1__ExplainBlockRequest),
-  2,
+  3,
   quire__v1__explain_block_request__field_descriptors,
   quire__v1__explain_block_request__field_indices_by_name,
   1,  quire__v1__explain_block_request__number_ranges,
   (ProtobufCMessageInit) quire__v1__explain_block_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__explain_block_reply__field_descriptors[8] =
+static const ProtobufCFieldDescriptor quire__v1__explain_block_reply__field_descriptors[10] =
 {
   {
     "revision",
@@ -4575,11 +4666,37 @@ static const ProtobufCFieldDescriptor quire__v1__explain_block_reply__field_desc
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "history_off",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__ExplainBlockReply, history_off),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "history_since",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__ExplainBlockReply, history_since),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__explain_block_reply__field_indices_by_name[] = {
   5,   /* field[5] = block_hash */
   1,   /* field[1] = block_id */
   4,   /* field[4] = generation */
+  8,   /* field[8] = history_off */
+  9,   /* field[9] = history_since */
   6,   /* field[6] = holders */
   7,   /* field[7] = incidents */
   3,   /* field[3] = ref_count */
@@ -4589,7 +4706,7 @@ static const unsigned quire__v1__explain_block_reply__field_indices_by_name[] = 
 static const ProtobufCIntRange quire__v1__explain_block_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor quire__v1__explain_block_reply__descriptor =
 {
@@ -4599,14 +4716,14 @@ const ProtobufCMessageDescriptor quire__v1__explain_block_reply__descriptor =
   "Quire__V1__ExplainBlockReply",
   "quire.v1",
   sizeof(Quire__V1__ExplainBlockReply),
-  8,
+  10,
   quire__v1__explain_block_reply__field_descriptors,
   quire__v1__explain_block_reply__field_indices_by_name,
   1,  quire__v1__explain_block_reply__number_ranges,
   (ProtobufCMessageInit) quire__v1__explain_block_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__block_holder__field_descriptors[3] =
+static const ProtobufCFieldDescriptor quire__v1__block_holder__field_descriptors[4] =
 {
   {
     "session",
@@ -4644,8 +4761,21 @@ static const ProtobufCFieldDescriptor quire__v1__block_holder__field_descriptors
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "references",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__BlockHolder, references),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__block_holder__field_indices_by_name[] = {
+  3,   /* field[3] = references */
   1,   /* field[1] = sequence_id */
   0,   /* field[0] = session */
   2,   /* field[2] = table_index */
@@ -4653,7 +4783,7 @@ static const unsigned quire__v1__block_holder__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__block_holder__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor quire__v1__block_holder__descriptor =
 {
@@ -4663,14 +4793,14 @@ const ProtobufCMessageDescriptor quire__v1__block_holder__descriptor =
   "Quire__V1__BlockHolder",
   "quire.v1",
   sizeof(Quire__V1__BlockHolder),
-  3,
+  4,
   quire__v1__block_holder__field_descriptors,
   quire__v1__block_holder__field_indices_by_name,
   1,  quire__v1__block_holder__number_ranges,
   (ProtobufCMessageInit) quire__v1__block_holder__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__block_incident__field_descriptors[5] =
+static const ProtobufCFieldDescriptor quire__v1__block_incident__field_descriptors[7] =
 {
   {
     "revision",
@@ -4732,8 +4862,34 @@ static const ProtobufCFieldDescriptor quire__v1__block_incident__field_descripto
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "cause",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__BlockIncident, cause),
+    &quire__v1__block_incident_cause__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "is_target",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__BlockIncident, is_target),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__block_incident__field_indices_by_name[] = {
+  5,   /* field[5] = cause */
+  6,   /* field[6] = is_target */
   1,   /* field[1] = kind */
   0,   /* field[0] = revision */
   3,   /* field[3] = sequence_id */
@@ -4743,7 +4899,7 @@ static const unsigned quire__v1__block_incident__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__block_incident__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 5 }
+  { 0, 7 }
 };
 const ProtobufCMessageDescriptor quire__v1__block_incident__descriptor =
 {
@@ -4753,7 +4909,7 @@ const ProtobufCMessageDescriptor quire__v1__block_incident__descriptor =
   "Quire__V1__BlockIncident",
   "quire.v1",
   sizeof(Quire__V1__BlockIncident),
-  5,
+  7,
   quire__v1__block_incident__field_descriptors,
   quire__v1__block_incident__field_indices_by_name,
   1,  quire__v1__block_incident__number_ranges,
@@ -5119,7 +5275,55 @@ const ProtobufCEnumDescriptor quire__v1__report_format__descriptor =
   quire__v1__report_format__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };
-static const ProtobufCEnumValue quire__v1__block_incident_kind__enum_values_by_number[9] =
+static const ProtobufCEnumValue quire__v1__lookup_end__enum_values_by_number[12] =
+{
+  { "LOOKUP_END_UNSPECIFIED", "QUIRE__V1__LOOKUP_END__LOOKUP_END_UNSPECIFIED", 0 },
+  { "LOOKUP_END_COMPLETE", "QUIRE__V1__LOOKUP_END__LOOKUP_END_COMPLETE", 1 },
+  { "LOOKUP_END_LAST_TOKEN", "QUIRE__V1__LOOKUP_END__LOOKUP_END_LAST_TOKEN", 2 },
+  { "LOOKUP_END_PARTIAL_BLOCK", "QUIRE__V1__LOOKUP_END__LOOKUP_END_PARTIAL_BLOCK", 3 },
+  { "LOOKUP_END_EVICTED", "QUIRE__V1__LOOKUP_END__LOOKUP_END_EVICTED", 4 },
+  { "LOOKUP_END_OTHER_KEYS", "QUIRE__V1__LOOKUP_END__LOOKUP_END_OTHER_KEYS", 5 },
+  { "LOOKUP_END_NEVER_STORED", "QUIRE__V1__LOOKUP_END__LOOKUP_END_NEVER_STORED", 6 },
+  { "LOOKUP_END_FORGOTTEN", "QUIRE__V1__LOOKUP_END__LOOKUP_END_FORGOTTEN", 7 },
+  { "LOOKUP_END_SKIPPED", "QUIRE__V1__LOOKUP_END__LOOKUP_END_SKIPPED", 8 },
+  { "LOOKUP_END_CACHING_OFF", "QUIRE__V1__LOOKUP_END__LOOKUP_END_CACHING_OFF", 9 },
+  { "LOOKUP_END_HASHES_UNKNOWN", "QUIRE__V1__LOOKUP_END__LOOKUP_END_HASHES_UNKNOWN", 10 },
+  { "LOOKUP_END_WINDOW", "QUIRE__V1__LOOKUP_END__LOOKUP_END_WINDOW", 11 },
+};
+static const ProtobufCIntRange quire__v1__lookup_end__value_ranges[] = {
+{0, 0},{0, 12}
+};
+static const ProtobufCEnumValueIndex quire__v1__lookup_end__enum_values_by_name[12] =
+{
+  { "LOOKUP_END_CACHING_OFF", 9 },
+  { "LOOKUP_END_COMPLETE", 1 },
+  { "LOOKUP_END_EVICTED", 4 },
+  { "LOOKUP_END_FORGOTTEN", 7 },
+  { "LOOKUP_END_HASHES_UNKNOWN", 10 },
+  { "LOOKUP_END_LAST_TOKEN", 2 },
+  { "LOOKUP_END_NEVER_STORED", 6 },
+  { "LOOKUP_END_OTHER_KEYS", 5 },
+  { "LOOKUP_END_PARTIAL_BLOCK", 3 },
+  { "LOOKUP_END_SKIPPED", 8 },
+  { "LOOKUP_END_UNSPECIFIED", 0 },
+  { "LOOKUP_END_WINDOW", 11 },
+};
+const ProtobufCEnumDescriptor quire__v1__lookup_end__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "quire.v1.LookupEnd",
+  "LookupEnd",
+  "Quire__V1__LookupEnd",
+  "quire.v1",
+  12,
+  quire__v1__lookup_end__enum_values_by_number,
+  12,
+  quire__v1__lookup_end__enum_values_by_name,
+  1,
+  quire__v1__lookup_end__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue quire__v1__block_incident_kind__enum_values_by_number[15] =
 {
   { "BLOCK_INCIDENT_KIND_UNSPECIFIED", "QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_UNSPECIFIED", 0 },
   { "BLOCK_INCIDENT_KIND_ALLOCATED", "QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_ALLOCATED", 1 },
@@ -5130,20 +5334,32 @@ static const ProtobufCEnumValue quire__v1__block_incident_kind__enum_values_by_n
   { "BLOCK_INCIDENT_KIND_EVICTED", "QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_EVICTED", 6 },
   { "BLOCK_INCIDENT_KIND_COPIED", "QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_COPIED", 7 },
   { "BLOCK_INCIDENT_KIND_MOVED", "QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_MOVED", 8 },
+  { "BLOCK_INCIDENT_KIND_CLEARED", "QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_CLEARED", 9 },
+  { "BLOCK_INCIDENT_KIND_PINNED", "QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_PINNED", 10 },
+  { "BLOCK_INCIDENT_KIND_UNPINNED", "QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_UNPINNED", 11 },
+  { "BLOCK_INCIDENT_KIND_MOVE_ORDERED", "QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_MOVE_ORDERED", 12 },
+  { "BLOCK_INCIDENT_KIND_LAZILY_FREED", "QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_LAZILY_FREED", 13 },
+  { "BLOCK_INCIDENT_KIND_FLUSHED", "QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_FLUSHED", 14 },
 };
 static const ProtobufCIntRange quire__v1__block_incident_kind__value_ranges[] = {
-{0, 0},{0, 9}
+{0, 0},{0, 15}
 };
-static const ProtobufCEnumValueIndex quire__v1__block_incident_kind__enum_values_by_name[9] =
+static const ProtobufCEnumValueIndex quire__v1__block_incident_kind__enum_values_by_name[15] =
 {
   { "BLOCK_INCIDENT_KIND_ALLOCATED", 1 },
   { "BLOCK_INCIDENT_KIND_CACHED", 4 },
+  { "BLOCK_INCIDENT_KIND_CLEARED", 9 },
   { "BLOCK_INCIDENT_KIND_COPIED", 7 },
   { "BLOCK_INCIDENT_KIND_EVICTED", 6 },
+  { "BLOCK_INCIDENT_KIND_FLUSHED", 14 },
   { "BLOCK_INCIDENT_KIND_FORKED", 2 },
   { "BLOCK_INCIDENT_KIND_FREED", 5 },
   { "BLOCK_INCIDENT_KIND_HIT", 3 },
+  { "BLOCK_INCIDENT_KIND_LAZILY_FREED", 13 },
   { "BLOCK_INCIDENT_KIND_MOVED", 8 },
+  { "BLOCK_INCIDENT_KIND_MOVE_ORDERED", 12 },
+  { "BLOCK_INCIDENT_KIND_PINNED", 10 },
+  { "BLOCK_INCIDENT_KIND_UNPINNED", 11 },
   { "BLOCK_INCIDENT_KIND_UNSPECIFIED", 0 },
 };
 const ProtobufCEnumDescriptor quire__v1__block_incident_kind__descriptor =
@@ -5153,11 +5369,71 @@ const ProtobufCEnumDescriptor quire__v1__block_incident_kind__descriptor =
   "BlockIncidentKind",
   "Quire__V1__BlockIncidentKind",
   "quire.v1",
-  9,
+  15,
   quire__v1__block_incident_kind__enum_values_by_number,
-  9,
+  15,
   quire__v1__block_incident_kind__enum_values_by_name,
   1,
   quire__v1__block_incident_kind__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCEnumValue quire__v1__block_incident_cause__enum_values_by_number[18] =
+{
+  { "BLOCK_INCIDENT_CAUSE_UNSPECIFIED", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_UNSPECIFIED", 0 },
+  { "BLOCK_INCIDENT_CAUSE_HAND_OUT", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_HAND_OUT", 1 },
+  { "BLOCK_INCIDENT_CAUSE_AHEAD", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_AHEAD", 2 },
+  { "BLOCK_INCIDENT_CAUSE_REQUEST", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_REQUEST", 3 },
+  { "BLOCK_INCIDENT_CAUSE_OVERWRITE", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_OVERWRITE", 4 },
+  { "BLOCK_INCIDENT_CAUSE_FREE", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_FREE", 5 },
+  { "BLOCK_INCIDENT_CAUSE_PREEMPTION", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_PREEMPTION", 6 },
+  { "BLOCK_INCIDENT_CAUSE_WINDOW", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_WINDOW", 7 },
+  { "BLOCK_INCIDENT_CAUSE_COPY", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_COPY", 8 },
+  { "BLOCK_INCIDENT_CAUSE_REWIND", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_REWIND", 9 },
+  { "BLOCK_INCIDENT_CAUSE_SWAP_OUT", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_SWAP_OUT", 10 },
+  { "BLOCK_INCIDENT_CAUSE_SWAP_IN", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_SWAP_IN", 11 },
+  { "BLOCK_INCIDENT_CAUSE_ROUNDING", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_ROUNDING", 12 },
+  { "BLOCK_INCIDENT_CAUSE_DEFRAGMENT", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_DEFRAGMENT", 13 },
+  { "BLOCK_INCIDENT_CAUSE_RESET", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_RESET", 14 },
+  { "BLOCK_INCIDENT_CAUSE_POOL", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_POOL", 15 },
+  { "BLOCK_INCIDENT_CAUSE_PREFIX", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_PREFIX", 16 },
+  { "BLOCK_INCIDENT_CAUSE_ACKNOWLEDGEMENT", "QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_ACKNOWLEDGEMENT", 17 },
+};
+static const ProtobufCIntRange quire__v1__block_incident_cause__value_ranges[] = {
+{0, 0},{0, 18}
+};
+static const ProtobufCEnumValueIndex quire__v1__block_incident_cause__enum_values_by_name[18] =
+{
+  { "BLOCK_INCIDENT_CAUSE_ACKNOWLEDGEMENT", 17 },
+  { "BLOCK_INCIDENT_CAUSE_AHEAD", 2 },
+  { "BLOCK_INCIDENT_CAUSE_COPY", 8 },
+  { "BLOCK_INCIDENT_CAUSE_DEFRAGMENT", 13 },
+  { "BLOCK_INCIDENT_CAUSE_FREE", 5 },
+  { "BLOCK_INCIDENT_CAUSE_HAND_OUT", 1 },
+  { "BLOCK_INCIDENT_CAUSE_OVERWRITE", 4 },
+  { "BLOCK_INCIDENT_CAUSE_POOL", 15 },
+  { "BLOCK_INCIDENT_CAUSE_PREEMPTION", 6 },
+  { "BLOCK_INCIDENT_CAUSE_PREFIX", 16 },
+  { "BLOCK_INCIDENT_CAUSE_REQUEST", 3 },
+  { "BLOCK_INCIDENT_CAUSE_RESET", 14 },
+  { "BLOCK_INCIDENT_CAUSE_REWIND", 9 },
+  { "BLOCK_INCIDENT_CAUSE_ROUNDING", 12 },
+  { "BLOCK_INCIDENT_CAUSE_SWAP_IN", 11 },
+  { "BLOCK_INCIDENT_CAUSE_SWAP_OUT", 10 },
+  { "BLOCK_INCIDENT_CAUSE_UNSPECIFIED", 0 },
+  { "BLOCK_INCIDENT_CAUSE_WINDOW", 7 },
+};
+const ProtobufCEnumDescriptor quire__v1__block_incident_cause__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "quire.v1.BlockIncidentCause",
+  "BlockIncidentCause",
+  "Quire__V1__BlockIncidentCause",
+  "quire.v1",
+  18,
+  quire__v1__block_incident_cause__enum_values_by_number,
+  18,
+  quire__v1__block_incident_cause__enum_values_by_name,
+  1,
+  quire__v1__block_incident_cause__value_ranges,
   NULL,NULL,NULL,NULL   /* reserved[1234] */
 };

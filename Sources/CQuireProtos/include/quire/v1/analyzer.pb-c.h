@@ -92,6 +92,58 @@ typedef enum _Quire__V1__ReportFormat {
   QUIRE__V1__REPORT_FORMAT__REPORT_FORMAT_HTML = 4
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__REPORT_FORMAT)
 } Quire__V1__ReportFormat;
+/*
+ * Why a prefix is used up to there and no further.
+ */
+typedef enum _Quire__V1__LookupEnd {
+  QUIRE__V1__LOOKUP_END__LOOKUP_END_UNSPECIFIED = 0,
+  /*
+   * All full blocks are used; what is left fills none.
+   */
+  QUIRE__V1__LOOKUP_END__LOOKUP_END_COMPLETE = 1,
+  /*
+   * All are cached, but a token at least is computed anew, for its logits, so the last block is not used;
+   * nor the one before it where the pool is made for EAGLE.
+   */
+  QUIRE__V1__LOOKUP_END__LOOKUP_END_LAST_TOKEN = 2,
+  /*
+   * The content fills no block.
+   */
+  QUIRE__V1__LOOKUP_END__LOOKUP_END_PARTIAL_BLOCK = 3,
+  /*
+   * It was cached and lost: evicted_revision says when.
+   */
+  QUIRE__V1__LOOKUP_END__LOOKUP_END_EVICTED = 4,
+  /*
+   * The same tokens are cached without the salt, adapter or inputs that came with the content.
+   */
+  QUIRE__V1__LOOKUP_END__LOOKUP_END_OTHER_KEYS = 5,
+  /*
+   * It was not cached since the pool was made or reset.
+   */
+  QUIRE__V1__LOOKUP_END__LOOKUP_END_NEVER_STORED = 6,
+  /*
+   * Not known: the oldest evictions are forgotten, or the history began too late, or none is kept.
+   */
+  QUIRE__V1__LOOKUP_END__LOOKUP_END_FORGOTTEN = 7,
+  /*
+   * skip_prefix_lookup was set.
+   */
+  QUIRE__V1__LOOKUP_END__LOOKUP_END_SKIPPED = 8,
+  /*
+   * The pool caches no prefixes.
+   */
+  QUIRE__V1__LOOKUP_END__LOOKUP_END_CACHING_OFF = 9,
+  /*
+   * Neither token ids nor hashes are known.
+   */
+  QUIRE__V1__LOOKUP_END__LOOKUP_END_HASHES_UNKNOWN = 10,
+  /*
+   * Blocks are cached, but not enough of them in a row for the sliding window.
+   */
+  QUIRE__V1__LOOKUP_END__LOOKUP_END_WINDOW = 11
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__LOOKUP_END)
+} Quire__V1__LookupEnd;
 typedef enum _Quire__V1__BlockIncidentKind {
   QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_UNSPECIFIED = 0,
   QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_ALLOCATED = 1,
@@ -101,9 +153,99 @@ typedef enum _Quire__V1__BlockIncidentKind {
   QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_FREED = 5,
   QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_EVICTED = 6,
   QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_COPIED = 7,
-  QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_MOVED = 8
+  QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_MOVED = 8,
+  /*
+   * Everything in the pool, or in its cache, was given up.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_CLEARED = 9,
+  QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_PINNED = 10,
+  QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_UNPINNED = 11,
+  /*
+   * A copy for a defragmentation was ordered.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_MOVE_ORDERED = 12,
+  /*
+   * Free, but for its batch.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_LAZILY_FREED = 13,
+  QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_FLUSHED = 14
     PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__BLOCK_INCIDENT_KIND)
 } Quire__V1__BlockIncidentKind;
+/*
+ * Why, where the kind does not say it all.
+ */
+typedef enum _Quire__V1__BlockIncidentCause {
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_UNSPECIFIED = 0,
+  /*
+   * Evicted: the block was wanted.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_HAND_OUT = 1,
+  /*
+   * Evicted: before it was wanted.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_AHEAD = 2,
+  /*
+   * Evicted: somebody asked for it.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_REQUEST = 3,
+  /*
+   * Evicted: slots that had tokens are written again.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_OVERWRITE = 4,
+  /*
+   * Freed: given back by its holder.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_FREE = 5,
+  /*
+   * Freed: its sequence was preempted.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_PREEMPTION = 6,
+  /*
+   * Freed: a sliding window is past it.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_WINDOW = 7,
+  /*
+   * Freed: replaced by the target of a copy.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_COPY = 8,
+  /*
+   * Freed or evicted: by a rewind.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_REWIND = 9,
+  /*
+   * Freed or moved: to the host tier.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_SWAP_OUT = 10,
+  /*
+   * Freed or moved: from the host tier.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_SWAP_IN = 11,
+  /*
+   * Allocated or freed: what a strategy takes beside what it was asked for.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_ROUNDING = 12,
+  /*
+   * Evicted or moved: by a defragmentation.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_DEFRAGMENT = 13,
+  /*
+   * Evicted or cleared: the prefix cache was reset.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_RESET = 14,
+  /*
+   * Cleared: the pool was reset or made anew.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_POOL = 15,
+  /*
+   * Pinned or unpinned: content that a session keeps.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_PREFIX = 16,
+  /*
+   * Unpinned: a copy is done.
+   */
+  QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_ACKNOWLEDGEMENT = 17
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(QUIRE__V1__BLOCK_INCIDENT_CAUSE)
+} Quire__V1__BlockIncidentCause;
 
 /* --- messages --- */
 
@@ -908,6 +1050,7 @@ struct  Quire__V1__ExplainLookupReply
   uint32_t cached_tokens;
   /*
    * One per full block, up to the first miss.
+   * With a sliding window of all of them, since a hit there needs no beginning. At most 65,536.
    */
   size_t n_steps;
   Quire__V1__LookupStep **steps;
@@ -915,10 +1058,15 @@ struct  Quire__V1__ExplainLookupReply
    * For people: why it ends there.
    */
   ProtobufCBinaryData conclusion;
+  Quire__V1__LookupEnd end;
+  /*
+   * Full blocks of the content whose hashes are known.
+   */
+  uint32_t full_blocks;
 };
 #define QUIRE__V1__EXPLAIN_LOOKUP_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__explain_lookup_reply__descriptor) \
-    , 0, 0, 0,NULL, {0,NULL} }
+    , 0, 0, 0,NULL, {0,NULL}, QUIRE__V1__LOOKUP_END__LOOKUP_END_UNSPECIFIED, 0 }
 
 
 struct  Quire__V1__LookupStep
@@ -941,21 +1089,38 @@ struct  Quire__V1__LookupStep
    * A miss: revision at which the content was last evicted; 0 = never seen, or forgotten.
    */
   uint64_t evicted_revision;
+  /*
+   * And when: milliseconds since the epoch.
+   */
+  uint64_t evicted_ms;
+  Quire__V1__BlockIncidentCause evicted_cause;
+  /*
+   * For whom the block was wanted; 0 where no sequence was.
+   */
+  uint64_t evicted_for_session;
+  uint64_t evicted_for_sequence;
 };
 #define QUIRE__V1__LOOKUP_STEP__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__lookup_step__descriptor) \
-    , 0, {0,NULL}, 0, 0, 0 }
+    , 0, {0,NULL}, 0, 0, 0, 0, QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_UNSPECIFIED, 0, 0 }
 
 
 struct  Quire__V1__ExplainBlockRequest
 {
   ProtobufCMessage base;
   Quire__V1__Call *call;
+  /*
+   * From 1.
+   */
   uint32_t block_id;
+  /*
+   * The newest so many incidents; 0 = 100, at most 10,000.
+   */
+  uint32_t max_incidents;
 };
 #define QUIRE__V1__EXPLAIN_BLOCK_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__explain_block_request__descriptor) \
-    , NULL, 0 }
+    , NULL, 0, 0 }
 
 
 struct  Quire__V1__ExplainBlockReply
@@ -976,17 +1141,28 @@ struct  Quire__V1__ExplainBlockReply
    * Empty: no content.
    */
   ProtobufCBinaryData block_hash;
+  /*
+   * At most 1,000.
+   */
   size_t n_holders;
   Quire__V1__BlockHolder **holders;
   /*
-   * Oldest first.
+   * Oldest first. Those of a busy pool are kept for a short while only.
    */
   size_t n_incidents;
   Quire__V1__BlockIncident **incidents;
+  /*
+   * The server keeps no history of blocks: `incidents` is empty for that reason.
+   */
+  protobuf_c_boolean history_off;
+  /*
+   * What happened up to this revision is not known.
+   */
+  uint64_t history_since;
 };
 #define QUIRE__V1__EXPLAIN_BLOCK_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__explain_block_reply__descriptor) \
-    , 0, 0, QUIRE__V1__BLOCK_STATE__BLOCK_STATE_UNSPECIFIED, 0, 0, {0,NULL}, 0,NULL, 0,NULL }
+    , 0, 0, QUIRE__V1__BLOCK_STATE__BLOCK_STATE_UNSPECIFIED, 0, 0, {0,NULL}, 0,NULL, 0,NULL, 0, 0 }
 
 
 typedef enum {
@@ -1003,6 +1179,10 @@ struct  Quire__V1__BlockHolder
    * The entry of its table, from 0.
    */
   uint32_t table_index;
+  /*
+   * Raw references; 1 for a sequence.
+   */
+  uint32_t references;
   Quire__V1__BlockHolder__HolderCase holder_case;
   union {
     uint64_t sequence_id;
@@ -1010,7 +1190,7 @@ struct  Quire__V1__BlockHolder
 };
 #define QUIRE__V1__BLOCK_HOLDER__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__block_holder__descriptor) \
-    , 0, 0, QUIRE__V1__BLOCK_HOLDER__HOLDER__NOT_SET, {0} }
+    , 0, 0, 0, QUIRE__V1__BLOCK_HOLDER__HOLDER__NOT_SET, {0} }
 
 
 struct  Quire__V1__BlockIncident
@@ -1027,10 +1207,15 @@ struct  Quire__V1__BlockIncident
    * Milliseconds since the epoch.
    */
   uint64_t time_ms;
+  Quire__V1__BlockIncidentCause cause;
+  /*
+   * Of a copy or a move the block was the target.
+   */
+  protobuf_c_boolean is_target;
 };
 #define QUIRE__V1__BLOCK_INCIDENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__block_incident__descriptor) \
-    , 0, QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_UNSPECIFIED, 0, 0, 0 }
+    , 0, QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_UNSPECIFIED, 0, 0, 0, QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_UNSPECIFIED, 0 }
 
 
 struct  Quire__V1__WhatIfRequest
@@ -1804,7 +1989,9 @@ typedef void (*Quire__V1__WhatIfRow_Closure)
 extern const ProtobufCEnumDescriptor    quire__v1__stats_include__descriptor;
 extern const ProtobufCEnumDescriptor    quire__v1__block_state__descriptor;
 extern const ProtobufCEnumDescriptor    quire__v1__report_format__descriptor;
+extern const ProtobufCEnumDescriptor    quire__v1__lookup_end__descriptor;
 extern const ProtobufCEnumDescriptor    quire__v1__block_incident_kind__descriptor;
+extern const ProtobufCEnumDescriptor    quire__v1__block_incident_cause__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__get_stats_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__stats__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__eviction_count__descriptor;
