@@ -146,7 +146,9 @@ let package = Package(
     tests("VLLMEventsTests", ["VLLMEvents", "BlockService", "KVBlocks"]),
     tests("QuiredTests", ["quired", "TLSEngine", "BlockService", "GRPCServer", "UVLoop"]),
     tests("ToolSupportTests", ["ToolSupport"]),
-    tests("QuireCLITests", ["QuireCLI", "Analysis", "ToolSupport", "BlockMessages", "GRPCWire"]),
+    tests(
+      "QuireCLITests",
+      ["QuireCLI", "Analysis", "ToolSupport", "BlockMessages", "GRPCWire", "TestSupport"]),
     tests("WorkloadsTests", ["Workloads", "ToolSupport", "TestSupport"]),
     tests(
       "QuireLoadTests",

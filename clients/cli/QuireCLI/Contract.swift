@@ -11,7 +11,8 @@ package final class Contract: Sendable {
 
   struct Field {
     enum Kind: Equatable {
-      case unsigned, signed, zigzag
+      /// Of 64 and of 32 bits.
+      case unsigned, short, signed, zigzag
       case fixed32, fixed64, real
       case flag, text, bytes
       /// Place in `words`.
@@ -65,13 +66,14 @@ package final class Contract: Sendable {
           switch field.type {
           case 1: .real
           case 3, 5: .signed
-          case 4, 13: .unsigned
+          case 4: .unsigned
           case 6: .fixed64
           case 7: .fixed32
           case 8: .flag
           case 9: .text
           case 11: .message(places[typeName]!)  // A descriptor set is closed under its references.
           case 12: .bytes
+          case 13: .short
           case 14: .word(wordPlaces[typeName]!)
           case 17, 18: .zigzag
           default: preconditionFailure("a field type that the contract does not use")
@@ -93,7 +95,7 @@ package final class Contract: Sendable {
     if field.isList { return .list([]) }
     if field.isMember { return .absent }
     switch field.kind {
-    case .unsigned, .fixed32, .fixed64: return .number(0)
+    case .unsigned, .short, .fixed32, .fixed64: return .number(0)
     case .signed, .zigzag: return .signed(0)
     case .real: return .real(0)
     case .flag: return .flag(false)

@@ -71,7 +71,7 @@ package enum EventText {
   /// - Parameter batch: `KvEventBatch`.
   package static func lines(_ batch: Message, style: Style = .plain) -> String {
     let head =
-      "\(StatsRows.clock(UInt64(max(0, batch.real("timestamp")) * 1000)))"
+      StatsRows.clock(milliseconds(batch.real("timestamp")))
       + "  #\(batch.number("sequence_number"))  r\(batch.number("revision"))  "
     return batch.messages("events").map { event in
       guard let (kind, body) = event.member else { return head + "?\n" }
@@ -82,6 +82,11 @@ package enum EventText {
           TextTable.padded(kind.replacing("_", with: " "), to: 14), color(of: kind))
         + "  " + words.joined(separator: "  ") + "\n"
     }.joined()
+  }
+
+  /// 0 for a time that is none.
+  private static func milliseconds(_ seconds: Double) -> UInt64 {
+    seconds > 0 && seconds < 1e12 ? UInt64(seconds * 1000) : 0
   }
 
   private static func color(of kind: String) -> Style.Color {

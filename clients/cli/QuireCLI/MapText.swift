@@ -9,6 +9,8 @@ package enum MapText {
         (4, "s", .shared, "shared"), (5, "p", .pinned, "pinned"), (6, "l", .pending, "pending"),
       ]
 
+  private static let mostCells = 1 << 20
+
   /// - Parameters:
   ///   - map: `BlockMap`.
   ///   - columns: Cells of a line.
@@ -33,7 +35,8 @@ package enum MapText {
       present.insert(state)
       hasPartial = hasPartial || run.flag("partial")
       hasMark = hasMark || run.flag("highlighted")
-      var left = Int(run.number("cells"))
+      // No server makes more cells: what claims to have more is cut.
+      var left = min(Int(run.number("cells")), mostCells - cell)
       while left > 0 {
         if cell % width == 0 {
           if cell > 0 { lines.append(line) }

@@ -42,6 +42,8 @@ extension Message {
   ) -> Value? {
     switch (kind, value) {
     case (.unsigned, .varint(let value)): .number(value)
+    // As every reader does: so that sums of such numbers stay in 64 bits, whatever comes.
+    case (.short, .varint(let value)): .number(UInt64(UInt32(truncatingIfNeeded: value)))
     case (.signed, .varint(let value)): .signed(Int64(bitPattern: value))
     case (.zigzag, .varint(let value)):
       .signed(Int64(bitPattern: value >> 1) ^ -Int64(bitPattern: value & 1))
@@ -90,7 +92,7 @@ extension Message {
           littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
         list.append(kind == .real ? .real(Double(bitPattern: word)) : .number(word))
       }
-    case .unsigned, .signed, .zigzag, .flag, .word:
+    case .unsigned, .short, .signed, .zigzag, .flag, .word:
       while !bytes.isEmpty {
         left -= 1
         guard left >= 0, let number = takeVarint(&bytes),

@@ -39,7 +39,7 @@ package struct PerfettoTrace {
     _ stats: Message, _ sequences: [Message]?, at milliseconds: UInt64
   ) -> [String] {
     var events = counters(stats, at: milliseconds)
-    if let sequences { events += take(sequences, at: milliseconds * 1000) }
+    if let sequences { events += take(sequences, at: milliseconds &* 1000) }
     last = (stats, milliseconds)
     return events
   }
@@ -47,7 +47,7 @@ package struct PerfettoTrace {
   /// The phases that are under way, up to now.
   package mutating func end(at milliseconds: UInt64) -> [String] {
     let events = phases.sorted { $0.key < $1.key }.map {
-      Self.slice($0.key, $0.value, until: milliseconds * 1000)
+      Self.slice($0.key, $0.value, until: milliseconds &* 1000)
     }
     phases = [:]
     return events
@@ -55,7 +55,7 @@ package struct PerfettoTrace {
 
   private mutating func counters(_ stats: Message, at milliseconds: UInt64) -> [String] {
     func counter(_ name: String, _ values: [(String, String)]) -> String {
-      "{\"name\":\"\(name)\",\"ph\":\"C\",\"pid\":1,\"ts\":\(milliseconds * 1000),\"args\":{"
+      "{\"name\":\"\(name)\",\"ph\":\"C\",\"pid\":1,\"ts\":\(milliseconds &* 1000),\"args\":{"
         + values.map { "\"\($0)\":\($1)" }.joined(separator: ",") + "}}"
     }
     func counts(_ fields: [(String, String)]) -> [(String, String)] {
@@ -79,7 +79,7 @@ package struct PerfettoTrace {
       counter(
         "fragmentation in percent",
         [("internal", "internal_fragmentation"), ("external", "external_fragmentation")].map {
-          ($0, NumberText.fixed(stats.real($1) * 100, 2))
+          ($0, Self.number(stats.real($1) * 100))
         }),
     ]
     if let last, milliseconds > last.milliseconds {
@@ -133,6 +133,11 @@ package struct PerfettoTrace {
     if let lane = freeLanes.popLast() { return lane }
     lanes += 1
     return lanes
+  }
+
+  /// JSON has no word for what is no number.
+  private static func number(_ value: Double) -> String {
+    value.isFinite ? NumberText.fixed(value, 2) : "0"
   }
 
   private static func slice(_ id: UInt64, _ phase: Phase, until microseconds: UInt64) -> String {

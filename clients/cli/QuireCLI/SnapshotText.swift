@@ -41,7 +41,8 @@ package enum SnapshotText {
   private static func runs(_ snapshot: Message, _ style: Style) -> [String] {
     let free = snapshot.numbers("free_run_histogram")
     let available = snapshot.numbers("available_run_histogram")
-    let orders = max(free.count, available.count)
+    // A pool has fewer than 2^32 blocks.
+    let orders = min(32, max(free.count, available.count))
     guard orders > 0 else { return ["", "No free blocks, so no runs of them."] }
     let most = max(1, (free + available).max() ?? 1)
     var table = TextTable([

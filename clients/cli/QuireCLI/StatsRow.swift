@@ -35,7 +35,7 @@ package struct StatsRows {
     }
     func rate(_ field: String) -> String { rate(stats.number(field)) { $0.number(field) } }
     func refusals(_ stats: Message) -> UInt64 {
-      stats.messages("refusals").reduce(0) { $0 + $1.number("count") }
+      stats.messages("refusals").reduce(0) { $0 &+ $1.number("count") }
     }
     func short(_ ratio: Double) -> String { NumberText.fixed(ratio * 100, 1) }
     let asked = stats.number("prefix_query_tokens")

@@ -98,7 +98,7 @@ package enum StatsText {
     let inBytes = field.replacing("_blocks", with: "_bytes")
     if stats.knows(inBytes) { return ByteText.short(stats.number(inBytes)) }
     let each = stats.number("bytes_per_block")
-    return each > 0 ? ByteText.short(stats.number(field) * each) : ""
+    return each > 0 ? ByteText.short(Double(stats.number(field)) * Double(each)) : ""
   }
 
   private static func fragmentation(_ stats: Message, _ style: Style) -> [String] {
@@ -159,7 +159,7 @@ package enum StatsText {
     lines.append(
       "  prefixes   \(count("prefix_hit_tokens")) of \(NumberText.grouped(asked)) tokens found: "
         + "\(NumberText.percent(share(stats.number("prefix_hit_tokens"), of: asked)))")
-    if stats.number("moved_blocks") + stats.number("abandoned_moves") > 0 {
+    if stats.number("moved_blocks") > 0 || stats.number("abandoned_moves") > 0 {
       lines.append(
         "  moved      \(count("moved_blocks")) blocks, \(count("abandoned_moves")) given up")
     }
@@ -217,7 +217,9 @@ package enum StatsText {
     var shown = 0
     for state in order {
       counted += stats.number(state.field)
-      let end = Int((Double(counted) / Double(capacity) * Double(width)).rounded())
+      // The parts of a pool are no more than the pool; of one that says so the line is full.
+      let part = min(1, Double(counted) / Double(capacity))
+      let end = Int((part * Double(width)).rounded())
       let cell: Character = style.hasColor ? "|" : state.letter
       line += style.paint(String(repeating: cell, count: max(0, end - shown)), state.color)
       shown = max(shown, end)

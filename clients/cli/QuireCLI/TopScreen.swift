@@ -63,7 +63,7 @@ package struct TopState {
   private static func counters(_ stats: Message) -> [String: UInt64] {
     [
       "alloc": stats.number("allocated_blocks"), "free": stats.number("freed_blocks"),
-      "refused": stats.messages("refusals").reduce(0) { $0 + $1.number("count") },
+      "refused": stats.messages("refusals").reduce(0) { $0 &+ $1.number("count") },
       "preempted": stats.number("preemptions"), "evicted": stats.number("evictions"),
     ]
   }
