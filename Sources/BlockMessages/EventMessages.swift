@@ -31,6 +31,7 @@ package struct DumpStateRequest: WireMessage {
   package var call: CallMessage { .init(m.pointee.call) }
   package var wantsTokenIDs: Bool { m.pointee.with_token_ids != 0 }
   package var wantsParentHashes: Bool { m.pointee.with_parent_hashes != 0 }
+  package var wantsStateDigest: Bool { m.pointee.with_state_digest != 0 }
 }
 
 /// Raw values of `EventCause`.
@@ -195,5 +196,41 @@ package struct BlockRecordFields {
     self.references = references
     self.generation = generation
     self.pins = pins
+  }
+  /// What `writePlain` writes at most.
+  package static var mostPlainBytes: Int { 2 + 4 * 6 + 2 + 32 }
+
+  /// Writes a block of the device as the field `blocks` of its chunk, without a parent and token ids: what a
+  /// packer does with it, for a million of them. Returns how many bytes it took.
+  package func writePlain(
+    to place: UnsafeMutablePointer<UInt8>, hash: UnsafeRawBufferPointer
+  ) -> Int {
+    var end = 2
+    func write(_ tag: UInt8, _ value: UInt32) {
+      if value == 0 { return }
+      place[end] = tag
+      end += 1
+      var rest = value
+      while rest >= 0x80 {
+        place[end] = UInt8(truncatingIfNeeded: rest) | 0x80
+        end += 1
+        rest >>= 7
+      }
+      place[end] = UInt8(truncatingIfNeeded: rest)
+      end += 1
+    }
+    write(1 << 3, id)
+    write(2 << 3, references)
+    write(3 << 3, generation)
+    if let source = hash.baseAddress {
+      place[end] = 4 << 3 | 2
+      place[end + 1] = UInt8(hash.count)
+      UnsafeMutableRawPointer(place + end + 2).copyMemory(from: source, byteCount: hash.count)
+      end += 2 + hash.count
+    }
+    write(9 << 3, pins)
+    place[0] = 5 << 3 | 2
+    place[1] = UInt8(end - 2)
+    return end
   }
 }

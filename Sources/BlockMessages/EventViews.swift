@@ -186,8 +186,10 @@ extension MessagePacker {
   }
 
   package mutating func dumpStateRequest(
-    call: CallFields = CallFields(), withTokenIDs: Bool = false, withParentHashes: Bool = false
+    call: CallFields = CallFields(), withTokenIDs: Bool = false, withParentHashes: Bool = false,
+    withStateDigest: Bool = false
   ) {
+    bool(4, withStateDigest)
     bool(3, withParentHashes)
     bool(2, withTokenIDs)
     self.call(call)

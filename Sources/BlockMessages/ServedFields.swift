@@ -143,7 +143,9 @@ enum ServedFields {
     "quire.v1.SubscribeKvEventsRequest": [
       "call", "start_sequence_number", "with_forks_and_copies", "with_token_ids", "epoch",
     ],
-    "quire.v1.DumpStateRequest": ["call", "with_token_ids", "with_parent_hashes"],
+    "quire.v1.DumpStateRequest": [
+      "call", "with_token_ids", "with_parent_hashes", "with_state_digest",
+    ],
 
     // Analyzer.
     "quire.v1.GetStatsRequest": ["call", "include"],

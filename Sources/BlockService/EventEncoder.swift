@@ -22,6 +22,20 @@ struct EventEncoder: ~Copyable {
   /// What moved, by the moves of the log, last first. Only while a log has some.
   private var movedHashes: [BlockHash?] = []
 
+  /// Whether the log may have something to tell. O(entries).
+  static func hasEvents(_ log: ChangeLog) -> Bool {
+    let entries = log.entries.base
+    for i in 0..<log.entries.count {
+      switch entries[i].kind {
+      case .stored, .evicted, .cleared, .sequenceForked, .copied, .moved: return true
+      case .handedOut, .hit, .shared, .released, .moveOrdered, .pinned, .unpinned, .lazilyFreed,
+        .flushed:
+        continue
+      }
+    }
+    return false
+  }
+
   /// Calls `close` with each batch that is full, and with the last one unless it is empty; what it is
   /// given is in `bytes` and `contents`.
   mutating func encode(

@@ -9,6 +9,10 @@ internal import KVBlocks
 package final class EventHub: RegistryFollower {
   package let options: EventOptions
   private var recorders: [ObjectIdentifier: EventRecorder] = [:]
+  /// Draws epochs. They differ from one life of a pool to the next, and from one of the server to the
+  /// next, which is what randomness is for.
+  package var drawEpoch: () -> UInt64 = { .random(in: 1 ... .max) }
+
   private let clock: () -> UInt64
   private var isPumpWanted = false
 

@@ -28,7 +28,7 @@ final class EventRecorder: PoolObserver {
   init(_ hosted: HostedPool, _ hub: EventHub, at milliseconds: UInt64) {
     self.hosted = hosted
     self.hub = hub
-    epoch = Self.drawEpoch()
+    epoch = hub.drawEpoch()
     wantedAt = milliseconds
     // What was before is no part of it, and counts as the first batch.
     let first: UInt64 = hosted.pool.revision == 0 ? 1 : 2
@@ -36,11 +36,11 @@ final class EventRecorder: PoolObserver {
       bytes: hub.options.ringBytes, batches: hub.options.ringBatches, first: first)
   }
 
-  private static func drawEpoch() -> UInt64 { .random(in: 1 ... .max) }
-
   // MARK: What happens
 
   func poolChanged(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64) {
+    // Most short commands only take and give back.
+    if !EventEncoder.hasEvents(log) { return }
     encoder.encode(log, of: pool, largest: ring.largestBatch) { encoder in
       self.append(&encoder, pool, milliseconds)
     }
@@ -52,7 +52,7 @@ final class EventRecorder: PoolObserver {
       isNew = false
       return
     }
-    epoch = Self.drawEpoch()
+    epoch = hub.drawEpoch()
     ring.restart(at: 2)
     for subscriber in subscribers { subscriber.next = ring.next }
     encoder.encode(cleared: .loadPool) { encoder in self.append(&encoder, pool, milliseconds) }

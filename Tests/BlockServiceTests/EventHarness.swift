@@ -67,7 +67,10 @@ extension ServiceHarness {
   func dump(tokens: Bool = false, parents: Bool = false) throws -> Picture {
     let responses = RecordedStream()
     let stream = stream("Events/DumpState", responses)
-    let request = packed { $0.dumpStateRequest(withTokenIDs: tokens, withParentHashes: parents) }
+    let request = packed {
+      $0.dumpStateRequest(
+        withTokenIDs: tokens, withParentHashes: parents, withStateDigest: true)
+    }
     request.withUnsafeBytes { stream.received($0) }
     stream.halfClosed()
     #expect(responses.status == .ok)

@@ -89,7 +89,7 @@ def test_a_dump_has_every_block_that_is_not_plain_free(new_pool):
     prompt = q.Add(sequence_id=7, content=q.Content(token_ids=range(10)))
     pool.Sequences.Admit(
         q.AdmitRequest(call=pool.call(), admit=q.Admit(add=prompt)), timeout=PATIENCE)
-    (chunk,) = dump(pool, with_token_ids=True, with_parent_hashes=True)
+    (chunk,) = dump(pool, with_token_ids=True, with_parent_hashes=True, with_state_digest=True)
     assert chunk.pool == pool.get_pool()
     assert chunk.revision == 1 and chunk.WhichOneof("end") == "state_digest"
     assert chunk.state_digest == pool.digest().state_digest
@@ -97,6 +97,12 @@ def test_a_dump_has_every_block_that_is_not_plain_free(new_pool):
     assert [list(block.token_ids) for block in chunk.blocks] == [[0, 1, 2, 3], [4, 5, 6, 7], []]
     assert chunk.blocks[1].parent_hash == chunk.blocks[0].block_hash != b""
     assert [(s.sequence_id, list(s.block_ids)) for s in chunk.sequences] == [(7, [1, 2, 3])]
+    (same,) = dump(pool)
+    for block in chunk.blocks:
+        block.ClearField("token_ids")
+        block.ClearField("parent_hash")
+    chunk.state_digest = 0
+    assert same == chunk
     (empty,) = dump(new_pool())
     assert not empty.blocks and empty.WhichOneof("end") == "state_digest"
 

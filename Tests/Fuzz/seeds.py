@@ -21,7 +21,9 @@ SwapRequest SwapRequest ReserveRequest PinRequest FreeSequencesRequest AdviseVic
 GetSequenceRequest ListSequencesRequest StepRequest RecoverRequest CreatePoolRequest
 UpdatePoolRequest FlushRequest GetPoolRequest ListPoolsRequest DeletePoolRequest ResetPoolRequest
 ResetPrefixCacheRequest PlanDefragmentRequest ApplyDefragmentRequest GetDigestRequest
-GetStatsRequest StepRequest DumpPoolRequest LoadPoolRequest""".split()
+GetStatsRequest StepRequest DumpPoolRequest LoadPoolRequest WatchStatsRequest GetBlockMapRequest
+GetSnapshotRequest GetHistoryRequest ResetPeaksRequest DumpStateRequest
+SubscribeKvEventsRequest""".split()
 
 ADMIT = ("AdmitRequest", "admit{sequence_id:1 add{content{token_ids:[1,2,3,4,5,6,7,8,9]}}}")
 HASH = 'block_hashes:"' + "0123456789abcdef" * 2 + '"'
@@ -75,6 +77,12 @@ REQUESTS = {
                    ("PlanDefragmentRequest", "contiguous_blocks:20"),
                    ("ApplyDefragmentRequest", "plan{revision:2 moves{source_block:6 target_block:2}}")],
     "dump": [ADMIT, ("DumpPoolRequest", "")],
+    "events": [("DumpStateRequest", ""), ADMIT, ("ForkRequest", "fork{parent_id:1 child_ids:2}"),
+               ("SubscribeKvEventsRequest", "start_sequence_number:1 with_forks_and_copies:true with_token_ids:true"),
+               ("ExtendRequest", "extend{sequence_id:2 append{token_ids:7}}"),
+               ("FreeSequencesRequest", "free_sequences{sequence_ids:[1,2]}"), ("AllocateRequest", "allocate{count:24}"),
+               ("SubscribeKvEventsRequest", "start_sequence_number:1 epoch:1"), ("ResetPoolRequest", "force:true"),
+               ("SubscribeKvEventsRequest", "epoch:9"), ("DumpStateRequest", "with_token_ids:true with_parent_hashes:true")],
     "load": [("LoadPoolRequest", 'name:"c" data:"quirepool"')],
     "unserved": [("AllocateRequest", 'call{pool:"\\303" acked_op_id:3}allocate{count:1}')],
 }
@@ -83,7 +91,7 @@ REQUESTS = {
 def record(name, text, method=None):
     encoded = subprocess.run(
         ["protoc", "-I", HERE + "/../../Protos", f"--encode=quire.v1.{name}"]
-        + [f"quire/v1/{file}.proto" for file in ("pools", "block_pool", "sequences", "scheduler", "analyzer")],
+        + [f"quire/v1/{file}.proto" for file in ("pools", "block_pool", "sequences", "scheduler", "analyzer", "events")],
         input=text.encode(), check=True, capture_output=True).stdout
     return bytes([METHODS.index(name) if method is None else method]) + struct.pack("<H", len(encoded)) + encoded
 

@@ -76,6 +76,8 @@ private final class FuzzedService {
     ("Analyzer/WatchStats", .watchStatsRequest), ("Analyzer/GetBlockMap", .getBlockMapRequest),
     ("Analyzer/GetSnapshot", .getSnapshotRequest), ("Analyzer/GetHistory", .getHistoryRequest),
     ("Analyzer/ResetPeaks", .resetPeaksRequest),
+    ("Events/DumpState", .dumpStateRequest),
+    ("Events/SubscribeKvEvents", .subscribeKvEventsRequest),
   ]
 
   private let registry: PoolRegistry
@@ -87,7 +89,16 @@ private final class FuzzedService {
     registry = PoolRegistry(limits: .init(pools: 4, blocksInAll: 256, dumpBytes: 1 << 20))
     if let choices { FuzzedService.addPool(choices, to: registry) }
     let clock = Clock()
-    service = QuireService(pools: registry) { clock.read() }
+    // From the first call that asks for events on, each other call is encoded as some.
+    var events = EventOptions()
+    events.ringBytes = EventOptions.leastRingBytes
+    events.ringBatches = 100
+    service = QuireService(pools: registry, events: events) { clock.read() }
+    var epoch: UInt64 = 0
+    service.events.drawEpoch = {
+      epoch += 1
+      return epoch
+    }
     service.register(in: table)
   }
 

@@ -1370,7 +1370,7 @@ const ProtobufCMessageDescriptor quire__v1__block_moved__descriptor =
   (ProtobufCMessageInit) quire__v1__block_moved__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__dump_state_request__field_descriptors[3] =
+static const ProtobufCFieldDescriptor quire__v1__dump_state_request__field_descriptors[4] =
 {
   {
     "call",
@@ -1408,16 +1408,29 @@ static const ProtobufCFieldDescriptor quire__v1__dump_state_request__field_descr
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "with_state_digest",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__DumpStateRequest, with_state_digest),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__dump_state_request__field_indices_by_name[] = {
   0,   /* field[0] = call */
   2,   /* field[2] = with_parent_hashes */
+  3,   /* field[3] = with_state_digest */
   1,   /* field[1] = with_token_ids */
 };
 static const ProtobufCIntRange quire__v1__dump_state_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor quire__v1__dump_state_request__descriptor =
 {
@@ -1427,7 +1440,7 @@ const ProtobufCMessageDescriptor quire__v1__dump_state_request__descriptor =
   "Quire__V1__DumpStateRequest",
   "quire.v1",
   sizeof(Quire__V1__DumpStateRequest),
-  3,
+  4,
   quire__v1__dump_state_request__field_descriptors,
   quire__v1__dump_state_request__field_indices_by_name,
   1,  quire__v1__dump_state_request__number_ranges,

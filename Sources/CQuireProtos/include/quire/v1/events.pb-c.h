@@ -343,10 +343,14 @@ struct  Quire__V1__DumpStateRequest
    * Fill in BlockRecord.parent_hash.
    */
   protobuf_c_boolean with_parent_hashes;
+  /*
+   * Fill in StateChunk.state_digest, which takes another look at every block.
+   */
+  protobuf_c_boolean with_state_digest;
 };
 #define QUIRE__V1__DUMP_STATE_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__dump_state_request__descriptor) \
-    , NULL, 0, 0 }
+    , NULL, 0, 0, 0 }
 
 
 typedef enum {
