@@ -166,6 +166,7 @@ extension KVPool {
     if let chains { useHits(slot, plan.cached, chains, &result, outcome) }
     let firstBlock = outcome.blocks.count
     takeBlocks(plan.newBlocks, for: slot, outcome)
+    if sequences.slots[Int(slot)].state == .waiting { countFirst(slot, cached: plan.cached) }
     sequences.slots[Int(slot)].computed = plan.present + plan.now
     sequences.slots[Int(slot)].admittedRevision = revision + 1
     sequences.setState(.running, of: slot)
@@ -176,6 +177,12 @@ extension KVPool {
     result.scheduledTokens = plan.now
     result.newBlocks = Slice32(start: UInt32(firstBlock), count: plan.newBlocks)
     run.changed = true
+  }
+
+  private func countFirst(_ slot: UInt32, cached: UInt32) {
+    activity.tally.admitted += 1
+    activity.tally.promptTokens += UInt64(sequences.slots[Int(slot)].tokens)
+    activity.tally.promptTokensCached += UInt64(cached)
   }
 
   /// The head of a table that a window is past.

@@ -219,14 +219,17 @@ extension KVPool {
   private func appendAll(_ columns: Decode) {
     if let chains, columns.blockHashes.count > 0 { appendHashes(columns, chains) }
     if let chains, columns.tokenIDs.count > 0 { appendTokenIDs(columns, chains) }
+    var all: UInt64 = 0
     for i in 0..<columns.sequences.count {
       let slot = scratch.base[i]
       let tokens = appended(i, columns)
       if slot & Self.notRunning != 0 || tokens == 0 { continue }
       sequences.save(slot)
       sequences.slots[Int(slot)].tokens += tokens
+      all += UInt64(tokens)
       run.changed = true
     }
+    activity.tally.appendedTokens += all
   }
 
   @inline(__always)

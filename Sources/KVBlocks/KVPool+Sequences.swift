@@ -102,6 +102,7 @@ extension KVPool {
     chains?.append(ids, behind: sequence.pointee.tokens, to: slot)
     sequences.save(slot)
     sequence.pointee.tokens += tokens
+    activity.tally.appendedTokens += UInt64(tokens)
     settle(slot)
     run.changed = true
   }
@@ -245,6 +246,7 @@ extension KVPool {
       chains.chains[Int(slot)].cachedBlocks = 0
       chains.chains[Int(slot)].hittableAtSwap = 0
     }
+    activity.tally.preemptedTokens += UInt64(sequences.slots[Int(slot)].computed)
     sequences.slots[Int(slot)].computed = 0
     sequences.slots[Int(slot)].preemptions &+= 1
     sequences.setState(.preempted, of: slot)
@@ -268,7 +270,13 @@ extension KVPool {
       releasePromise(of: id)
       let slot = sequences.find(id, session: run.slot)
       if slot == SequenceSlot.none { continue }
-      if sequences.slots[Int(slot)].state == .swapped {
+      let state = sequences.slots[Int(slot)].state
+      if state == .running || state == .swapped {
+        activity.tally.finished += 1
+      } else {
+        activity.tally.cancelled += 1
+      }
+      if state == .swapped {
         dropHostTable(of: slot, .free)
       } else {
         result.freedBlocks += cutTable(of: slot, to: 0, .free)

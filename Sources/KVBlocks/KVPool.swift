@@ -88,6 +88,7 @@ package final class KVPool {
     var prefixHitTokens: UInt64 = 0
     var preemptedQueryTokens: UInt64 = 0
     var preemptedHitTokens: UInt64 = 0
+    var tally = SequenceTally()
   }
 
   struct Run: BitwiseCopyable {
