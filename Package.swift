@@ -47,6 +47,8 @@ let package = Package(
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(
+      name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     // Without pkg-config, which has flags for it that SwiftPM refuses and that nothing here needs.
     .systemLibrary(name: "CZMQ", providers: [.apt(["libzmq3-dev"])]),
@@ -58,6 +60,8 @@ let package = Package(
     module("KVBlocks"),
     // What the domain's state means: samples, measures, reports.
     module("Analysis", ["KVBlocks"]),
+    // How measurements are kept and written for Prometheus.
+    module("Metrics"),
     // Tokens to the hashes by which the domain knows content.
     module("BlockHashing", ["CCrypto", "CXXHash"]),
 
@@ -67,19 +71,25 @@ let package = Package(
     module("TLSEngine", ["COpenSSL"]),
     module("GRPCWire"),
     module("MessageCompression", ["CZlib", "GRPCWire"]),
-    module("GRPCServer", ["UVLoop", "HTTP2", "TLSEngine", "GRPCWire", "MessageCompression"]),
+    module(
+      "GRPCServer",
+      ["UVLoop", "HTTP2", "TLSEngine", "GRPCWire", "MessageCompression", "Metrics"]),
+    // HTTP/1.1 for browsers and Prometheus.
+    module("AdminHTTP", ["CMicroHTTPD", "UVLoop"]),
     module("GRPCClient", ["UVLoop", "HTTP2", "TLSEngine", "GRPCWire", "MessageCompression"]),
 
     // Service: messages to commands, outcomes to messages.
     module("BlockMessages", ["CQuireProtos"]),
     module(
-      "BlockService", ["Analysis", "KVBlocks", "BlockHashing", "BlockMessages", "GRPCWire"]),
+      "BlockService",
+      ["Analysis", "KVBlocks", "BlockHashing", "BlockMessages", "GRPCWire", "Metrics"]),
     // What becomes of content, in vLLM's words on ZeroMQ.
     module("VLLMEvents", ["CZMQ", "CMsgPack", "KVBlocks", "BlockService", "UVLoop"]),
     program(
       "quired",
       [
         "Analysis", "UVLoop", "TLSEngine", "GRPCServer", "GRPCWire", "BlockService", "VLLMEvents",
+        "AdminHTTP", "Metrics",
       ]),
 
     // Clients.
@@ -124,6 +134,8 @@ let package = Package(
       "KVBlocksTests", ["Analysis", "KVBlocks", "TestSupport"],
       exclude: ["Vectors", "RULES.md"]),
     tests("AnalysisTests", ["Analysis", "KVBlocks", "TestSupport"]),
+    tests("MetricsTests", ["Metrics"]),
+    tests("AdminHTTPTests", ["AdminHTTP", "UVLoop"]),
     tests("BlockHashingTests", ["BlockHashing"], exclude: ["Vectors"]),
     tests("UVLoopTests", ["UVLoop", "TestSupport"]),
     tests("HTTP2Tests", ["HTTP2", "TestSupport"]),
@@ -142,9 +154,14 @@ let package = Package(
     tests("BlockMessagesTests", ["BlockMessages", "TestSupport"]),
     tests(
       "BlockServiceTests",
-      ["Analysis", "BlockService", "BlockMessages", "GRPCWire", "KVBlocks", "TestSupport"]),
+      [
+        "Analysis", "BlockService", "BlockMessages", "GRPCWire", "KVBlocks", "Metrics",
+        "TestSupport",
+      ]),
     tests("VLLMEventsTests", ["VLLMEvents", "BlockService", "KVBlocks"]),
-    tests("QuiredTests", ["quired", "TLSEngine", "BlockService", "GRPCServer", "UVLoop"]),
+    tests(
+      "QuiredTests",
+      ["quired", "AdminHTTP", "TLSEngine", "BlockService", "GRPCServer", "UVLoop"]),
     tests("ToolSupportTests", ["ToolSupport"]),
     tests(
       "QuireCLITests",

@@ -3,14 +3,17 @@ import GRPCWire
 /// One registered method.
 final class Route {
   let path: String
+  /// Counts the methods of the table, from 0.
+  let index: Int
   /// Runs unary methods. Not optional: unwrapping a closure can make a new one, on the heap.
   let unary: ServiceTable.UnaryHandler
   let streaming: ServiceTable.StreamFactory?
   /// More than one request message may come.
   let isClientStreaming: Bool
 
-  init(_ path: String, _ method: ServiceTable.Method) {
+  init(_ path: String, index: Int, _ method: ServiceTable.Method) {
     self.path = path
+    self.index = index
     switch method {
     case .unary(let handler):
       unary = handler
@@ -37,13 +40,17 @@ final class DispatchTable {
   private let mask: Int
   private var last: Entry?
 
+  /// By the index of their routes, without the first slash.
+  let paths: [String]
+
   init(_ table: ServiceTable) {
+    paths = table.methods.map { String($0.key.dropFirst()) }
     var capacity = 8
     while capacity < table.methods.count * 2 { capacity *= 2 }
     mask = capacity - 1
     entries = .allocate(capacity: capacity)
     entries.initialize(repeating: nil, count: capacity)
-    for (text, method) in table.methods {
+    for (place, (text, method)) in table.methods.enumerated() {
       let utf8 = Array(text.utf8)
       let path = UnsafeMutableRawBufferPointer.allocate(byteCount: utf8.count, alignment: 8)
       path.copyBytes(from: utf8)
@@ -53,7 +60,7 @@ final class DispatchTable {
       while entries[index] != nil { index = (index + 1) & mask }
       // Released by deinit.
       entries[index] = Entry(
-        hash: hash, path: bytes, route: .passRetained(Route(text, method)))
+        hash: hash, path: bytes, route: .passRetained(Route(text, index: place, method)))
     }
   }
 

@@ -40,6 +40,10 @@ package final class GRPCServer {
   /// Told when TLS ends a connection, in its handshake or later: why, and the client's address.
   package var onTLSFailure: ((_ reason: String, _ peer: String) -> Void)?
 
+  /// Times calls while there is one. Unmanaged for the path of every call; `meterKeeper` keeps it.
+  private(set) var meter: Unmanaged<CallMeter>?
+  private var meterKeeper: CallMeter?
+
   private var listeners: [StreamListener] = []
   private(set) var connections: [ServerConnection] = []
   var counts = ServerStatistics()
@@ -109,6 +113,14 @@ package final class GRPCServer {
     }
     listeners.append(listener)
     return listener.address
+  }
+
+  /// Times every call from now on, which costs each a look at the clock.
+  package func meterCalls() -> CallMeter {
+    let meter = meterKeeper ?? CallMeter(dispatchTable)
+    meterKeeper = meter
+    self.meter = .passUnretained(meter)
+    return meter
   }
 
   package var statistics: ServerStatistics {

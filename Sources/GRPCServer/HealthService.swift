@@ -34,6 +34,9 @@ package final class HealthService {
     for watcher in watchers[service]?.all ?? [] { watcher.send(HealthService.response(state)) }
   }
 
+  /// Whether it was said to be serving.
+  package func isServing(_ service: String) -> Bool { states[service] == .serving }
+
   /// The first step of a graceful stop: every known service stops serving, and those who watch are
   /// told so and let go, because a Watch that never ends would hold up the stop for its whole grace.
   package func end() {

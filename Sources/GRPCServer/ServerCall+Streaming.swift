@@ -25,7 +25,7 @@ extension ServerCall {
     } else {
       submitTrailers(status)
     }
-    end()
+    end(status.code)
   }
 
   func send(_ byteCount: Int, _ fill: (UnsafeMutableRawPointer) -> Void) {

@@ -30,6 +30,8 @@ final class ServerCall {
   var heldBytes = 0
   private var expiry: Deadline?
   var expiresAt = UInt64.max
+  /// The loop's time at which the call began; 0 where nobody times calls.
+  private var beganAt: UInt64 = 0
   /// Bytes of the unary reply, prefix included.
   var replyBytes = 0
 
@@ -76,6 +78,7 @@ final class ServerCall {
     self.route = route
     self.fields = fields
     isOver = false
+    if server.meter != nil { beganAt = server.loop.now }
     stream.user = Unmanaged.passUnretained(self).toOpaque()
     if let timeout { expire(after: timeout) }
     if isOver { return }
@@ -103,10 +106,20 @@ final class ServerCall {
   private static let deadlineExceeded = Status(.deadlineExceeded, "the deadline has passed")
 
   /// The answer has been submitted, or cannot be any more. The object is free for another call.
-  func end() {
+  func end(_ code: StatusCode) {
+    if beganAt != 0 { noteDuration(code) }
     stream?.user = nil
     isOver = true
     if !isDelivering { recycle() }
+  }
+
+  /// Not if the meter came while the call was under way.
+  private func noteDuration(_ code: StatusCode) {
+    let began = beganAt
+    beganAt = 0
+    guard let route, let meter = server.meter else { return }
+    let index = route._withUnsafeGuaranteedRef { $0.index }
+    meter._withUnsafeGuaranteedRef { $0.record(EventLoop.clock &- began, of: index, code) }
   }
 
   func recycle() {
@@ -244,7 +257,7 @@ final class ServerCall {
       // The batch that brought the request flushes at its end.
       stream.finish(trailers: okTrailers)
       submitHeaders(stream)
-      end()
+      end(.ok)
       return
     }
     if status.code == .ok {
@@ -264,7 +277,7 @@ final class ServerCall {
   func tellCancelled(_ status: Status) {
     if isOver { return }
     let receiver = receiver
-    end()
+    end(status.code)
     receiver?.cancelled(status)
   }
 
@@ -283,7 +296,7 @@ final class ServerCall {
       connection.respondTrailersOnly(stream, status)
     }
     let receiver = receiver
-    end()
+    end(status.code)
     receiver?.cancelled(status)
   }
 

@@ -27,26 +27,27 @@ extension ServerConnection {
       refuse(stream, Status(.unimplemented, "unknown method \(path)"))
       return
     }
+    // From here on the call counts for its method, begun or not.
     if head.hasUnknownEncoding {
       refuse(
         stream,
         Status(
           .unimplemented, "grpc-encoding is not supported",
-          trailers: [.init("grpc-accept-encoding", MessageEncoding.accepted)]))
+          trailers: [.init("grpc-accept-encoding", MessageEncoding.accepted)]), route)
       return
     }
     if head.isTimeoutMalformed {
-      refuse(stream, Status(.internal, "malformed grpc-timeout"))
+      refuse(stream, Status(.internal, "malformed grpc-timeout"), route)
       return
     }
     if let name = head.malformedBinaryName {
       let name = String(decoding: name.prefix(200), as: UTF8.self)
-      refuse(stream, Status(.internal, "metadata '\(name)' is not base64"))
+      refuse(stream, Status(.internal, "metadata '\(name)' is not base64"), route)
       return
     }
     if !hasRoom(for: 0) {
       server.count(.overload, on: self)
-      refuse(stream, tooMuchUnread)
+      refuse(stream, tooMuchUnread, route)
       return
     }
     let hasTooMany = Unmanaged.passUnretained(server)._withUnsafeGuaranteedRef {
@@ -54,7 +55,7 @@ extension ServerConnection {
     }
     if hasTooMany {
       server.count(.overload, on: self)
-      refuse(stream, server.overloaded("the server has too many calls"))
+      refuse(stream, server.overloaded("the server has too many calls"), route)
       return
     }
     let call = Unmanaged.passUnretained(server)._withUnsafeGuaranteedRef { $0.takeCall() }
@@ -67,7 +68,12 @@ extension ServerConnection {
   }
 
   /// Answers a request for which there is no call.
-  private func refuse(_ stream: HTTP2StreamRef, _ status: Status) {
+  private func refuse(
+    _ stream: HTTP2StreamRef, _ status: Status, _ route: Unmanaged<Route>? = nil
+  ) {
+    if let meter = server.meter {
+      meter.takeUnretainedValue().record(0, of: route?.takeUnretainedValue().index, status.code)
+    }
     respondTrailersOnly(stream, status)
     stream.dropFields()
   }

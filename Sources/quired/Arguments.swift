@@ -41,6 +41,9 @@ package struct Arguments: Equatable {
   package var tls: TLSServerConfiguration?
   package var unixMode: UInt32 = 0o600
   var transport = TransportWords()
+  /// nil = no admin port.
+  package var admin: Admin?
+  var adminWords = AdminWords()
   package var pools: [Pool] = []
   /// What the flags of `LimitFlag` say.
   package var limits = ServerOptions()
@@ -91,6 +94,7 @@ package struct Arguments: Equatable {
                              auto: of a pool from the first such question on (default auto)
       --lifetime-sample N    measure the lifetime of one block in N that are handed out, 0 to
                              1000000, 0 for none; as long as the history is kept (default 100)
+    \(adminHelp)
       --log-level LEVEL      error, warning, info or debug (default info)
       --log-format FORMAT    text or json (default text)
       --version              say the version and exit
@@ -100,7 +104,8 @@ package struct Arguments: Equatable {
 
     \(LimitFlag.help)
 
-    When ready it prints `quired: listening on ADDRESS` for each listener. It logs to standard
+    When ready it prints `quired: listening on ADDRESS` for each listener, and `quired: admin listening
+    on ADDRESS` for the admin port. It logs to standard
     error. SIGTERM and SIGINT end it gracefully, a second one at once.
     """
 
@@ -136,6 +141,11 @@ package struct Arguments: Equatable {
           throw Problem("\(flag) needs a value")
         }
         try arguments.setZMQ(flag, value)
+      case _ where adminFlags.contains(flag):
+        guard let value = attached ?? rest.popFirst() else {
+          throw Problem("\(flag) needs a value")
+        }
+        try arguments.setAdmin(flag, value)
       default:
         if let limit = LimitFlag.all.first(where: { $0.name == flag }) {
           guard let value = attached ?? rest.popFirst() else {
@@ -151,6 +161,7 @@ package struct Arguments: Equatable {
     if arguments.listen.isEmpty { arguments.listen = [defaultListen] }
     try arguments.settleTransport()
     try arguments.settleZMQ()
+    try arguments.settleAdmin()
     if arguments.pools.isEmpty { arguments.pools = [defaultPool] }
     return .serve(arguments)
   }

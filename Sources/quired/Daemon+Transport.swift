@@ -27,9 +27,11 @@ extension Daemon {
     if let files = arguments.tls { try daemon.secure(with: files) }
     if let options = arguments.zmq { try daemon.publish(options) }
     do throws(UVError) {
+      if let admin = arguments.admin { try daemon.openAdmin(admin) }
       for listener in arguments.listen {
         try daemon.listen(on: listener, unixMode: arguments.unixMode)
       }
+      daemon.announceAdmin()
     } catch {
       throw .loop(error)
     }

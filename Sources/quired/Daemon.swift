@@ -15,7 +15,8 @@ final class Daemon {
   let loop: EventLoop
   private let table = ServiceTable()
   let service: QuireService
-  private let health: HealthService
+  let health: HealthService
+  var admin: AdminPort?
   let server: GRPCServer
   private let evictionTimer: LoopTimer
   private let eventTimers: EventTimers
@@ -91,7 +92,8 @@ final class Daemon {
     log.info("ending", ("signal", "\(number)"), ("calls", "\(server.statistics.activeCalls)"))
     health.end()
     server.beginShutdown(graceNanoseconds: server.options.stopGraceNanoseconds) {
-      [log, loop, registry, publisher] in
+      [log, loop, registry, publisher, admin] in
+      admin?.close()
       if let publisher { log.write(.info, "events published", publisher.summary) }
       for hosted in registry.pools { log.write(.info, "pool left", hosted.summary) }
       log.info("ended")

@@ -1,0 +1,21 @@
+internal import GRPCServer
+internal import Glibc
+internal import UVLoop
+
+extension Daemon {
+  /// Listens for HTTP, before anything is said to be ready.
+  func openAdmin(_ arguments: Arguments.Admin) throws(UVError) {
+    admin = try AdminPort(arguments, registry, server) { [unowned self] in health.isServing("") }
+  }
+
+  /// Behind the other listeners, whose lines come first as ever.
+  func announceAdmin() {
+    guard let admin else { return }
+    let address = admin.address
+    log.info("admin listening", ("address", address))
+    if !address.hasPrefix("127.") && !address.hasPrefix("[::1]:") {
+      log.warning("whoever reaches the admin port may read all", ("address", address))
+    }
+    Output.write("quired: admin listening on \(address)\n", to: STDOUT_FILENO)
+  }
+}
