@@ -76,6 +76,14 @@ let package = Package(
       ["UVLoop", "HTTP2", "TLSEngine", "GRPCWire", "MessageCompression", "Metrics"]),
     // HTTP/1.1 for browsers and Prometheus.
     module("AdminHTTP", ["CMicroHTTPD", "UVLoop"]),
+    // The page for browsers, kept in the program.
+    .target(
+      name: "Dashboard",
+      resources: [
+        .embedInCode("Page/dashboard.html"), .embedInCode("Page/dashboard.css"),
+        .embedInCode("Page/dashboard.js"), .embedInCode("Page/charts.js"),
+        .embedInCode("Page/map.js"),
+      ], swiftSettings: settings),
     module("GRPCClient", ["UVLoop", "HTTP2", "TLSEngine", "GRPCWire", "MessageCompression"]),
 
     // Service: messages to commands, outcomes to messages.
@@ -89,7 +97,7 @@ let package = Package(
       "quired",
       [
         "Analysis", "UVLoop", "TLSEngine", "GRPCServer", "GRPCWire", "BlockService", "VLLMEvents",
-        "AdminHTTP", "Metrics",
+        "AdminHTTP", "Dashboard", "Metrics",
       ]),
 
     // Clients.

@@ -4,8 +4,8 @@ package import KVBlocks
 ///
 /// Valid until the pool's next command; nothing is kept.
 package struct BlockLayoutAnalyzer {
-  private let pool: KVPool
-  private let mirror: BlockMirror
+  let pool: KVPool
+  let mirror: BlockMirror
 
   package init(_ pool: KVPool, _ tracker: FragmentationTracker) {
     self.pool = pool

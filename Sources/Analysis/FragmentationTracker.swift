@@ -74,6 +74,9 @@ package final class FragmentationTracker {
     return runs
   }
 
+  /// The runs as they were when they were counted last; nil = never. O(1).
+  package var latestRuns: PoolRuns? { known }
+
   /// The ten largest free runs and the ten largest of free and cached blocks. O(blocks / 64 + runs).
   private func largestRuns() -> (free: [UInt32], available: [UInt32]) {
     var free: [UInt32] = []

@@ -16,9 +16,16 @@ package final class PoolMetrics: MetricsSource {
 
   private let registry: PoolRegistry
   private let addsVLLMNames: Bool
+  private let analyses: () -> PoolAnalyses?
 
-  /// - Parameter addsVLLMNames: Also say what vLLM says, under its names.
-  package init(_ registry: PoolRegistry, addsVLLMNames: Bool = false) {
+  /// - Parameters:
+  ///   - addsVLLMNames: Also say what vLLM says, under its names.
+  ///   - analyses: What samples the pools; nil = nothing does.
+  package init(
+    _ registry: PoolRegistry, addsVLLMNames: Bool = false,
+    analyses: @escaping () -> PoolAnalyses? = { nil }
+  ) {
+    self.analyses = analyses
     self.registry = registry
     self.addsVLLMNames = addsVLLMNames
   }
@@ -32,6 +39,7 @@ package final class PoolMetrics: MetricsSource {
     writeBlocks(looks, to: &text)
     writeSequences(looks, to: &text)
     writeWork(looks, to: &text)
+    if let analyses = analyses() { RunMetrics.write(analyses, to: &text) }
     if addsVLLMNames { VLLMMetrics.write(registry.pools.map(\.name), looks, to: &text) }
   }
 

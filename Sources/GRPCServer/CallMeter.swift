@@ -12,11 +12,13 @@ package import Metrics
 package final class CallMeter: MetricsSource {
   static let codes = 17
   private let names: [String]
+  private let streams: [Bool]
   private let rows: UnsafeMutablePointer<Unmanaged<MetricHistogram>?>
 
   init(_ table: DispatchTable) {
     // The last is for methods that do not exist.
     names = table.paths + ["unknown"]
+    streams = table.streams + [true]
     rows = .allocate(capacity: names.count * Self.codes)
     rows.initialize(repeating: nil, count: names.count * Self.codes)
   }
@@ -40,6 +42,19 @@ package final class CallMeter: MetricsSource {
     let row = Unmanaged.passRetained(MetricHistogram(bounds: MetricHistogram.callBounds))
     rows[place] = row
     return row
+  }
+
+  /// Unary calls of all methods and codes together, by the ranges of `MetricHistogram.callBounds` and one
+  /// beyond. Calls of methods that do not exist are left out.
+  package var unaryCounts: [UInt64] {
+    var all = [UInt64](repeating: 0, count: MetricHistogram.callBounds.count + 1)
+    for method in names.indices where !streams[method] {
+      for code in 0..<Self.codes {
+        guard let row = rows[method * Self.codes + code]?.takeUnretainedValue() else { continue }
+        for range in all.indices { all[range] += row.count(range) }
+      }
+    }
+    return all
   }
 
   package func write(to text: inout MetricsText) {

@@ -42,9 +42,12 @@ final class DispatchTable {
 
   /// By the index of their routes, without the first slash.
   let paths: [String]
+  /// By the same index: whether it is no unary method.
+  let streams: [Bool]
 
   init(_ table: ServiceTable) {
     paths = table.methods.map { String($0.key.dropFirst()) }
+    streams = table.methods.map { if case .streaming = $0.value { true } else { false } }
     var capacity = 8
     while capacity < table.methods.count * 2 { capacity *= 2 }
     mask = capacity - 1

@@ -1,5 +1,6 @@
 internal import AdminHTTP
 internal import BlockService
+internal import Dashboard
 internal import GRPCServer
 internal import Metrics
 internal import UVLoop
@@ -7,17 +8,25 @@ internal import UVLoop
 /// What is served on the admin port, and where: metrics, probes, and the dashboard.
 final class AdminPort {
   let metrics = MetricsRegistry()
+  private let data: DashboardData
+  private let streams: LookStreams
   private var server: AdminServer?
   private let isReady: () -> Bool
 
   /// - Parameter isReady: Whether calls are to be sent here, as gRPC's health service says.
   init(
-    _ arguments: Arguments.Admin, _ registry: PoolRegistry, _ grpc: GRPCServer,
+    _ arguments: Arguments.Admin, _ service: QuireService, _ grpc: GRPCServer,
     isReady: @escaping () -> Bool
   ) throws(UVError) {
     self.isReady = isReady
-    metrics.add(PoolMetrics(registry, addsVLLMNames: arguments.addsVLLMNames))
-    metrics.add(grpc.meterCalls())
+    let meter = grpc.meterCalls()
+    data = DashboardData(service) { meter.unaryCounts }
+    streams = LookStreams(data, on: grpc.loop)
+    metrics.add(
+      PoolMetrics(service.registry, addsVLLMNames: arguments.addsVLLMNames) { [unowned service] in
+        service.analyses
+      })
+    metrics.add(meter)
     metrics.add(ServerMetrics(grpc))
     metrics.add(ProcessMetrics())
     server = try AdminServer(
@@ -39,9 +48,58 @@ final class AdminPort {
     case "/healthz": return .response(.text(200, "ok"))
     case "/readyz":
       return .response(isReady() ? .text(200, "ready") : .text(503, "not ready"))
-    default:
-      return .response(.text(404, "not here; there are /metrics, /healthz and /readyz"))
+    case "/events": return events(request)
+    case let path where path.hasPrefix("/api/"): return .response(api(request))
+    default: return .response(page(request.path))
     }
+  }
+
+  // MARK: The dashboard
+
+  private func page(_ path: String) -> AdminResponse {
+    switch path {
+    case "/": AdminResponse("text/html; charset=utf-8", Dashboard.page)
+    case "/dashboard.js": AdminResponse("text/javascript; charset=utf-8", Dashboard.script)
+    case "/charts.js": AdminResponse("text/javascript; charset=utf-8", Dashboard.charts)
+    case "/map.js": AdminResponse("text/javascript; charset=utf-8", Dashboard.map)
+    case "/dashboard.css": AdminResponse("text/css; charset=utf-8", Dashboard.style)
+    default:
+      .text(404, "not here; there are /, /metrics, /healthz, /readyz, /events and /api/")
+    }
+  }
+
+  private func events(_ request: AdminRequest) -> AdminAnswer {
+    let pool = request.parameter("pool") ?? PoolRegistry.defaultName
+    guard data.look(pool) != nil else { return .response(unknown(pool)) }
+    return .events { [unowned self] in streams.add($0, pool: pool) }
+  }
+
+  /// What the page asks for; see `DashboardData`.
+  private func api(_ request: AdminRequest) -> AdminResponse {
+    let pool = request.parameter("pool") ?? PoolRegistry.defaultName
+    func json(_ text: String?) -> AdminResponse {
+      guard let text else { return unknown(pool) }
+      return AdminResponse("application/json", Array(text.utf8))
+    }
+    switch request.path {
+    case "/api/pools": return json(data.pools())
+    case "/api/look": return json(data.look(pool))
+    case "/api/history": return json(data.history(pool))
+    case "/api/map":
+      guard let bytes = data.map(pool) else { return unknown(pool) }
+      return AdminResponse("application/octet-stream", bytes)
+    case "/api/block":
+      guard let id = request.parameter("id").flatMap({ UInt32($0) }),
+        let text = data.block(pool, id)
+      else { return .text(404, "there is no such block") }
+      return json(text)
+    default:
+      return .text(404, "there are /api/pools, look, history, map and block")
+    }
+  }
+
+  private func unknown(_ pool: String) -> AdminResponse {
+    .text(404, "there is no pool \"\(pool.prefix(PoolRegistry.longestName))\"")
   }
 }
 

@@ -5,7 +5,7 @@ internal import UVLoop
 extension Daemon {
   /// Listens for HTTP, before anything is said to be ready.
   func openAdmin(_ arguments: Arguments.Admin) throws(UVError) {
-    admin = try AdminPort(arguments, registry, server) { [unowned self] in health.isServing("") }
+    admin = try AdminPort(arguments, service, server) { [unowned self] in health.isServing("") }
   }
 
   /// Behind the other listeners, whose lines come first as ever.

@@ -1,3 +1,4 @@
+import Analysis
 import BlockService
 import KVBlocks
 @testable import Metrics
@@ -61,6 +62,40 @@ struct PoolMetricsTests {
       "quire_admission_rejections_total{pool=\"a\",reason=\"contiguous_fragmentation\"} 0",
       "quire_invalid_operations_total{pool=\"a\"} 1",
     ] { #expect(lines.contains(Substring(line)), "\(line)") }
+  }
+
+  @Test("runs are told as they were sampled last, by powers of two")
+  func runs() throws {
+    let (registry, pool) = try registry()
+    let service = QuireService(pools: registry)
+    service.startSampling(intervalMilliseconds: 1_000)
+    let metrics = PoolMetrics(registry) { service.analyses }
+    func lines() -> [Substring] {
+      var text = MetricsText(.prometheus)
+      metrics.write(to: &text)
+      return String(decoding: text.finished(), as: UTF8.self).split(separator: "\n")
+    }
+    // Nothing was sampled yet.
+    #expect(!lines().contains { $0.hasPrefix("quire_free_runs{") })
+    let taken = apply(.allocate(count: 10), to: pool).sorted()
+    // 1, 2 and 3 in one run, 5 alone, 7 and 8.
+    let freed = [1, 2, 3, 5, 7, 8].map { taken[$0 - 1] }
+    freed.withUnsafeBufferPointer {
+      _ = apply(.freeBlocks($0, generations: .init(start: nil, count: 0)), to: pool)
+    }
+    // The pool was changed beside the service, which so was not told.
+    service.analyses?.all[0].tracker.begin(pool)
+    service.analyses?.sample()
+    let found = lines()
+    for line in [
+      "quire_external_fragmentation_ratio{pool=\"a\"} 0.5",
+      "quire_internal_fragmentation_ratio{pool=\"a\"} 0",
+      "quire_free_run_blocks_max{pool=\"a\"} 3",
+      "quire_available_run_blocks_max{pool=\"a\"} 3",
+      "quire_free_runs{pool=\"a\",order=\"0\"} 1",
+      "quire_free_runs{pool=\"a\",order=\"1\"} 2",
+      "quire_free_runs{pool=\"a\",order=\"3\"} 0",
+    ] { #expect(found.contains(Substring(line)), "\(line)") }
   }
 
   @Test("vLLM's names are there when they are asked for, and only then")
