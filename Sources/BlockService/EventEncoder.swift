@@ -146,8 +146,9 @@ struct EventEncoder: ~Copyable {
     let contents = log.contents(of: entry)
     var others = 0
     for content in contents where content.copies > 0 { others += 1 }
-    if others < contents.count { removed(entry, log, pool, .removed, largest, close) }
+    // Of a content that goes with several blocks the last one is the last that is told.
     if others > 0 { removed(entry, log, pool, .copiesRemoved, largest, close) }
+    if others < contents.count { removed(entry, log, pool, .removed, largest, close) }
   }
 
   /// The last copies of the entry's contents, or the others.

@@ -55,6 +55,7 @@ struct EventMirror {
       for (id, hash) in zip(removed.blockIDs, Self.hashes(removed.hashes)) {
         #expect(blocks.removeValue(forKey: id) == hash, "\(id) had other content")
         #expect(hittable.remove(hash) != nil, "was removed and could not be hit")
+        #expect(!blocks.values.contains(hash), "was removed and a block has it")
       }
     case .copiesRemoved(let removed):
       for (id, hash) in zip(removed.blockIDs, Self.hashes(removed.hashes)) {

@@ -80,6 +80,23 @@ struct EventTests {
     #expect(try plain.take().map { $0.events.count } == [0, 0])
   }
 
+  @Test(
+    "tells of a content that goes with all its blocks at once in the order in which they lose it")
+  func allCopies() throws {
+    let harness = ServiceHarness(events: options())
+    let subscriber = Subscriber(harness, all: true)
+    _ = try harness.allocate(3)
+    harness.cache([1], [10])
+    harness.cache([2, 3], [10, 11])
+    _ = try subscriber.take()
+    harness.succeed("BlockPool/EvictBlocks", .evictBlocks([1, 2, 3]))
+    #expect(
+      try subscriber.events() == [
+        .copiesRemoved(removal([10], [1], .request, left: [1])),
+        removed([10, 11], [2, 3], .request),
+      ])
+  }
+
   @Test("tells a reset as one event, without the blocks that it takes")
   func cleared() throws {
     let harness = ServiceHarness(blocks: 4, events: options())
