@@ -112,6 +112,24 @@ package struct ExtraKeysView {
     return keys == itemKeyBytes
   }
 
+  /// The LoRA's name, UTF-8; empty = none. Borrowed from the keys.
+  package var loraName: UnsafeRawBufferPointer {
+    let key = part(loraStart, loraBytes)
+    // An array of three texts, of which the first is "lora". A name has at most 65,535 bytes.
+    let head = 6
+    if key.count <= head { return UnsafeRawBufferPointer(start: nil, count: 0) }
+    var begin = head + 1
+    var count = Int(key[head] & 31)
+    if count == 24 {
+      count = Int(key[begin])
+      begin += 1
+    } else if count == 25 {
+      count = Int(key[begin]) << 8 | Int(key[begin + 1])
+      begin += 2
+    }
+    return UnsafeRawBufferPointer(rebasing: key[begin..<begin + count])
+  }
+
   /// More bytes than the keys of any one block.
   var maximumBytes: Int {
     bytes.count + CBORBuffer.headBytes * (itemCount + 2) + Self.promptEmbeds.count

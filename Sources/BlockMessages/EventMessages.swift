@@ -56,11 +56,13 @@ extension MessagePacker {
   package mutating func storedEvent(
     hashes: UnsafeRawBufferPointer, parent: UnsafeRawBufferPointer,
     tokenIDs: UnsafeBufferPointer<UInt32>, blockSize: UInt32,
-    blockIDs: UnsafeBufferPointer<UInt32>, session: UInt64, sizeClass: UInt32
+    blockIDs: UnsafeBufferPointer<UInt32>, loraName: UnsafeRawBufferPointer, session: UInt64,
+    sizeClass: UInt32
   ) {
     let mark = mark
     uint32(10, sizeClass)
     fixed64(9, session)
+    bytes(6, loraName)
     packedUInt32(5, blockIDs)
     uint32(4, blockSize)
     packedFixed32(3, tokenIDs)

@@ -71,12 +71,15 @@ package struct BlockStoredFields: Equatable {
   package var tokenIDs: [UInt32] = []
   package var blockSize: UInt32 = 0
   package var blockIDs: [UInt32] = []
+  /// Empty = none.
+  package var loraName = ""
   package var session: UInt64 = 0
   package var sizeClass: UInt32 = 0
 
   package init() {}
 
   init(_ m: Quire__V1__BlockStored) {
+    loraName = String(decoding: text(m.lora_name), as: UTF8.self)
     hashes = Array(text(m.block_hashes))
     parentHash = Array(text(m.parent_block_hash))
     tokenIDs = Array(list(m.token_ids, m.n_token_ids))

@@ -1,5 +1,6 @@
+internal import BlockHashing
 internal import BlockMessages
-internal import KVBlocks
+package import KVBlocks
 
 /// Makes events of what a change log says, once for all who want them.
 ///
@@ -109,6 +110,7 @@ struct EventEncoder: ~Copyable {
     let blocks = log.blocks(of: entry)
     let size = pool.blockSize(ofClass: entry.sizeClass)
     let tokens = pool.tokenIDs(stored: entry, log)
+    let lora = pool.loraName(stored: entry)
     let most =
       tokens.count > 0
       ? max(1, min(Self.mostBlocks, Self.mostTokenBytes / (4 * Int(size)))) : Self.mostBlocks
@@ -129,7 +131,7 @@ struct EventEncoder: ~Copyable {
         packer.storedEvent(
           hashes: UnsafeRawBufferPointer(hashes.elements), parent: parent, tokenIDs: part,
           blockSize: size, blockIDs: UnsafeBufferPointer(rebasing: blocks[start..<end]),
-          session: entry.owner.session,
+          loraName: lora, session: entry.owner.session,
           sizeClass: Self.number(entry.sizeClass, pool))
       }
       self.end(largest, part.count > 0 ? .tokenIDs : [], close)
@@ -259,5 +261,13 @@ struct EventEncoder: ~Copyable {
     case .none, .free, .preemption, .window, .copy, .rounding, .prefix, .acknowledgement:
       .unspecified
     }
+  }
+}
+
+extension KVPool {
+  /// The LoRA of the sequence whose blocks were stored, UTF-8; empty = none, or not known any more.
+  package func loraName(stored entry: ChangeLog.Entry) -> UnsafeRawBufferPointer {
+    let keys = UnsafeRawBufferPointer(extraKeys(stored: entry))
+    return keys.isEmpty ? keys : ExtraKeysView(keys).loraName
   }
 }

@@ -12,15 +12,29 @@ extension KVPool {
     stored entry: ChangeLog.Entry, _ log: ChangeLog
   ) -> UnsafeBufferPointer<UInt32> {
     let contents = log.contents(of: entry)
-    let none = UnsafeBufferPointer<UInt32>(start: nil, count: 0)
-    guard configuration.keepsTokens, entry.kind == .stored, entry.owner.kind == .sequence,
-      let last = contents.last
-    else { return none }
-    let owner = sessions.find(entry.owner.session)
-    if owner == SequenceSlot.none { return none }
-    let slot = sequences.find(entry.owner.sequence, session: owner)
-    if slot == SequenceSlot.none { return none }
+    guard configuration.keepsTokens, let slot = slot(stored: entry), let last = contents.last else {
+      return .init(start: nil, count: 0)
+    }
     return tokenIDs(of: slot, from: entry.tableIndex, UInt32(contents.count), endingIn: last.hash)
+  }
+
+  /// The extra keys, for the hasher, of the sequence whose blocks a `stored` entry is about; empty where it
+  /// has none, where the blocks were cached by hashes, and where the sequence is gone by the end of the
+  /// command. Borrowed, until the next command. O(1).
+  package func extraKeys(stored entry: ChangeLog.Entry) -> UnsafeBufferPointer<UInt8> {
+    guard let chains, chains.hasKeys, let slot = slot(stored: entry) else {
+      return .init(start: nil, count: 0)
+    }
+    return chains.chains[Int(slot)].keyBytes
+  }
+
+  /// Of the sequence whose blocks were stored, if it is still there.
+  private func slot(stored entry: ChangeLog.Entry) -> UInt32? {
+    if entry.kind != .stored || entry.owner.kind != .sequence { return nil }
+    let owner = sessions.find(entry.owner.session)
+    if owner == SequenceSlot.none { return nil }
+    let slot = sequences.find(entry.owner.sequence, session: owner)
+    return slot == SequenceSlot.none ? nil : slot
   }
 
   /// The ids of `count` blocks of a sequence, from the one at `index` of its table on, if the last of

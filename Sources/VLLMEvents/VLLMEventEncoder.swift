@@ -1,3 +1,4 @@
+internal import BlockService
 internal import KVBlocks
 
 /// How block hashes are written: vLLM has both, by `VLLM_KV_EVENTS_USE_INT_BLOCK_HASHES`.
@@ -84,6 +85,7 @@ final class VLLMEventEncoder {
     var tokens = pool.tokenIDs(stored: entry, log)
     if size > Self.mostTokens { tokens = .init(start: nil, count: 0) }
     let most = min(Self.mostBlocks, max(1, Self.mostTokens / size))
+    let lora = pool.loraName(stored: entry)
     var parent = log.parent(of: entry)
     var start = 0
     while start < contents.count {
@@ -95,7 +97,7 @@ final class VLLMEventEncoder {
       var end = start + 1
       while end < contents.count && end - start < most && contents[end].copies == 1 { end += 1 }
       let ids = tokens.isEmpty ? tokens[...] : tokens[start * size..<end * size]
-      stored(contents[start..<end], after: parent, ids, blockSize: size, pool)
+      stored(contents[start..<end], after: parent, ids, blockSize: size, lora, pool)
       parent = contents[end - 1].hash
       start = end
     }
@@ -103,7 +105,8 @@ final class VLLMEventEncoder {
 
   private func stored(
     _ contents: Slice<UnsafeBufferPointer<ChangeLog.Content>>, after parent: BlockHash?,
-    _ tokens: Slice<UnsafeBufferPointer<UInt32>>, blockSize: Int, _ pool: KVPool
+    _ tokens: Slice<UnsafeBufferPointer<UInt32>>, blockSize: Int, _ lora: UnsafeRawBufferPointer,
+    _ pool: KVPool
   ) {
     count += 1
     events.map(8)
@@ -122,7 +125,11 @@ final class VLLMEventEncoder {
     events.null()
     medium()
     events.text("lora_name")
-    events.null()
+    if lora.isEmpty {
+      events.null()
+    } else {
+      events.text(lora.assumingMemoryBound(to: UInt8.self))
+    }
   }
 
   private func removed(_ hash: BlockHash, _ pool: KVPool) {

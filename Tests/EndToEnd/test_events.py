@@ -107,6 +107,18 @@ def test_a_dump_has_every_block_that_is_not_plain_free(new_pool):
     assert not empty.blocks and empty.WhichOneof("end") == "state_digest"
 
 
+def test_the_lora_of_stored_blocks_is_told(new_pool):
+    pool = new_pool()
+    events = Events(pool)
+    for number, name in enumerate(("", "sql", "x" * 300)):
+        prompt = q.Add(sequence_id=number + 1, content=q.Content(token_ids=range(4)),
+                       options=q.SequenceOptions(lora_name=name))
+        pool.Sequences.Admit(q.AdmitRequest(call=pool.call(), admit=q.Admit(add=prompt)))
+        (event,) = events.events()
+        assert event.stored.lora_name == name
+    events.cancel()
+
+
 def test_a_large_dump_comes_in_chunks_of_one_revision(new_pool):
     pool = new_pool(blocks=40_000)
     pool.allocate(40_000)

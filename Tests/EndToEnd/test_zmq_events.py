@@ -154,6 +154,13 @@ def test_vllms_classes_decode_what_is_published(publishing):
         third.block_hashes, [wire[1]], [wire[0]]]
     client.reset_pool(force=True)
     assert listener.batch().events == [AllBlocksCleared()]
+    tuned = q.Add(sequence_id=2, content=q.Content(token_ids=range(4)),
+                  options=q.SequenceOptions(lora_name="sql-" + 30 * "x"))
+    client.Sequences.Admit(q.AdmitRequest(call=client.call(), admit=q.Admit(add=tuned)))
+    (stored,) = listener.batch().events
+    assert stored.lora_name == "sql-" + 30 * "x" and stored.lora_id is None
+    client.reset_pool(force=True)
+    assert listener.batch().events == [AllBlocksCleared()]
 
 
 def test_what_was_missed_can_be_asked_for(publishing):

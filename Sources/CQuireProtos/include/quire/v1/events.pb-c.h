@@ -214,6 +214,9 @@ struct  Quire__V1__BlockStored
    */
   size_t n_block_ids;
   uint32_t *block_ids;
+  /*
+   * Empty: none, or the sequence has gone since.
+   */
   ProtobufCBinaryData lora_name;
   Quire__V1__Tier tier;
   /*
