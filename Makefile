@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 
-.PHONY: help deps build test unit e2e soak conformance fuzz check-all demo bench lint generate clean
+.PHONY: help deps build test unit e2e soak conformance monitoring browser fuzz check-all demo bench lint generate clean
 
 help: ## Shows this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -43,7 +43,17 @@ conformance: ## gRPC's own interop clients and servers (Python, C++, Go) against
 	@.ci/deps conformance-packages.txt
 	Tests/Interop/conformance.sh
 
-check-all: test soak conformance fuzz build ## All that is too slow for `make test` too: real traces, interop, fuzzing, ten million commands, a mirror of a million events.
+monitoring: deps ## A real Prometheus scrapes a real server: metrics, alert rules, each expression of the dashboard.
+	@.ci/deps prometheus-packages.txt
+	swift build --product quired
+	QUIRE_PROMETHEUS=1 Tests/EndToEnd/run.sh -k 'test_prometheus or test_grafana'
+
+browser: deps ## The dashboard in a real browser without a screen.
+	@.ci/deps browser-packages.txt
+	swift build --product quired
+	Tests/Browser/run.sh
+
+check-all: test soak conformance monitoring browser fuzz build ## All that is too slow for `make test` too: real traces, interop, Prometheus, a browser, fuzzing, ten million commands, a mirror of a million events.
 	Tests/EndToEnd/traces.sh
 	QUIRE_MIRROR_EVENTS=1000000 QUIRED=.build/release/quired Tests/EndToEnd/run.sh -k mirror
 

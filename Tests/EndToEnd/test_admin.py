@@ -1,6 +1,7 @@
 """The admin port of a running server, over plain sockets and http.client."""
 
 import http.client
+import json
 import re
 import socket
 import threading
@@ -161,3 +162,59 @@ def test_vllm_names_are_an_option(tmp_path):
         assert values["vllm:kv_cache_usage_perc" + labels] == 0
         assert types["vllm:num_preemptions_total"] == "counter"
         assert values["vllm:prefix_cache_queries_total" + labels] == 0
+
+
+def test_the_dashboard_and_what_it_reads(admin_server):
+    status, headers, page = get(admin_server, "/")
+    assert status == 200 and headers["Content-Type"] == "text/html; charset=utf-8"
+    # Nothing from elsewhere, and everything that it names is there.
+    assert "//" not in re.sub(r"<!--.*?-->", "", page)
+    named = re.findall(r'(?:src|href)="([^"]+)"', page)
+    for name in named:
+        if not name.startswith("data:"):
+            assert get(admin_server, "/" + name)[0] == 200, name
+    assert json.loads(get(admin_server, "/api/pools")[2])["pools"] == [
+        {"name": "default", "blocks": 64}, {"name": "other", "blocks": 8}]
+    look = json.loads(get(admin_server, "/api/look?pool=other")[2])
+    assert look["blocks"] == 8 and look["names"] == ["default", "other"]
+    assert len(json.loads(get(admin_server, "/api/history?pool=other")[2])["t"]) >= 0
+    assert json.loads(get(admin_server, "/api/block?pool=other&id=8")[2])["block"] == 8
+    for path in ["/api/look?pool=none", "/api/map?pool=none", "/api/block?pool=other&id=9",
+                 "/api/block?pool=other&id=x", "/api/none", "/events?pool=none"]:
+        assert get(admin_server, path)[0] == 404, path
+
+
+def test_events_follow_the_pool(admin_server):
+    host, port = admin_server.admin.rsplit(":", 1)
+    connection = http.client.HTTPConnection(host, int(port), timeout=20)
+    connection.request("GET", "/events?pool=other")
+    response = connection.getresponse()
+    assert response.headers["Content-Type"] == "text/event-stream"
+
+    def look():
+        assert response.readline() == b"event: look\n"
+        data = response.readline()
+        assert response.readline() == b"\n"
+        return json.loads(data.removeprefix(b"data: "))
+
+    with grpc.insecure_channel(admin_server.tcp) as channel:
+        client = Client(channel).on("other")
+        before = look()
+        blocks = client.allocate(2).block_ids
+        after = next(l for l in iter(look, None) if l["revision"] > before["revision"])
+        assert after["free"] == before["free"] - 2
+        client.free(blocks)
+    connection.close()
+
+
+def test_a_pool_that_goes_ends_its_stream(admin_server):
+    with grpc.insecure_channel(admin_server.tcp) as channel:
+        client = Client(channel)
+        client.create_pool("short", 4, 4)
+        host, port = admin_server.admin.rsplit(":", 1)
+        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        connection.request("GET", "/events?pool=short")
+        response = connection.getresponse()
+        client.on("short").delete_pool()
+        assert response.read().endswith(b"event: gone\ndata: {}\n\n")
+        connection.close()

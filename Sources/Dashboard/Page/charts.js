@@ -30,6 +30,9 @@ const Charts = {
     return String(Math.round(n * 100) / 100);
   },
 
+  /** A count's axis: no fractions. */
+  whole(n) { return n === Math.round(n) ? Charts.short(n) : ""; },
+
   axes(box, top, format, from, to) {
     const { c, left, right, bottom } = box;
     c.lineWidth = 1;
@@ -40,7 +43,8 @@ const Charts = {
       c.strokeStyle = Charts.color("grid");
       c.beginPath(); c.moveTo(left, y); c.lineTo(right, y); c.stroke();
       c.fillStyle = Charts.color("quiet");
-      c.fillText(format(top * i / 4), left - 6, y);
+      const label = format(top * i / 4);
+      if (label !== "") c.fillText(label, left - 6, y);
     }
     if (from === undefined) return;
     c.textBaseline = "top";
@@ -156,10 +160,11 @@ const Charts = {
     const box = Charts.begin(canvas);
     const { c, left, right, top, bottom } = box;
     const roof = Charts.roof(Math.max(0, ...values));
-    Charts.axes(box, roof, Charts.short);
+    Charts.axes(box, roof, Charts.whole);
     if (!values.length) return Charts.hint(box, empty);
     const step = (right - left) / Math.max(values.length, 6);
-    const every = Math.ceil(46 / step);
+    // As many labels as have room.
+    const every = Math.ceil((Math.max(...labels.map(l => c.measureText(l).width)) + 8) / step);
     c.textAlign = "center";
     values.forEach((value, i) => {
       const h = (bottom - top) * value / roof;

@@ -11,12 +11,13 @@ let rows = [], latency = [], ticks = [], calls = null;
 let sort = { key: "blocks", down: true };
 const map = new BlockMap($("map"), $("tip"));
 
-const percent = (v, digits = 1) => (v * 100).toFixed(v > 0 && v < .1 ? 1 : digits === 1 && v < 1 ? 1 : 0) + " %";
+const percent = v => (v * 100).toFixed(v > 0 && v < 1 ? 1 : 0) + " %";
 const count = n => n.toLocaleString("en");
 const plural = (n, word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
 function duration(seconds) {
   if (seconds == null) return "–";
-  if (seconds < 1e-3) return Math.round(seconds * 1e6) + " µs";
+  if (seconds === 0) return "0";
+  if (seconds < 1e-3) return +(seconds * 1e6).toPrecision(2) + " µs";
   if (seconds < 1) return +(seconds * 1e3).toPrecision(2) + " ms";
   if (seconds < 120) return Math.round(seconds) + " s";
   if (seconds < 7200) return Math.round(seconds / 60) + " min";
@@ -146,7 +147,7 @@ function draw() {
   const frag = Charts.lines($("c-frag"), rows, [["ext", colour("error")], ["int", colour("active"), [6, 3]]], 1, v => Math.round(v * 100) + " %", "nothing was sampled yet");
   Charts.legend(frag, [["external: 1 − longest free run / free", colour("error"), [99, 1]], ["internal: slots held, not used", colour("active"), [6, 3]]]);
   $("c-frag-now").textContent = `external ${percent(look.ext)} · refusals caused by fragmentation: ${count(look.refusedRun)}`;
-  const labels = look.hist.map((_, k) => k === 0 ? "1" : `${Charts.short(2 ** k)}–${Charts.short(2 ** (k + 1) - 1)}`);
+  const labels = look.hist.map((_, k) => k === 0 ? "1" : k < 7 ? `${2 ** k}–${2 ** (k + 1) - 1}` : `${Charts.short(2 ** k)}+`);
   Charts.columns($("c-hist"), look.hist, labels, colour("partial"), "no block is free");
   $("c-hist-now").textContent = `${plural(look.freeRuns, "run")}, longest ${count(look.largestFree)}, with cached ${count(look.largestAvailable)}`;
   const highest = Math.max(1e-5, ...latency.map(r => r.p99 || 0));

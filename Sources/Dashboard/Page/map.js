@@ -93,6 +93,8 @@ class BlockMap {
       this.canvas.width = width;
       this.canvas.height = height;
       this.canvas.style.height = height / ratio + "px";
+      // Tiles were made for another size.
+      this.tiles = null;
     }
   }
 
@@ -104,8 +106,12 @@ class BlockMap {
     const width = this.canvas.width;
     const image = c.createImageData(width, this.canvas.height);
     const pixels = new Uint32Array(image.data.buffer);
-    const tiles = new Array(64);
-    for (let byte = 0; byte < 64; byte++) tiles[byte] = this.tile(BlockMap.kind(byte), size);
+    const theme = document.documentElement.className + size;
+    if (!this.tiles || this.tilesOf !== theme) {
+      this.tilesOf = theme;
+      this.tiles = Array.from({ length: 64 }, (_, byte) => this.tile(BlockMap.kind(byte), size));
+    }
+    const tiles = this.tiles;
     if (size === 1) {
       const plain = tiles.map(t => t[0]);
       // No room for a hatch: every other pixel of what is shared is dark.
