@@ -194,7 +194,7 @@ let package = Package(
       name: "FuzzReplayTests", dependencies: ["FuzzTargets"], path: "Tests/Fuzz/FuzzReplayTests",
       swiftSettings: settings),
     program(
-      "BlockPoolBenchmark", ["KVBlocks", "BlockHashing"],
+      "BlockPoolBenchmark", ["Analysis", "KVBlocks", "BlockHashing"],
       path: "Tests/Benchmarks/BlockPoolBenchmark"),
     program(
       "BlockHashBenchmark", ["BlockHashing"], path: "Tests/Benchmarks/BlockHashBenchmark"),
@@ -204,6 +204,8 @@ let package = Package(
     program(
       "EventBenchmark", ["BlockMessages", "GRPCClient", "GRPCWire", "UVLoop"],
       path: "Tests/Benchmarks/EventBenchmark"),
+    program(
+      "SamplingBenchmark", ["Analysis", "KVBlocks"], path: "Tests/Benchmarks/SamplingBenchmark"),
     program("GrowthBenchmark", ["KVBlocks"], path: "Tests/Benchmarks/GrowthBenchmark"),
   ]
 )

@@ -9,7 +9,7 @@ package struct BlockLayoutAnalyzer {
 
   package init(_ pool: KVPool, _ tracker: FragmentationTracker) {
     self.pool = pool
-    mirror = tracker.mirror
+    mirror = tracker.mirror(of: pool)
   }
 
   /// Adjacent cells of a map that look the same.
@@ -59,10 +59,13 @@ package struct BlockLayoutAnalyzer {
       highlighted.set(Int(id - first), to: true)
     }
     var runs: [CellRun] = []
+    let marks = mirror.marks + Int(first)
     var begin = 0
     while begin < Int(blocks) {
       let end = min(begin + Int(perCell), Int(blocks))
-      let cell = cell(Int(first), begin..<end, partial, highlighted)
+      var cell = cell(marks, Int(first), begin..<end)
+      if partial.population > 0 { cell.isPartial = partial.hasAny(in: begin..<end) }
+      if highlighted.population > 0 { cell.isHighlighted = highlighted.hasAny(in: begin..<end) }
       if let last = runs.last, last.cell == cell {
         runs[runs.count - 1].cells += 1
       } else {
@@ -73,31 +76,29 @@ package struct BlockLayoutAnalyzer {
     return runs
   }
 
-  private func cell(
-    _ first: Int, _ places: Range<Int>, _ partial: BlockSet, _ highlighted: BlockSet
-  ) -> Cell {
-    // By state. (No array: there are as many cells as blocks at worst.)
-    var counts = (0, 0, 0, 0, 0, 0)
+  /// `marks`: of the first block and those behind it.
+  private func cell(_ marks: UnsafeMutablePointer<UInt8>, _ first: Int, _ places: Range<Int>)
+    -> Cell
+  {
+    // By state, as a mark's lowest three bits have it. (No array: there may be as many cells as blocks.)
+    let (free, cached, active, shared, pinned): (UInt8, UInt8, UInt8, UInt8, UInt8) = (
+      0, 1, 2, 3, 4
+    )
+    var counts: (Int, Int, Int, Int, Int, Int) = (0, 0, 0, 0, 0, 0)
     var references: UInt32 = 0
-    var isPartial = false
-    var isHighlighted = false
     for place in places {
-      switch mirror.mark(first + place).state {
-      case .free: counts.0 += 1
-      case .cached: counts.1 += 1
-      case .active:
-        counts.2 += 1
-        references = max(references, 1)
-      case .shared:
-        counts.3 += 1
+      switch marks[place] & 7 {
+      case free: counts.0 &+= 1
+      case cached: counts.1 &+= 1
+      case active: counts.2 &+= 1
+      case shared:
+        counts.3 &+= 1
         references = max(references, pool.block(BlockID(first + place)).refCount)
-      case .pinned: counts.4 += 1
-      case .pending: counts.5 += 1
+      case pinned: counts.4 &+= 1
+      default: counts.5 &+= 1
       }
-      isPartial = isPartial || partial.population > 0 && partial.contains(place)
-      isHighlighted =
-        isHighlighted || highlighted.population > 0 && highlighted.contains(place)
     }
+    if references == 0 && counts.2 > 0 { references = 1 }
     var state = BlockState.free
     var most = counts.0
     if counts.1 > most { (state, most) = (.cached, counts.1) }
@@ -106,7 +107,7 @@ package struct BlockLayoutAnalyzer {
     if counts.4 > most { (state, most) = (.pinned, counts.4) }
     if counts.5 > most { (state, most) = (.pending, counts.5) }
     return Cell(
-      state: state, references: references, isPartial: isPartial, isHighlighted: isHighlighted,
+      state: state, references: references, isPartial: false, isHighlighted: false,
       usedPercent: UInt32((counts.2 + counts.3 + counts.4) * 100 / places.count))
   }
 
@@ -126,7 +127,7 @@ package struct BlockLayoutAnalyzer {
   /// a part of the pool. O(blocks / 64).
   package func hotspots(_ most: Int) -> [Hotspot] {
     var spots: [Hotspot] = []
-    for part in mirror.parts {
+    for part in mirror.shapes {
       let words = mirror.availableWords(part)
       let step = max(1, (words.count + 63) / 64)
       var carry: UInt64 = 0

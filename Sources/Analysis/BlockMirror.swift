@@ -3,13 +3,14 @@ internal import KVBlocks
 /// A pool's blocks as its change log tells of them: a mark a block, and a bit in each of two sets, of the
 /// free blocks and of the available ones.
 ///
-/// A block is read where the log names it, right after the command that touched its record, and at no
-/// other time. With the first content that is stored it also keeps which content came before each, in 8
-/// bytes a block. O(1) for a block that is named; O(blocks) to begin with a pool.
+/// A block that a log names is noted, a bit, and read before the next look (`settle`), or when thousands are
+/// noted: one that is taken and given back many times between two looks is read once. With the first
+/// content that is stored it also keeps which content came before each, in 8 bytes a block. O(1) for a
+/// block that is named; O(blocks) to begin with a pool.
 final class BlockMirror {
   /// A size class, or the pool without any: blocks between which there can be runs. Each begins with a
   /// word of its own in the sets, so that no run goes from one to the next.
-  struct Part: BitwiseCopyable {
+  struct Part: Equatable, BitwiseCopyable {
     /// The id before its first block.
     let start: Int
     let blocks: Int
@@ -26,30 +27,32 @@ final class BlockMirror {
     var rounding: UInt32 = 0
 
     var words: Int { (blocks + 63) / 64 }
-
-    func isSame(as other: Part) -> Bool {
-      start == other.start && blocks == other.blocks && free == other.free
-        && available == other.available && ofSequences == other.ofSequences
-        && ofSeveral == other.ofSeveral && raw == other.raw && rounding == other.rounding
-    }
   }
 
   private(set) var blocks = 0
   /// By id.
   private(set) var marks: UnsafeMutablePointer<UInt8>
-  private(set) var parts: UnsafeMutableBufferPointer<Part>
+  /// The parts without their counts.
+  private(set) var shapes: [Part] = []
+  /// Of each part the blocks by state and kind of holder (`place`).
+  private var counts: UnsafeMutablePointer<UInt32>
   private var free: UnsafeMutablePointer<UInt64>
   private var available: UnsafeMutablePointer<UInt64>
   /// By id: the first word of the hash before that of its content; 0 = none, or none that is known:
   /// nobody told of what was stored before this began.
   private(set) var parents: UnsafeMutablePointer<UInt64>?
+  /// By id, a bit: named since it was read. And how many are.
+  private var noted: UnsafeMutablePointer<UInt64>
+  private var notedCount = 0
+  /// Read at once where so many are noted, so that no look has to read more.
+  private static let mostNoted = 4_096
 
   init(_ pool: KVPool) {
     marks = .allocate(capacity: 1)
-    parts = .allocate(capacity: 1)
+    counts = .allocate(capacity: 1)
+    noted = .allocate(capacity: 1)
     free = .allocate(capacity: 1)
     available = .allocate(capacity: 1)
-    parts.initialize(repeating: Part(start: 0, blocks: 0, firstWord: 0, blockSize: 1))
     read(pool)
   }
 
@@ -57,7 +60,8 @@ final class BlockMirror {
 
   private func release() {
     marks.deallocate()
-    parts.deallocate()
+    counts.deallocate()
+    noted.deallocate()
     free.deallocate()
     available.deallocate()
     parents?.deallocate()
@@ -70,34 +74,73 @@ final class BlockMirror {
     let configuration = pool.configuration
     blocks = Int(configuration.blocks)
     let classes = pool.classes()
-    parts = .allocate(capacity: max(classes.count, 1))
+    shapes = []
     var words = 0
     if classes.isEmpty {
       let part = Part(start: 0, blocks: blocks, firstWord: 0, blockSize: configuration.blockSize)
-      parts.initialize(repeating: part)
+      shapes = [part]
       words = part.words
     }
-    for (i, one) in classes.enumerated() {
+    for one in classes {
       let part = Part(
         start: Int(one.firstBlock) - 1, blocks: Int(one.sizeClass.blocks), firstWord: words,
         blockSize: one.sizeClass.blockSize)
-      parts.initializeElement(at: i, to: part)
+      shapes.append(part)
       words += part.words
     }
+    counts = .allocate(capacity: shapes.count * Self.places)
+    counts.initialize(repeating: 0, count: shapes.count * Self.places)
+    noted = .allocate(capacity: blocks / 64 + 1)
+    noted.initialize(repeating: 0, count: blocks / 64 + 1)
+    notedCount = 0
     marks = .allocate(capacity: blocks + 1)
-    marks.initialize(repeating: Self.unknown, count: blocks + 1)
+    marks.initialize(repeating: 0, count: blocks + 1)
+    pool.readMarks(into: marks)
     free = .allocate(capacity: words)
     free.initialize(repeating: 0, count: words)
     available = .allocate(capacity: words)
     available.initialize(repeating: 0, count: words)
-    for i in parts.indices {
-      let part = parts[i]
-      for id in part.start + 1...part.start + part.blocks { look(BlockID(id), i, pool) }
+    for (i, part) in shapes.enumerated() {
+      for place in 0..<part.blocks {
+        let mark = marks[part.start + 1 + place]
+        counts[i * Self.places + Self.place(mark)] += 1
+        let sets = UInt64(Self.sets(mark))
+        free[part.firstWord + place >> 6] |= (sets & 1) << UInt64(place & 63)
+        available[part.firstWord + place >> 6] |= (sets >> 1) << UInt64(place & 63)
+      }
     }
   }
 
-  /// A mark that no block has: of no part, of neither set.
-  private static let unknown: UInt8 = 6
+  // What a mark says is read from its bits, as `BlockMark` has them: a call into another module for each
+  // would cost more than all that is done with it.
+
+  private static let places = 64
+
+  /// State and kind of holder in a number.
+  @inline(__always)
+  private static func place(_ mark: UInt8) -> Int { Int(mark & 7 | (mark >> 5) << 3) }
+
+  /// The parts with their counts. O(parts).
+  var parts: [Part] {
+    shapes.indices.map { i in
+      var part = shapes[i]
+      let counts = counts + i * Self.places
+      for holder in 0..<8 {
+        func count(_ state: BlockState) -> UInt32 { counts[holder << 3 + Int(state.rawValue)] }
+        part.free += Int(count(.free))
+        part.available += Int(count(.free) + count(.cached) + count(.pending))
+        let used = count(.active) + count(.shared)
+        switch BlockMark.HolderKind(rawValue: UInt8(holder)) {
+        case .sequence: part.ofSequences = used
+        case .several: part.ofSeveral = used
+        case .raw: part.raw = used
+        case .rounding: part.rounding = used
+        case .nobody, nil: break
+        }
+      }
+      return part
+    }
+  }
 
   // MARK: Following
 
@@ -106,7 +149,12 @@ final class BlockMirror {
     for entry in log.entries.elements {
       if entry.kind == .cleared && entry.cause == .pool { return false }
       if entry.tier != .device { continue }
-      for id in log.blocks(of: entry) { look(id, Int(entry.sizeClass), pool) }
+      for id in log.blocks(of: entry) {
+        let word = noted[Int(id >> 6)]
+        let bit = UInt64(1) &<< UInt64(id & 63)
+        noted[Int(id >> 6)] = word | bit
+        notedCount &+= word & bit == 0 ? 1 : 0
+      }
       if entry.kind == .stored {
         store(log, entry)
       } else if entry.kind == .moved && entry.cause == .defragment, let parents {
@@ -115,29 +163,58 @@ final class BlockMirror {
         }
       }
     }
+    if notedCount >= Self.mostNoted { settle(pool) }
     return true
   }
 
+  /// Reads what was named since. To be called before a look, with the pool as it was last told of.
+  func settle(_ pool: KVPool) {
+    if notedCount == 0 { return }
+    notedCount = 0
+    withUnsafeTemporaryAllocation(of: BlockID.self, capacity: 64) { ids in
+      withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 64) { new in
+        guard let ids = ids.baseAddress, let new = new.baseAddress else { return }
+        var index = 0
+        for i in 0...blocks >> 6 where noted[i] != 0 {
+          var rest = noted[i]
+          noted[i] = 0
+          var count = 0
+          while rest != 0 {
+            ids[count] = BlockID(i << 6 + rest.trailingZeroBitCount)
+            rest &= rest &- 1
+            count += 1
+          }
+          pool.readMarks(of: UnsafeBufferPointer(start: ids, count: count), into: new)
+          for k in 0..<count {
+            while Int(ids[k]) > shapes[index].start + shapes[index].blocks { index += 1 }
+            change(Int(ids[k]), to: new[k], index)
+          }
+        }
+      }
+    }
+  }
+
   @inline(__always)
-  private func look(_ id: BlockID, _ part: Int, _ pool: KVPool) {
-    let new = pool.mark(of: id).rawValue
-    let old = marks[Int(id)]
-    if new == old { return }
-    marks[Int(id)] = new
-    parts[part].change(from: BlockMark(rawValue: old), to: BlockMark(rawValue: new))
-    let bits = Self.sets(new)
-    if bits == Self.sets(old) { return }
-    let place = Int(id) - 1 - parts[part].start
-    let word = parts[part].firstWord + place >> 6
-    let bit = UInt64(1) << UInt64(place & 63)
-    free[word] = bits & 1 != 0 ? free[word] | bit : free[word] & ~bit
-    available[word] = bits & 2 != 0 ? available[word] | bit : available[word] & ~bit
+  private func change(_ id: Int, to mark: UInt8, _ index: Int) {
+    let old = marks[id]
+    if mark == old { return }
+    marks[id] = mark
+    let counts = counts + index * Self.places
+    counts[Self.place(old)] &-= 1
+    counts[Self.place(mark)] &+= 1
+    let bits = UInt64(Self.sets(mark))
+    let place = id &- 1 &- shapes[index].start
+    let word = shapes[index].firstWord + place >> 6
+    let shift = UInt64(place & 63)
+    free[word] = free[word] & ~(1 << shift) | (bits & 1) << shift
+    available[word] = available[word] & ~(1 << shift) | (bits >> 1) << shift
   }
 
   /// Of the free blocks, 1; of the available ones, 2. By state, two bits each.
+  @inline(__always)
   private static func sets(_ mark: UInt8) -> UInt32 {
-    // free 11, cached 10, active 00, shared 00, pinned 00, pending 10, unknown 00.
-    UInt32(0b00_10_00_00_00_10_11) >> (UInt32(mark & 7) * 2) & 3
+    // free 11, cached 10, active 00, shared 00, pinned 00, pending 10.
+    UInt32(0b10_00_00_00_10_11) >> (UInt32(mark & 7) * 2) & 3
   }
 
   private func store(_ log: ChangeLog, _ entry: ChangeLog.Entry) {
@@ -181,34 +258,6 @@ final class BlockMirror {
 
   /// Bytes that it takes.
   var memory: Int {
-    blocks + 1 + parts.reduce(0) { $0 + $1.words * 16 } + (parents == nil ? 0 : (blocks + 1) * 8)
-  }
-}
-
-extension BlockMirror.Part {
-  @inline(__always)
-  fileprivate mutating func change(from old: BlockMark, to new: BlockMark) {
-    count(old, by: -1)
-    count(new, by: 1)
-  }
-
-  @inline(__always)
-  private mutating func count(_ mark: BlockMark, by step: Int32) {
-    switch mark.rawValue & 7 {
-    case BlockState.free.rawValue:
-      free += Int(step)
-      available += Int(step)
-    case BlockState.cached.rawValue, BlockState.pending.rawValue: available += Int(step)
-    case BlockState.active.rawValue, BlockState.shared.rawValue:
-      let change = UInt32(bitPattern: step)
-      switch mark.holder {
-      case .sequence: ofSequences &+= change
-      case .several: ofSeveral &+= change
-      case .raw: raw &+= change
-      case .rounding: rounding &+= change
-      case .nobody: break
-      }
-    default: break
-    }
+    blocks + 1 + shapes.reduce(0) { $0 + $1.words * 16 } + (parents == nil ? 0 : (blocks + 1) * 8)
   }
 }

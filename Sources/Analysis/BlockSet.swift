@@ -29,6 +29,19 @@ package struct BlockSet: Equatable, Sendable {
     population += isMember ? 1 : -1
   }
 
+  /// Whether any of `places` is a member. O(`places` / 64).
+  package func hasAny(in places: Range<Int>) -> Bool {
+    if places.isEmpty { return false }
+    let last = places.upperBound - 1
+    for word in places.lowerBound >> 6...last >> 6 {
+      var bits = words[word]
+      if word == places.lowerBound >> 6 { bits &= .max << UInt64(places.lowerBound & 63) }
+      if word == last >> 6 { bits &= .max >> UInt64(63 - last & 63) }
+      if bits != 0 { return true }
+    }
+    return false
+  }
+
   package mutating func removeAll() {
     for i in words.indices { words[i] = 0 }
     population = 0

@@ -12,7 +12,7 @@ struct CacheReach {
   /// parent. O(blocks with content), 40 bytes of memory for each.
   init(_ pool: KVPool, _ mirror: BlockMirror) {
     guard let parents = mirror.parents else { return }
-    for part in mirror.parts {
+    for part in mirror.shapes {
       var nodes = Nodes()
       for id in part.start + 1...part.start + part.blocks where mirror.mark(id).hasContent {
         guard let hash = pool.content(BlockID(id)) else { continue }

@@ -48,7 +48,7 @@ package struct HistorySample: Equatable {
   init(_ pool: KVPool, _ tracker: FragmentationTracker, at milliseconds: UInt64) {
     let runs = tracker.runs(of: pool)
     var slots = PoolLayout()
-    tracker.addSlots(pool.unusedSlots(), to: &slots)
+    tracker.addSlots(pool, pool.unusedSlots(), to: &slots)
     timeMilliseconds = milliseconds
     stats = pool.stats()
     freeRuns = UInt32(runs.free.count)

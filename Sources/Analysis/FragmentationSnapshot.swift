@@ -52,13 +52,14 @@ package struct FragmentationSnapshot: Equatable {
     sequences most: Int = 10, probing probes: [UInt32] = [], withOrphans: Bool = false
   ) {
     let unused = pool.unusedSlots()
+    let mirror = tracker.mirror(of: pool)
     let requests = RequestBlockAnalyzer(pool, tracker)
     timeMilliseconds = milliseconds
     stats = pool.stats()
     runs = tracker.runs(of: pool)
     layout = tracker.layout(of: pool, withSlots: false)
-    tracker.addSlots(unused, to: &layout)
-    capacitySlots = tracker.mirror.parts.reduce(0) {
+    tracker.addSlots(pool, unused, to: &layout)
+    capacitySlots = mirror.shapes.reduce(0) {
       $0 + UInt64($1.blocks) * UInt64($1.blockSize)
     }
     partialBlocks = unused.parts.reduce(0) { $0 + $1.partialBlocks }
@@ -76,7 +77,7 @@ package struct FragmentationSnapshot: Equatable {
       Probe(
         blocks: $0, fitsFree: runs.free.fits(Int($0)), fitsAvailable: runs.available.fits(Int($0)))
     }
-    orphanedBlocks = withOrphans ? CacheReach(pool, tracker.mirror).orphanedBlocks : nil
+    orphanedBlocks = withOrphans ? CacheReach(pool, mirror).orphanedBlocks : nil
     sequences = most == 0 ? [] : requests.costliest(most)
     owners = requests.owners()
   }

@@ -9,23 +9,32 @@ package import KVBlocks
 /// Beside the pool: a byte and two bits a block, 8 bytes more where content is cached, and the history's
 /// rings. Who is told of each command calls `follow`, and `begin` when another pool takes the place.
 package final class FragmentationTracker {
-  let mirror: BlockMirror
+  private let following: BlockMirror
   package private(set) var history = FragmentationHistory()
+  private(set) var idle = IdleHoldings()
   /// The runs as they were at `revision`; they are counted again when it has moved.
   private var known: PoolRuns?
   private var knownRevision: Revision = 0
+  private var largest: (free: [UInt32], available: [UInt32])?
   /// Of each session the last command that changed something; that of `lastSession` is `lastTime`.
   private var sessionTimes: [SessionID: UInt64] = [:]
   private var lastSession: SessionID = 0
   private var lastTime: UInt64 = 0
 
   /// O(blocks).
-  package init(_ pool: KVPool) { mirror = BlockMirror(pool) }
+  package init(_ pool: KVPool) { following = BlockMirror(pool) }
 
   /// Another pool took the place, or this one was changed behind its log. The history goes on. O(blocks).
   package func begin(_ pool: KVPool) {
-    mirror.read(pool)
+    following.read(pool)
     known = nil
+    largest = nil
+  }
+
+  /// The blocks of the pool as it is.
+  func mirror(of pool: KVPool) -> BlockMirror {
+    following.settle(pool)
+    return following
   }
 
   /// A command stood. O(blocks that it names); O(blocks) after a reset.
@@ -35,7 +44,7 @@ package final class FragmentationTracker {
       lastSession = log.session
     }
     lastTime = milliseconds
-    if !mirror.follow(pool, log) { begin(pool) }
+    if !following.follow(pool, log) { begin(pool) }
   }
 
   /// When a command of the session last changed anything, as far as this was told; nil = never.
@@ -46,13 +55,14 @@ package final class FragmentationTracker {
 
   /// What of this is not as in the pool; nil where all is. O(blocks), for tests.
   package func disagreement(with pool: KVPool) -> String? {
+    let mirror = mirror(of: pool)
     for id in 1...mirror.blocks {
       let mark = pool.mark(of: BlockID(id))
       if mirror.mark(id) != mark { return "block \(id) is \(mark), not \(mirror.mark(id))" }
     }
     let fresh = BlockMirror(pool)
     for (mine, right) in zip(mirror.parts, fresh.parts) {
-      if !mine.isSame(as: right) { return "counts \(mine) instead of \(right)" }
+      if mine != right { return "counts \(mine) instead of \(right)" }
       if !mirror.freeWords(mine).elementsEqual(fresh.freeWords(right)) {
         return "another set of free blocks"
       }
@@ -68,8 +78,9 @@ package final class FragmentationTracker {
   /// The runs of the pool as it is. O(blocks / 64 + runs), once for each revision.
   package func runs(of pool: KVPool) -> PoolRuns {
     if let known, knownRevision == pool.revision { return known }
-    let runs = PoolRuns(mirror)
+    let runs = PoolRuns(mirror(of: pool))
     known = runs
+    largest = nil
     knownRevision = pool.revision
     return runs
   }
@@ -77,18 +88,24 @@ package final class FragmentationTracker {
   /// The runs as they were when they were counted last; nil = never. O(1).
   package var latestRuns: PoolRuns? { known }
 
-  /// The ten largest free runs and the ten largest of free and cached blocks. O(blocks / 64 + runs).
-  private func largestRuns() -> (free: [UInt32], available: [UInt32]) {
+  /// The ten largest free runs and the ten largest of free and cached blocks. O(blocks / 64 + runs), once
+  /// for each revision.
+  private func largestRuns(of pool: KVPool) -> (free: [UInt32], available: [UInt32]) {
+    if let largest, knownRevision == pool.revision { return largest }
+    let runs = runs(of: pool)
+    let mirror = mirror(of: pool)
     var free: [UInt32] = []
     var available: [UInt32] = []
-    for part in mirror.parts {
-      for length in RunCensus.largestRuns(10, of: mirror.freeWords(part)) {
-        RunCensus.insert(length, into: &free, 10)
-      }
-      for length in RunCensus.largestRuns(10, of: mirror.availableWords(part)) {
+    for (part, census) in zip(mirror.parts, runs.parts) {
+      let ofPart = census.free.largestRuns(10, of: mirror.freeWords(part))
+      for length in ofPart { RunCensus.insert(length, into: &free, 10) }
+      for length in part.free == part.available
+        ? ofPart : census.available.largestRuns(10, of: mirror.availableWords(part))
+      {
         RunCensus.insert(length, into: &available, 10)
       }
     }
+    largest = (free, available)
     return (free, available)
   }
 
@@ -99,13 +116,13 @@ package final class FragmentationTracker {
     var layout = PoolLayout()
     layout.classes = withRuns || withSlots ? pool.classes() : []
     if withRuns { addRuns(pool, to: &layout) }
-    if withSlots { addSlots(pool.unusedSlots(), to: &layout) }
+    if withSlots { addSlots(pool, pool.unusedSlots(), to: &layout) }
     return layout
   }
 
   private func addRuns(_ pool: KVPool, to layout: inout PoolLayout) {
     let runs = runs(of: pool)
-    let largest = largestRuns()
+    let largest = largestRuns(of: pool)
     layout.freeRuns = UInt32(runs.free.count)
     layout.largestFreeRun = UInt32(runs.free.largest)
     layout.largestFreeRuns = largest.free
@@ -118,8 +135,8 @@ package final class FragmentationTracker {
     }
   }
 
-  func addSlots(_ unused: UnusedSlots, to layout: inout PoolLayout) {
-    for (i, part) in mirror.parts.enumerated() {
+  func addSlots(_ pool: KVPool, _ unused: UnusedSlots, to layout: inout PoolLayout) {
+    for (i, part) in mirror(of: pool).parts.enumerated() {
       let ends = unused.parts[i]
       let held =
         UInt64(part.ofSequences + part.ofSeveral - ends.rawSeveral) * UInt64(part.blockSize)
@@ -140,10 +157,13 @@ package final class FragmentationTracker {
   /// first two where nothing changed since they were counted.
   package func sample(_ pool: KVPool, at milliseconds: UInt64) {
     history.add(HistorySample(pool, self, at: milliseconds))
+    if idle.isDue(at: milliseconds) {
+      idle.look(RequestBlockAnalyzer(pool, self).owners(), at: milliseconds)
+    }
   }
 
   /// Bytes of its own, the history's included.
-  package var memory: Int { mirror.memory + history.memory }
+  package var memory: Int { following.memory + history.memory }
 }
 
 /// The runs of a pool: of its free blocks, and of the free and the cached ones.

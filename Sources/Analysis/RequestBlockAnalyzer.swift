@@ -6,10 +6,12 @@ package import KVBlocks
 package struct RequestBlockAnalyzer {
   private let pool: KVPool
   private let tracker: FragmentationTracker
+  private let mirror: BlockMirror
 
   package init(_ pool: KVPool, _ tracker: FragmentationTracker) {
     self.pool = pool
     self.tracker = tracker
+    mirror = tracker.mirror(of: pool)
   }
 
   /// The running sequences that hold most blocks, descending; of equal ones those with more unused slots
@@ -46,7 +48,7 @@ package struct RequestBlockAnalyzer {
   package func cost(of session: SessionID, _ sequence: SequenceID) -> SequenceCost? {
     guard let view = pool.describe(session: session, sequence: sequence), view.state == .running
     else { return nil }
-    let part = mirror.parts[max(Int(view.sizeClass), 1) - 1]
+    let part = mirror.shapes[max(Int(view.sizeClass), 1) - 1]
     let held = view.exclusiveBlocks + view.sharedBlocks
     let behind = UInt32(view.blocks.count) - held
     let unused =
@@ -81,8 +83,6 @@ package struct RequestBlockAnalyzer {
     return count
   }
 
-  private var mirror: BlockMirror { tracker.mirror }
-
   /// Who holds what, by session and label, most blocks first. What a session holds raw goes with its
   /// empty label, for raw blocks have none. O(sequences + sessions).
   package func owners() -> [OwnerCost] {
@@ -114,6 +114,11 @@ package struct RequestBlockAnalyzer {
       let i = place(session, .init(start: nil, count: 0))
       owners[i].rawBlocks = rawBlocks
       owners[i].pinnedBlocks = pinnedBlocks
+    }
+    for i in owners.indices {
+      guard let holding = tracker.idle.holding(owners[i]) else { continue }
+      owners[i].idleSinceMilliseconds = holding.sinceMilliseconds
+      owners[i].grownBlocks = Int32(clamping: Int64(owners[i].blocks) - Int64(holding.blocksThen))
     }
     owners.sort {
       if $0.blocks != $1.blocks { return $0.blocks > $1.blocks }
@@ -192,6 +197,10 @@ package struct OwnerCost: Equatable {
   /// Milliseconds since the epoch at which a command of the session last changed anything; nil = not
   /// since this server looks on.
   package var lastChangeMilliseconds: UInt64?
+  /// Milliseconds since the epoch from which on it was seen to hold blocks with nothing running, and the
+  /// blocks that it has more by now; nil and 0 where something runs or no sample has seen it.
+  package var idleSinceMilliseconds: UInt64?
+  package var grownBlocks: Int32 = 0
 
   package var blocks: UInt32 { sequenceBlocks + rawBlocks }
   /// What nothing that runs accounts for: a leak, where its blocks stay or grow.

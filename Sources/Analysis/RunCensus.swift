@@ -92,40 +92,46 @@ package struct RunCensus: Equatable, Sendable {
   /// request fit" asks is `fits(n)`, that is `n <= largest`.
   package func fits(_ wanted: Int) -> Bool { wanted <= largest }
 
-  /// The lengths of the `most` largest runs, descending; of all, where there are fewer.
+  /// The lengths of the `most` largest of these runs, descending; of all, where there are fewer. `words`:
+  /// the set that was counted.
   ///
   /// Few runs are visited. Of many the length of the last one asked for is found as the largest is, and
   /// only those that are longer, fewer than `most`, are visited.
-  package static func largestRuns(
-    _ most: Int, of words: UnsafeBufferPointer<UInt64>
-  ) -> [UInt32] {
+  package func largestRuns(_ most: Int, of words: UnsafeBufferPointer<UInt64>) -> [UInt32] {
     precondition(most > 0, "asked for the largest of no runs")
     var lengths: [UInt32] = []
-    let count = RunWords.beginnings(in: words)
     if count <= max(words.count, most) {
-      RunWords.forEach(in: words) { length in insert(UInt32(length), into: &lengths, most) }
+      RunWords.forEach(in: words) { length in Self.insert(UInt32(length), into: &lengths, most) }
       return lengths
+    }
+    // The order of the last one asked for, and what it leaves of its bin.
+    var order = histogram.count - 1
+    var atLeast = histogram[order]
+    while atLeast < most {
+      order -= 1
+      atLeast += histogram[order]
     }
     // The greatest `length` that at least `most` runs have.
     var starts = Array(words)
     var longer = starts
     var length = 1
-    var step = 1
-    var isGrowing = true
+    for _ in 0..<order {
+      _ = RunWords.keep(starts, movedBy: length, in: &longer)
+      swap(&starts, &longer)
+      length *= 2
+    }
+    var step = length / 2
     while step > 0 {
       let isAny = RunWords.keep(starts, movedBy: step, in: &longer)
       if isAny && longer.withUnsafeBufferPointer({ RunWords.beginnings(in: $0) }) >= most {
         swap(&starts, &longer)
         length += step
-        if isGrowing { step = length } else { step /= 2 }
-      } else {
-        isGrowing = false
-        step /= 2
       }
+      step /= 2
     }
     if RunWords.keep(starts, movedBy: 1, in: &longer) {
       longer.withUnsafeBufferPointer {
-        RunWords.forEach(in: $0) { insert(UInt32($0 + length), into: &lengths, most) }
+        RunWords.forEach(in: $0) { Self.insert(UInt32($0 + length), into: &lengths, most) }
       }
     }
     while lengths.count < most { lengths.append(UInt32(length)) }

@@ -56,21 +56,28 @@ enum RunWords {
   ) -> Bool {
     let skip = distance >> 6
     let shift = UInt64(distance & 63)
-    var any: UInt64 = 0
-    words.withUnsafeBufferPointer { words in
-      result.withUnsafeMutableBufferPointer { result in
+    return words.withUnsafeBufferPointer { words in
+      result.withUnsafeMutableBufferPointer { result -> Bool in
+        guard let from = words.baseAddress, let to = result.baseAddress else { return false }
         let whole = max(0, words.count - skip)
-        for i in 0..<whole {
-          let low = words[i + skip] >> shift
-          // A shift by 64, where `shift` is 0, gives 0.
-          let high = i + skip + 1 < words.count ? words[i + skip + 1] << (64 - shift) : 0
-          let both = words[i] & (low | high)
-          result[i] = both
+        var any: UInt64 = 0
+        // All but the last have a word above.
+        var i = 0
+        while i < whole &- 1 {
+          let high = (from[i &+ skip &+ 1] &<< 1) &<< (63 &- shift)
+          let both = from[i] & (from[i &+ skip] &>> shift | high)
+          to[i] = both
+          any |= both
+          i &+= 1
+        }
+        if whole > 0 {
+          let both = from[i] & (from[i &+ skip] &>> shift)
+          to[i] = both
           any |= both
         }
-        for i in whole..<words.count { result[i] = 0 }
+        for i in whole..<words.count { to[i] = 0 }
+        return any != 0
       }
     }
-    return any != 0
   }
 }

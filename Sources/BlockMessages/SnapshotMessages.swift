@@ -47,6 +47,8 @@ package struct OwnerFootprintFields: Equatable {
   package var runningSequences: UInt32 = 0
   package var pinnedBlocks: UInt32 = 0
   package var unusedSlots: UInt64 = 0
+  package var heldIdleMilliseconds: UInt64 = 0
+  package var idleGrowthBlocks: Int32 = 0
 
   package init() {}
 }
@@ -77,6 +79,8 @@ extension MessagePacker {
 
   package mutating func ownerFootprint(_ owner: OwnerFootprintFields) {
     let mark = mark
+    sint32(11, owner.idleGrowthBlocks)
+    uint64(10, owner.heldIdleMilliseconds)
     uint64(9, owner.unusedSlots)
     uint32(8, owner.pinnedBlocks)
     uint32(7, owner.runningSequences)
@@ -175,6 +179,8 @@ package struct SnapshotMessage: WireMessage {
         fields.runningSequences = $0.pointee.running_sequences
         fields.pinnedBlocks = $0.pointee.pinned_blocks
         fields.unusedSlots = $0.pointee.unused_slots
+        fields.heldIdleMilliseconds = $0.pointee.held_idle_ms
+        fields.idleGrowthBlocks = $0.pointee.idle_growth_blocks
         return fields
       }
     }

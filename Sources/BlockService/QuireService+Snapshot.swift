@@ -138,6 +138,8 @@ extension OwnerFootprintFields {
     runningSequences = owner.runningSequences
     pinnedBlocks = owner.pinnedBlocks
     unusedSlots = owner.unusedSlots
+    heldIdleMilliseconds = owner.idleSinceMilliseconds.map { now - min($0, now) } ?? 0
+    idleGrowthBlocks = owner.grownBlocks
   }
 }
 

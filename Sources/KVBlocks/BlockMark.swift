@@ -169,3 +169,24 @@ package struct SequenceTail: Equatable {
     self.emptyBlocks = emptyBlocks
   }
 }
+
+extension KVPool {
+  /// The raw values of the marks of some blocks of the device, in the order of `ids`, into `marks`, which
+  /// has room for them. For whoever reads many: one call, and a record for each. O(`ids`).
+  package func readMarks(
+    of ids: UnsafeBufferPointer<BlockID>, into marks: UnsafeMutablePointer<UInt8>
+  ) {
+    let pool = blocks
+    for (i, id) in ids.enumerated() {
+      precondition(id >= 1 && id <= pool.capacity, "looked at a block that does not exist")
+      marks[i] = pool.mark(id).rawValue
+    }
+  }
+
+  /// The same of all blocks, by id: `marks` has room for one more than there are blocks, of which the
+  /// first is left alone. O(blocks).
+  package func readMarks(into marks: UnsafeMutablePointer<UInt8>) {
+    let pool = blocks
+    for id in 1...pool.capacity { marks[Int(id)] = pool.mark(id).rawValue }
+  }
+}

@@ -25,7 +25,9 @@ struct LargestRunsTests {
       }
       if length > 0 { lengths.append(length) }
       lengths.sort(by: >)
-      let found = set.words.withUnsafeBufferPointer { RunCensus.largestRuns(10, of: $0) }
+      let found = set.words.withUnsafeBufferPointer {
+        RunCensus(of: set).largestRuns(10, of: $0)
+      }
       #expect(found == Array(lengths.prefix(10)), "seed \(seed), round \(round)")
       let census = RunCensus(of: set)
       #expect(census.count == lengths.count)
@@ -37,7 +39,7 @@ struct LargestRunsTests {
   func checkerboard() {
     var set = BlockSet(count: 1_000)
     for i in stride(from: 0, to: 1_000, by: 2) { set.set(i, to: true) }
-    let found = set.words.withUnsafeBufferPointer { RunCensus.largestRuns(10, of: $0) }
+    let found = set.words.withUnsafeBufferPointer { RunCensus(of: set).largestRuns(10, of: $0) }
     #expect(found == Array(repeating: 1, count: 10))
   }
 }

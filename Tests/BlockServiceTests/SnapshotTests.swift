@@ -170,6 +170,33 @@ struct SnapshotTests {
       } == "blocks_per_cell must be 0 or at least 2: a map has at most 65536 cells")
   }
 
+  @Test("who holds blocks and runs nothing is told apart, with since when and how much it grew")
+  func leaks() throws {
+    let harness = ServiceHarness(blocks: 32, blockSize: 4)
+    harness.service.startSampling(intervalMilliseconds: 1_000)
+    let analyses = try #require(harness.service.analyses)
+    harness.clock.now = 100_000
+    _ = try harness.allocate(3)
+    analyses.sample()
+    harness.clock.now = 105_000
+    _ = try harness.allocate(4)
+    analyses.sample()
+    harness.clock.now = 130_000
+    var owner = try #require(snapshot(harness).owners.first)
+    #expect((owner.blocks, owner.heldIdleMilliseconds, owner.idleGrowthBlocks) == (7, 30_000, 4))
+    // With the same label, so that it is the same owner.
+    admit(harness, 1...1, tokens: 8)
+    analyses.sample()
+    owner = try #require(snapshot(harness).owners.first)
+    #expect((owner.blocks, owner.heldIdleMilliseconds, owner.idleGrowthBlocks) == (9, 0, 0))
+    harness.succeed("Sequences/Free", .freeSequences([1]))
+    harness.clock.now = 150_000
+    analyses.sample()
+    harness.clock.now = 151_000
+    owner = try #require(snapshot(harness).owners.first)
+    #expect((owner.blocks, owner.heldIdleMilliseconds, owner.idleGrowthBlocks) == (7, 1_000, 0))
+  }
+
   // MARK: The map
 
   private func map(

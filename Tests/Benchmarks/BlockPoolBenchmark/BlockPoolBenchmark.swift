@@ -79,11 +79,12 @@ enum BlockPoolBenchmark {
   }
 
   static func commands(
-    _ count: UInt32, _ isShuffled: Bool, _ pairs: Int, logs: Bool = false
+    _ count: UInt32, _ isShuffled: Bool, _ pairs: Int, logs: Bool = false, tracks: Bool = false
   ) -> Double {
     let pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: 16))
     let outcome = Outcome()
     if logs { pool.attachChangeLog() }
+    let follower = tracks ? Follower(pool) : nil
     if isShuffled {
       apply(.allocate(count: blocks), to: pool, outcome)
       let ids = shuffled(outcome.blocks.elements)
@@ -93,9 +94,11 @@ enum BlockPoolBenchmark {
     return time(pairs) {
       for _ in 0..<pairs {
         apply(.allocate(count: count), to: pool, outcome)
+        follower?.follow()
         held.removeAll()
         for i in 0..<outcome.blocks.count { held.append(outcome.blocks[i]) }
         apply(free(held.elements), to: pool, outcome)
+        follower?.follow()
       }
     }
   }
@@ -204,10 +207,11 @@ enum BlockPoolBenchmark {
     }
   }
 
-  static func decode(steps: Int, logs: Bool = false) -> Double {
+  static func decode(steps: Int, logs: Bool = false, tracks: Bool = false) -> Double {
     let pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: 16))
     let outcome = Outcome()
     if logs { pool.attachChangeLog() }
+    let follower = tracks ? Follower(pool) : nil
     var ids: [SequenceID] = []
     for i in 0..<256 {
       let id = SequenceID(1_000 + i)
@@ -219,6 +223,7 @@ enum BlockPoolBenchmark {
       time(steps) {
         for _ in 0..<steps {
           apply(.decode(Decode(sequences: sequences)), to: pool, outcome)
+          follower?.follow()
           check(outcome.results[0].refusedIndexes.count == 0)
         }
       }

@@ -1,20 +1,22 @@
+import Analysis
 import KVBlocks
 
 /// One kind of work and nothing else, for a count of its instructions: two runs of different length
 /// under `valgrind --tool=callgrind`, and the difference of what they collected.
 ///
-///     BlockPoolBenchmark --count commands-1 10000 [--log]
+///     BlockPoolBenchmark --count commands-1 10000 [--log | --track]
 extension BlockPoolBenchmark {
   static func runCounted(_ arguments: [String]) {
     let rounds = arguments.count > 1 ? Int(arguments[1]) : nil
     guard let rounds, rounds > 0 else { preconditionFailure("--count ROW ROUNDS [--log]") }
-    let logs = arguments.contains("--log")
+    let tracks = arguments.contains("--track")
+    let logs = tracks || arguments.contains("--log")
     switch arguments[0] {
     case "pool-1": _ = poolAlone(1, false, rounds)
     case "pool-64": _ = poolAlone(64, true, rounds)
-    case "commands-1": _ = commands(1, false, rounds, logs: logs)
-    case "commands-64": _ = commands(64, true, rounds, logs: logs)
-    case "decode": _ = decode(steps: rounds, logs: logs)
+    case "commands-1": _ = commands(1, false, rounds, logs: logs, tracks: tracks)
+    case "commands-64": _ = commands(64, true, rounds, logs: logs, tracks: tracks)
+    case "decode": _ = decode(steps: rounds, logs: logs, tracks: tracks)
     case "decode-hashes": _ = decodeWithHashes(steps: rounds, logs: logs)
     case "prompts": _ = prompts(rounds, logs: logs)
     default: preconditionFailure("no such row: \(arguments[0])")
@@ -39,4 +41,20 @@ extension BlockPoolBenchmark {
       "admit and free a prompt, hashes given:"
         + right(median { prompts(5_000, logs: true) } / 1_000, "us"))
   }
+}
+
+/// The analyzer beside a pool, as a server has it.
+final class Follower {
+  private let pool: KVPool
+  private let log: ChangeLog
+  private let tracker: FragmentationTracker
+
+  init(_ pool: KVPool) {
+    self.pool = pool
+    log = pool.attachChangeLog()
+    tracker = FragmentationTracker(pool)
+  }
+
+  @inline(never)
+  func follow() { tracker.follow(pool, log, at: 1) }
 }

@@ -3604,7 +3604,7 @@ const ProtobufCMessageDescriptor quire__v1__sequence_footprint__descriptor =
   (ProtobufCMessageInit) quire__v1__sequence_footprint__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__owner_footprint__field_descriptors[9] =
+static const ProtobufCFieldDescriptor quire__v1__owner_footprint__field_descriptors[11] =
 {
   {
     "session",
@@ -3714,9 +3714,35 @@ static const ProtobufCFieldDescriptor quire__v1__owner_footprint__field_descript
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "held_idle_ms",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__OwnerFootprint, held_idle_ms),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "idle_growth_blocks",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_SINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__OwnerFootprint, idle_growth_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__owner_footprint__field_indices_by_name[] = {
   2,   /* field[2] = blocks */
+  9,   /* field[9] = held_idle_ms */
+  10,   /* field[10] = idle_growth_blocks */
   5,   /* field[5] = idle_ms */
   1,   /* field[1] = name */
   7,   /* field[7] = pinned_blocks */
@@ -3729,7 +3755,7 @@ static const unsigned quire__v1__owner_footprint__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__owner_footprint__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor quire__v1__owner_footprint__descriptor =
 {
@@ -3739,7 +3765,7 @@ const ProtobufCMessageDescriptor quire__v1__owner_footprint__descriptor =
   "Quire__V1__OwnerFootprint",
   "quire.v1",
   sizeof(Quire__V1__OwnerFootprint),
-  9,
+  11,
   quire__v1__owner_footprint__field_descriptors,
   quire__v1__owner_footprint__field_indices_by_name,
   1,  quire__v1__owner_footprint__number_ranges,

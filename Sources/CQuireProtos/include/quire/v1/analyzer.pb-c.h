@@ -913,10 +913,19 @@ struct  Quire__V1__OwnerFootprint
    * Slots of its tables that hold no token.
    */
   uint64_t unused_slots;
+  /*
+   * Milliseconds for which samples have seen it hold blocks with nothing running, to ten seconds; 0 =
+   * something runs, or not known. What a leak looks like, all the more if it grows.
+   */
+  uint64_t held_idle_ms;
+  /*
+   * Blocks that it holds more than when that began.
+   */
+  int32_t idle_growth_blocks;
 };
 #define QUIRE__V1__OWNER_FOOTPRINT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__owner_footprint__descriptor) \
-    , 0, {0,NULL}, 0, 0, 0, 0, 0, 0, 0 }
+    , 0, {0,NULL}, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__GetHistoryRequest
