@@ -2,7 +2,8 @@
 ///
 /// Bounded by batches and by bytes: what comes pushes out the oldest. The memory is asked for at once and
 /// touched as it fills. A batch lies in one piece, and behind the one before it, but for the one with
-/// which the memory begins anew; so whoever has much to catch up copies many at a time.
+/// which the memory begins anew; so whoever has much to catch up copies many at a time. None ends where the
+/// memory does: offsets that follow one another are bytes that do.
 package struct EventRing: ~Copyable {
   struct Place: BitwiseCopyable {
     /// Behind the beginning of all that was ever stored.
@@ -56,10 +57,10 @@ package struct EventRing: ~Copyable {
   package mutating func append(
     byteCount: Int, headerCount: Int, contents: EventContents
   ) -> UnsafeMutableRawPointer {
-    precondition(byteCount <= capacity, "a batch that is larger than its ring")
+    precondition(byteCount < capacity, "a batch that is larger than its ring")
     var begin = end
     let left = capacity - Int(begin % UInt64(capacity))
-    if byteCount > left { begin += UInt64(left) }
+    if byteCount >= left { begin += UInt64(left) }
     end = begin + UInt64(byteCount)
     while first < next {
       if next - first < UInt64(mostBatches), end - place(of: first).offset <= UInt64(capacity) {
@@ -91,7 +92,7 @@ package struct EventRing: ~Copyable {
 
   /// The batches from `number` on that lie one behind the other, have nothing but `wanted` in them, and
   /// take `most` bytes or are one. Empty where the first has more. O(batches).
-  func run(
+  package func run(
     from number: UInt64, _ wanted: EventContents, most: Int
   ) -> (bytes: UnsafeRawBufferPointer, batches: UInt64) {
     let begin = place(of: number)
