@@ -11,6 +11,8 @@ struct EventEncoder: ~Copyable {
   /// Blocks of one event at most, and bytes of token ids: an event fits any batch.
   private static let mostBlocks = 1_024
   private static let mostTokenBytes = 64 << 10
+  /// Children of one event: each takes 10 bytes at most.
+  private static let mostChildren = 4_096
 
   /// The events of the batch at hand: as fields of a `KvEventBatch`.
   private(set) var bytes = FlatList<UInt8>(minimumCapacity: 4_096)
@@ -54,11 +56,7 @@ struct EventEncoder: ~Copyable {
         packer.clearedEvent(cause: entry.cause == .reset ? .resetPrefixCache : .resetPool)
         end(largest, [], close)
       case .sequenceForked:
-        begin()
-        packer.forkedEvent(
-          session: entry.owner.session, parentID: entry.owner.sequence,
-          childIDs: log.children(of: entry))
-        end(largest, .moreKinds, close)
+        forked(entry, log.children(of: entry), largest, close)
       case .copied:
         for copy in log.copies(of: entry) {
           begin()
@@ -89,6 +87,7 @@ struct EventEncoder: ~Copyable {
   private mutating func end(
     _ largest: Int, _ contents: EventContents, _ close: (inout EventEncoder) -> Void
   ) {
+    precondition(packer.byteCount <= largest, "an event that is larger than any batch")
     if bytes.count > 0 && bytes.count + packer.byteCount > largest { flush(close) }
     packer.copy(to: bytes.extend(by: packer.byteCount))
     self.contents.formUnion(contents)
@@ -181,6 +180,23 @@ struct EventEncoder: ~Copyable {
         remainingCopies: counts.elements, cause: Self.cause(entry.cause),
         sizeClass: Self.number(entry.sizeClass, pool))
       end(largest, kind == .removed ? [] : .moreKinds, close)
+    }
+  }
+
+  /// An event for each so many children.
+  private mutating func forked(
+    _ entry: ChangeLog.Entry, _ children: UnsafeBufferPointer<UInt64>, _ largest: Int,
+    _ close: (inout EventEncoder) -> Void
+  ) {
+    var start = 0
+    while start < children.count {
+      let end = min(start + Self.mostChildren, children.count)
+      begin()
+      packer.forkedEvent(
+        session: entry.owner.session, parentID: entry.owner.sequence,
+        childIDs: UnsafeBufferPointer(rebasing: children[start..<end]))
+      self.end(largest, .moreKinds, close)
+      start = end
     }
   }
 

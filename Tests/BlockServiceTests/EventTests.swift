@@ -166,6 +166,35 @@ struct EventTests {
     }
   }
 
+  @Test("tells of a fork into very many children in parts, of which each fits its batch")
+  func manyChildren() throws {
+    // Ten bytes for each: 1.2 MB, more than the smallest ring has.
+    let children = (0..<UInt64(120_000)).map { UInt64.max - $0 }
+    for ringBytes in [4 << 20, EventOptions.leastRingBytes] {
+      let harness = ServiceHarness(events: options { $0.ringBytes = ringBytes })
+      let subscriber = Subscriber(harness, all: true)
+      harness.succeed(
+        "Sequences/Admit", .admit(.init(sequenceID: 0, add: .init(sequenceID: 5, tokenCount: 4))))
+      harness.succeed("Sequences/Fork", .fork(parent: 5, children: children))
+      let batches = try subscriber.take()
+      if ringBytes == EventOptions.leastRingBytes {
+        #expect(subscriber.responses.status?.code == .dataLoss)
+        continue
+      }
+      // 29 events of 4,096 children and one of the rest, six in 256 KiB.
+      #expect(batches.map(\.events.count) == [0, 6, 6, 6, 6, 6])
+      var told: [UInt64] = []
+      for event in batches.flatMap(\.events) {
+        guard case .forked(session: 0, parentID: 5, let part) = event else {
+          Issue.record("not a fork")
+          continue
+        }
+        told += part
+      }
+      #expect(told == children)
+    }
+  }
+
   @Test("ends a subscriber that falls behind with DATA_LOSS, and waits for nobody")
   func slow() throws {
     let harness = ServiceHarness(events: options { $0.ringBatches = 4 })
