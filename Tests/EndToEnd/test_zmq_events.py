@@ -221,3 +221,27 @@ def test_a_subscriber_that_does_not_read_misses_batches_and_they_are_counted(tmp
         (line,) = [line for line in server.log().splitlines() if "events published" in line]
         dropped = int(line.split("dropped=")[1])
         assert dropped > 0, line
+
+
+def test_a_command_that_stores_more_than_is_kept_is_told_in_parts(tmp_path):
+    flags = ["--zmq-events", "tcp://127.0.0.1:*", "--zmq-replay", "tcp://127.0.0.1:*",
+             "--zmq-topic", "kv@quire", "--zmq-replay-bytes", "1MiB"]
+    pools = ["default:blocks=20000,block-size=16,keep-tokens=on"]
+    with RunningServer(str(tmp_path), pools, flags) as server:
+        with grpc.insecure_channel(server.tcp) as channel:
+            client = Client(channel)
+            listener = Listener(server, client)
+            # Five bytes each on the wire: 1.5 MB.
+            tokens = [2_000_000_000 + i for i in range(300_000)]
+            prompt = q.Add(sequence_id=1, content=q.Content(token_ids=tokens))
+            client.Sequences.Admit(q.AdmitRequest(call=client.call(), admit=q.Admit(add=prompt)))
+            told, parent, batches = [], None, 0
+            while len(told) < len(tokens):
+                batches += 1
+                for event in listener.batch().events:
+                    assert event.parent_block_hash == parent
+                    assert len(event.token_ids) == 16 * len(event.block_hashes)
+                    told += event.token_ids
+                    parent = event.block_hashes[-1]
+            assert told == tokens and batches > 1
+            listener.close()
