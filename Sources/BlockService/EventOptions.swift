@@ -24,7 +24,7 @@ package struct EventOptions: Equatable, Sendable {
   /// Four batches, the largest block of all in each.
   package static let leastRingBytes = 1 << 20
   /// A batch is closed before it is larger than this, so that every client accepts it.
-  static let largestBatchBytes = 256 << 10
+  package static let largestBatchBytes = 256 << 10
 
   package init() {}
 }

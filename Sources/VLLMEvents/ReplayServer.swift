@@ -4,7 +4,9 @@ internal import UVLoop
 /// a number in 8 bytes, big-endian, gets all batches from there on that are kept, each as name, empty frame,
 /// topic, number and batch, and then one with the number -1 and nothing in it.
 ///
-/// It answers as fast as they read, beside the pool's work: so many bytes in one turn of the loop.
+/// It answers as fast as they read, beside the pool's work: so many bytes in one turn of the loop, of which
+/// each has a share. Who asks anew before it has all is answered that alone; who reads nothing for long loses its
+/// place, and no end is told.
 final class ReplayServer {
   /// Messages that wait for one client in libzmq.
   static let highWater: Int32 = 64
@@ -12,16 +14,23 @@ final class ReplayServer {
   private struct Replay {
     let client: [UInt8]
     var next: UInt64
+    /// Since when its queue takes nothing; nil = it does. Nanoseconds.
+    var fullSince: UInt64?
   }
 
   /// Clients that are answered at one time; what others ask meanwhile waits in libzmq.
   private static let mostClients = 16
-  private static let bytesPerTurn = 1 << 20
+  /// For requests that are new, and again for those that are not.
+  private static let bytesPerTurn = 512 << 10
+  /// Of one client; a batch may be more.
+  private static let bytesPerShare = 64 << 10
   private static let retryNanoseconds: UInt64 = 5_000_000
+  private static let patienceNanoseconds: UInt64 = 5_000_000_000
 
   private let socket: ZMQSocket
   private let kept: KeptBatches
   private let topic: [UInt8]
+  /// Whose turn is next, first.
   private var replays: [Replay] = []
   private var watcher: DescriptorWatcher?
   private var retry: LoopTimer?
@@ -46,42 +55,63 @@ final class ReplayServer {
     serve()
   }
 
-  /// Reads what is asked and answers as far as there is room. To be called whenever something may have
-  /// come: libzmq's descriptor tells of changes only.
-  func serve() {
+  /// Reads what is asked and answers as far as there is room.
+  private func serve() {
+    readRequests()
     var left = Self.bytesPerTurn
-    while replays.count < Self.mostClients, socket.readable, left > 0 {
-      guard let frames = socket.receive() else { break }
+    for _ in 0..<replays.count where left > 0 {
+      var replay = replays.removeFirst()
+      if !answer(&replay, &left) { replays.append(replay) }
+    }
+    // libzmq's descriptor tells of changes only, and any call of ours may have taken the word: so the last
+    // one of all asks whether there is more. Where nobody has room, room is looked for a little later.
+    let isReadable = socket.readable
+    if replays.isEmpty && !isReadable { return }
+    let canGoOn =
+      replays.contains { $0.fullSince == nil } || (isReadable && replays.count < Self.mostClients)
+    retry?.start(afterNanoseconds: canGoOn ? 0 : Self.retryNanoseconds)
+  }
+
+  /// Those that a share is enough for are done with this.
+  private func readRequests() {
+    var left = Self.bytesPerTurn
+    while replays.count < Self.mostClients, left > 0, socket.readable {
+      guard let frames = socket.receive() else { return }
       left -= 64
       guard frames.count == 3, frames[1].isEmpty, frames[2].count == 8 else { continue }
-      let start = frames[2].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-      replays.append(Replay(client: frames[0], next: start))
-    }
-    var index = 0
-    while index < replays.count {
-      if answer(&replays[index], &left) { replays.remove(at: index) } else { index += 1 }
-    }
-    // A queue that has room again tells by the descriptor, unless a call of ours has taken the word.
-    if !replays.isEmpty || (left <= 0 && socket.readable) {
-      retry?.start(afterNanoseconds: left <= 0 ? 0 : Self.retryNanoseconds)
+      var replay = Replay(
+        client: frames[0], next: frames[2].reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
+      if let index = replays.firstIndex(where: { $0.client == replay.client }) {
+        // Who does not read gains no time by asking.
+        replay.fullSince = replays.remove(at: index).fullSince
+      }
+      if !answer(&replay, &left) { replays.append(replay) }
     }
   }
 
-  /// True when it has all, or is no more.
+  /// True when it has all, or is no more, or has not read for too long.
   private func answer(_ replay: inout Replay, _ left: inout Int) -> Bool {
-    while replay.next < kept.next {
-      if left <= 0 { return false }
+    var share = min(left, Self.bytesPerShare)
+    while share > 0 {
       replay.next = max(replay.next, kept.first)
-      let batch = kept.bytes(of: replay.next)
-      switch send(to: replay.client, topic, replay.next, batch) {
+      let isEnd = replay.next >= kept.next
+      let batch = isEnd ? .init(start: nil, count: 0) : kept.bytes(of: replay.next)
+      switch send(to: replay.client, isEnd ? [] : topic, isEnd ? .max : replay.next, batch) {
       case .sent:
+        if isEnd { return true }
         replay.next += 1
+        replay.fullSince = nil
+        share -= batch.count + 64
         left -= batch.count + 64
-      case .full: return false
+      case .full:
+        let now = EventLoop.clock
+        let since = replay.fullSince ?? now
+        replay.fullSince = since
+        return now - since >= Self.patienceNanoseconds
       case .gone: return true
       }
     }
-    return send(to: replay.client, [], .max, .init(start: nil, count: 0)) != .full
+    return false
   }
 
   private func send(

@@ -25,7 +25,8 @@ package final class VLLMPublisher: PoolObserver, RegistryFollower {
   private let replays: ReplayServer?
   private let encoder: VLLMEventEncoder
   private let topic: [UInt8]
-  private let kept: KeptBatches
+  /// Only where somebody can ask for them.
+  private let kept: KeptBatches?
   private let clock: () -> UInt64
   private var isNew = true
 
@@ -40,7 +41,6 @@ package final class VLLMPublisher: PoolObserver, RegistryFollower {
     self.clock = clock
     topic = Array(options.topic.utf8)
     encoder = VLLMEventEncoder(rank: options.rank, form: options.hashes)
-    kept = KeptBatches(bytes: options.replayBytes, batches: options.replayBatches)
     let context = try ZMQContext()
     publisher = try ZMQSocket(
       context, .publisher, bindTo: options.endpoint, highWater: options.highWater)
@@ -50,8 +50,11 @@ package final class VLLMPublisher: PoolObserver, RegistryFollower {
       let socket = try ZMQSocket(
         context, .router, bindTo: address, highWater: ReplayServer.highWater)
       replayEndpoint = socket.endpoint
+      let kept = KeptBatches(bytes: options.replayBytes, batches: options.replayBatches)
+      self.kept = kept
       replays = try ReplayServer(socket, kept, topic: topic, on: loop)
     } else {
+      kept = nil
       replayEndpoint = nil
       replays = nil
     }
@@ -78,7 +81,8 @@ package final class VLLMPublisher: PoolObserver, RegistryFollower {
 
   package func poolChanged(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64) {
     encoder.encode(
-      log, of: pool, seconds: Double(milliseconds) / 1_000, largest: kept.largestBatch
+      log, of: pool, seconds: Double(milliseconds) / 1_000,
+      largest: kept?.largestBatch ?? EventOptions.largestBatchBytes
     ) { publish($0) }
   }
 
@@ -89,8 +93,9 @@ package final class VLLMPublisher: PoolObserver, RegistryFollower {
   // MARK: Batches
 
   private func publish(_ batch: UnsafeRawBufferPointer) {
-    let number = kept.append(batch)
+    let number = publishedBatches
     publishedBatches += 1
+    kept?.append(batch)
     topic.withUnsafeBytes { topic in
       withUnsafeBytes(of: number.bigEndian) { number in
         guard publisher.send(topic, number, batch) == .full else { return }
@@ -101,7 +106,6 @@ package final class VLLMPublisher: PoolObserver, RegistryFollower {
         publisher.tellsWhenFull(true)
       }
     }
-    replays?.serve()
   }
 }
 
@@ -115,12 +119,9 @@ final class KeptBatches {
   var first: UInt64 { ring.first }
   var next: UInt64 { ring.next }
 
-  /// Returns its number.
-  func append(_ batch: UnsafeRawBufferPointer) -> UInt64 {
-    let number = ring.next
+  func append(_ batch: UnsafeRawBufferPointer) {
     ring.append(byteCount: batch.count, headerCount: 0, contents: [])
       .copyMemory(from: batch.baseAddress.unsafelyUnwrapped, byteCount: batch.count)
-    return number
   }
 
   /// Of a batch that is kept. Borrowed, until the next one comes.

@@ -223,6 +223,30 @@ def test_a_subscriber_that_does_not_read_misses_batches_and_they_are_counted(tmp
         assert dropped > 0, line
 
 
+def ask(dealer, start):
+    dealer.send_multipart([b"", start.to_bytes(8, "big")])
+
+
+def answer(dealer):
+    """The numbers of the batches of one answer."""
+    numbers = []
+    while True:
+        number = dealer.recv_multipart()[2]
+        if number == b"\xff" * 8:
+            return numbers
+        numbers.append(int.from_bytes(number, "big"))
+
+
+def reader_of_replays(listener, server, **options):
+    dealer = listener.context.socket(zmq.DEALER)
+    dealer.setsockopt(zmq.RCVTIMEO, 20_000)
+    dealer.setsockopt(zmq.LINGER, 0)
+    for name, value in options.items():
+        dealer.setsockopt(getattr(zmq, name), value)
+    dealer.connect(logged(server, "replay"))
+    return dealer
+
+
 def test_a_command_that_stores_more_than_is_kept_is_told_in_parts(tmp_path):
     flags = ["--zmq-events", "tcp://127.0.0.1:*", "--zmq-replay", "tcp://127.0.0.1:*",
              "--zmq-topic", "kv@quire", "--zmq-replay-bytes", "1MiB"]
@@ -244,4 +268,49 @@ def test_a_command_that_stores_more_than_is_kept_is_told_in_parts(tmp_path):
                     told += event.token_ids
                     parent = event.block_hashes[-1]
             assert told == tokens and batches > 1
+            listener.close()
+
+
+def test_replays_are_for_all_who_ask(tmp_path):
+    flags = ["--zmq-events", "tcp://127.0.0.1:*", "--zmq-replay", "tcp://127.0.0.1:*",
+             "--zmq-topic", "kv@quire"]
+    with RunningServer(str(tmp_path), ["default:blocks=4000,block-size=4"], flags) as server:
+        with grpc.insecure_channel(server.tcp) as channel:
+            client = Client(channel)
+            listener = Listener(server, client)
+            # More at once than are answered at one time, and more than one of one client.
+            crowd = [reader_of_replays(listener, server) for _ in range(40)]
+            for dealer in crowd:
+                ask(dealer, listener.last)
+            for dealer in crowd:
+                assert answer(dealer) == [listener.last]
+            for _ in range(20):
+                ask(crowd[0], listener.last)
+            for _ in range(20):
+                assert answer(crowd[0]) == [listener.last]
+
+            # Some 10 MB, several times what a connection takes of those who do not read.
+            hashes = b"".join(i.to_bytes(4, "big") * 8 for i in range(4000))
+            for _ in range(300):
+                client.cache_blocks(client.allocate(4000).block_ids, hashes)
+                client.reset_pool(force=True)
+            full = {"RCVHWM": 1, "RCVBUF": 4096}
+            again = reader_of_replays(listener, server, **full)
+            ask(again, 0)
+            assert again.poll(20_000)
+            # What it asks now it is answered in place of the rest.
+            ask(again, listener.last + 600)
+            ask(crowd[0], listener.last + 600)
+            assert answer(crowd[0]) == [listener.last + 600]
+            numbers = answer(again)
+            assert len(numbers) < 600 and numbers[-1] == listener.last + 600
+
+            # All places are taken by clients that do not read: not for ever.
+            lazy = [reader_of_replays(listener, server, **full) for _ in range(16)]
+            for dealer in lazy:
+                ask(dealer, 0)
+            for dealer in lazy:
+                assert dealer.poll(20_000)
+            ask(crowd[1], listener.last + 600)
+            assert answer(crowd[1]) == [listener.last + 600]
             listener.close()

@@ -27,8 +27,8 @@ struct EncoderTests {
     let log: ChangeLog
     private let outcome = Outcome()
 
-    init() {
-      pool = KVPool(PoolConfiguration(blocks: 8, blockSize: 4, cachesPrefixes: true))
+    init(blocks: UInt32 = 8) {
+      pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: 4, cachesPrefixes: true))
       log = pool.attachChangeLog()
     }
 
@@ -133,6 +133,25 @@ struct EncoderTests {
         [0x93] + Self.time + [0x91] + event(8) + [0x00],
         [0x93] + Self.time + [0x91] + event(7) + [0x00],
       ])
+  }
+
+  @Test("what one call stores is in several batches where it is much")
+  func muchIsStored() {
+    let pool = Pool(blocks: 40_000)
+    pool.allocate(40_000)
+    let hashes = (1...UInt32(40_000)).flatMap { number in
+      (0..<8).flatMap { _ in withUnsafeBytes(of: number.bigEndian) { Array($0) } }
+    }
+    pool.cache(Array(1...40_000), hashes)
+    // Events of 4,096 blocks have 34 bytes for each: two of them are past 256 KiB. Nine, and one of
+    // 3,136 blocks.
+    let batches = pool.batches(.bytes, largest: 256 << 10)
+    #expect(batches.map { $0[10] } == [0x92, 0x92, 0x92, 0x92, 0x92])
+    #expect(batches.allSatisfy { $0.count < 280_000 })
+    // So the smallest memory for replay takes them.
+    let kept = KeptBatches(bytes: 1 << 20, batches: 100)
+    for batch in batches { batch.withUnsafeBytes { kept.append($0) } }
+    #expect(kept.next == 5)
   }
 
   @Test("a reset as one event, byte for byte as vLLM sends it")
