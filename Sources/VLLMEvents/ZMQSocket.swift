@@ -42,6 +42,10 @@ final class ZMQSocket {
     case gone
   }
 
+  /// Bytes of a frame that is read: a handshake with a name of 255 bytes, or a topic of as many. Who sends
+  /// more is cut off.
+  private static let largestFrame: Int64 = 384
+
   /// Where it is bound: with the port that the system chose.
   let endpoint: String
 
@@ -62,7 +66,7 @@ final class ZMQSocket {
     // A request is a name, nothing and a number.
     if kind == .router { settings += [(ZMQ_ROUTER_MANDATORY, 1), (ZMQ_RCVHWM, 64)] }
     for (option, value) in settings { Self.set(raw, option, value) }
-    Self.set(raw, ZMQ_MAXMSGSIZE, Int64(1_024))
+    Self.set(raw, ZMQ_MAXMSGSIZE, Self.largestFrame)
     guard zmq_bind(raw, address) == 0 else {
       let error = ZMQError("'\(address)'")
       zmq_close(raw)
@@ -112,7 +116,8 @@ final class ZMQSocket {
   func send(_ frames: UnsafeRawBufferPointer...) -> Sending {
     for (index, frame) in frames.enumerated() {
       let flags = ZMQ_DONTWAIT | (index < frames.count - 1 ? ZMQ_SNDMORE : 0)
-      if zmq_send(raw, frame.baseAddress, frame.count, flags) >= 0 { continue }
+      let sent = Self.repeating { zmq_send(raw, frame.baseAddress, frame.count, flags) }
+      if sent >= 0 { continue }
       let code = zmq_errno()
       precondition(index == 0 || code != EAGAIN, "libzmq took a part of a message")
       return code == EAGAIN ? .full : .gone
@@ -120,12 +125,20 @@ final class ZMQSocket {
     return .sent
   }
 
-  /// The frames of the next message, each as far as 1 KiB; nil where none is there.
+  /// Again for as long as signals come between: what was asked for has not been done then.
+  private static func repeating(_ call: () -> Int32) -> Int32 {
+    while true {
+      let result = call()
+      if result >= 0 || zmq_errno() != EINTR { return result }
+    }
+  }
+
+  /// The frames of the next message; nil where none is there.
   func receive() -> [[UInt8]]? {
     var frames: [[UInt8]] = []
     repeat {
-      var bytes = [UInt8](repeating: 0, count: 1_024)
-      let count = zmq_recv(raw, &bytes, bytes.count, ZMQ_DONTWAIT)
+      var bytes = [UInt8](repeating: 0, count: Int(Self.largestFrame))
+      let count = Self.repeating { zmq_recv(raw, &bytes, bytes.count, ZMQ_DONTWAIT) }
       if count < 0 { return nil }
       // More frames than any request has are read and forgotten.
       if frames.count < 8 { frames.append(Array(bytes.prefix(Int(count)))) }

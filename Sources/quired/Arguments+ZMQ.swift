@@ -9,13 +9,17 @@ extension Arguments {
 
   static let zmqHelp = """
       --zmq-events ENDPOINT  publish the events of a pool as vLLM does, on a ZeroMQ socket:
-                             tcp://127.0.0.1:5557, tcp://*:5557 or ipc:///PATH (off)
+                             tcp://127.0.0.1:5557, tcp://*:5557 or ipc:///PATH (off). Neither TLS nor
+                             passwords nor limits on what is sent to it: for trusted networks,
+                             as is the next
       --zmq-replay ENDPOINT  where subscribers ask for batches that they missed (nowhere)
       --zmq-pool NAME        of this pool (default default); keep-tokens=on has its token ids told
       --zmq-topic TEXT       the first frame of each message (empty)
       --zmq-hashes FORM      int (the last 8 bytes, vLLM's default) or bytes (default int)
       --zmq-rank N           data_parallel_rank of the batches (default 0)
-      --zmq-high-water N     batches that wait for one subscriber; past it, it misses some (10000)
+      --zmq-high-water N     batches that wait for one subscriber; past it, it misses some (10000).
+                             Most have some hundred bytes, the largest 550 KB: all of those
+                             would be 5.5 GB for each subscriber that does not read
       --zmq-replay-batches N batches that can be asked for (10000), and
       --zmq-replay-bytes SIZE
                              of them (64MiB)

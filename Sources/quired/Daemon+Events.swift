@@ -53,10 +53,21 @@ extension Daemon {
       var fields: [Log.Field] = [("pool", options.pool), ("endpoint", publisher.endpoint)]
       if let replay = publisher.replayEndpoint { fields.append(("replay", replay)) }
       log.write(.info, "publishing events", fields)
+      warnOfOpenEvents(publisher.endpoint)
+      if let replay = publisher.replayEndpoint { warnOfOpenEvents(replay) }
       self.publisher = publisher
     } catch {
       throw .zmq(error)
     }
+  }
+
+  private func warnOfOpenEvents(_ endpoint: String) {
+    // libzmq writes IPv4 as it is seen by a socket of IPv6.
+    let own = ["ipc:", "tcp://127.", "tcp://[::ffff:127.", "tcp://[::1]:"]
+    if own.contains(where: endpoint.hasPrefix) { return }
+    log.warning(
+      "events beyond this machine: ZeroMQ has no TLS, no passwords and no limits here",
+      ("endpoint", endpoint))
   }
 }
 

@@ -314,3 +314,11 @@ def test_replays_are_for_all_who_ask(tmp_path):
             ask(crowd[1], listener.last + 600)
             assert answer(crowd[1]) == [listener.last + 600]
             listener.close()
+
+
+def test_ports_that_others_reach_are_warned_of(tmp_path):
+    for replay in ["tcp://127.0.0.1:*", "tcp://[::1]:*", f"ipc://{tmp_path}/replay"]:
+        flags = ["--zmq-events", "tcp://0.0.0.0:*", "--zmq-replay", replay]
+        with RunningServer(str(tmp_path), ["default:blocks=8,block-size=4"], flags) as server:
+            (line,) = [line for line in server.log().splitlines() if "beyond this machine" in line]
+            assert "0.0.0.0" in line and logged(server, "endpoint") in line
