@@ -1,5 +1,6 @@
 """quire, the command line, as its users run it against a server."""
 
+import concurrent.futures
 import csv
 import io
 import json
@@ -8,7 +9,10 @@ import signal
 import subprocess
 import threading
 
+import grpc
 import pytest
+
+from quire.v1 import analyzer_pb2_grpc, pools_pb2_grpc
 
 from certificates import Authority
 from quire_client import PATIENCE, eventually, q
@@ -155,9 +159,24 @@ def test_where_a_step_acknowledges_nobody_is_caught_unawares(ask, new_pool):
         pool.add_and_admit(sequence_id, 4)
     pool.free_sequences(1)
     refused = ask("defrag", "--apply", pool=pool)
-    assert refused.code == 1 and "--copy-with" in refused.err
+    assert refused.code == 1 and "give --acknowledge or --force" in refused.err
     assert pool.stats().pending_copies == 0
     assert "acknowledged" in ask("defrag", "--apply", "--acknowledge", pool=pool).out
+
+
+def test_where_a_step_acknowledges_no_command_copies_unless_forced(ask, new_pool, tmp_path):
+    pool = new_pool(8, 4)
+    for sequence_id in (1, 2, 3):
+        pool.add_and_admit(sequence_id, 4)
+    pool.free_sequences(1)
+    started = tmp_path / "started"
+    copying = ["defrag", "--apply", "--copy-with", f"touch {started}"]
+    refused = ask(*copying, pool=pool)
+    assert refused.code == 1 and "NEXT_STEP" in refused.err
+    assert "give --acknowledge or --force" in refused.err
+    assert (started.exists(), pool.stats().pending_copies) == (False, 0)
+    forced = ask(*copying, "--force", pool=pool)
+    assert (forced.code, started.exists()) == (0, True)
 
 
 def test_the_watch_acts_when_the_server_advises_it_and_not_before(ask, evens):
@@ -168,6 +187,61 @@ def test_the_watch_acts_when_the_server_advises_it_and_not_before(ask, evens):
         "defrag", "--watch", "0.05", "--count", "3", "--apply", "--acknowledge", pool=evens)
     assert acted.code == 0 and acted.out.count("acknowledged") == 1
     assert not evens.stats(q.STATS_INCLUDE_RUNS).defragment_advised
+
+
+def test_a_watch_in_csv_has_a_header_whether_or_not_a_row_follows(ask, evens):
+    watch = ["defrag", "--watch", "0.05", "--count", "2", "--csv"]
+    calm = ask(*watch, pool=evens)
+    assert (calm.code, len(calm.lines)) == (0, 1) and "moves" in calm.lines[0].split(",")
+    assert "copies" in ask(*watch, "--apply", pool=evens).lines[0].split(",")
+    evens.allocate(40)
+    advised = ask(*watch, pool=evens)
+    assert len(advised.lines) == 3 and all(row["moves"] for row in advised.rows)
+
+
+class Moving(pools_pb2_grpc.PoolsServicer, analyzer_pb2_grpc.AnalyzerServicer):
+    """Plays a pool that changes between the first plan and its order: the second plan is another one,
+    and reaches the goal or not as `sufficient` says."""
+
+    def __init__(self, sufficient):
+        self.sufficient = sufficient
+        self.plans = 0
+
+    def GetStats(self, request, context):
+        return q.Stats(capacity_blocks=100)
+
+    def GetPool(self, request, context):
+        return q.PoolInfo(config=q.PoolConfig(copy_ack=q.COPY_ACK_EXPLICIT))
+
+    def PlanDefragment(self, request, context):
+        self.plans += 1
+        move = q.BlockMove(source_block=90 + self.plans, target_block=self.plans, tokens=16)
+        return q.DefragmentPlan(
+            revision=self.plans, moves=[move],
+            sufficient=self.sufficient if self.plans == 2 else not self.sufficient)
+
+    def ApplyDefragment(self, request, context):
+        if request.plan.revision == 1:
+            context.set_trailing_metadata([("quire-reason", "REVISION_MOVED")])
+            context.abort(grpc.StatusCode.ABORTED, "the pool is at revision 2")
+        return q.ApplyDefragmentReply(revision=2, copies=[q.CopyOrder(copy_id=1)])
+
+
+@pytest.mark.parametrize("sufficient, code", [(True, 0), (False, 4)])
+def test_the_plan_that_was_applied_is_the_one_that_is_told_and_judged(sufficient, code):
+    played = grpc.server(concurrent.futures.ThreadPoolExecutor(1))
+    servicer = Moving(sufficient)
+    pools_pb2_grpc.add_PoolsServicer_to_server(servicer, played)
+    analyzer_pb2_grpc.add_AnalyzerServicer_to_server(servicer, played)
+    port = played.add_insecure_port("127.0.0.1:0")
+    played.start()
+    try:
+        ended = quire("defrag", "--run", 9, "--apply", "--target", f"127.0.0.1:{port}")
+    finally:
+        played.stop(None)
+    assert (ended.code, servicer.plans) == (code, 2), ended.err
+    assert [line.split() for line in ended.lines if line.startswith("    ")] == [
+        ["92", "2", "16", "0"]]
 
 
 def test_health_ends_with_what_it_found(ask):

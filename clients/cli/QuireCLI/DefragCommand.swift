@@ -20,7 +20,7 @@ extension CommandSpec {
         "with --apply: acknowledge at once, without a copy: for pools without real memory"),
       OptionSpec(
         "--force", .flag,
-        "with --apply: even where the next step would acknowledge copies that nobody made"),
+        "with --apply: even where the scheduler's next step acknowledges the copies, made or not"),
       OptionSpec(
         "--watch", "S", .number(0.05...86_400),
         "look every S seconds, and act when the server advises it"),
@@ -28,9 +28,10 @@ extension CommandSpec {
     ],
     notes: """
       The pool only keeps tables: whoever has the KV memory copies `tokens` slots from source to target
-      and acknowledges, and tables change then. Without --apply nothing changes. Where copies are
-      acknowledged by the next step (copy_ack NEXT_STEP), a scheduler that does not know of the copies
-      would acknowledge them unmade; --apply needs --copy-with, --acknowledge or --force there.
+      and acknowledges, and tables change then. Without --apply nothing changes. In a pool whose
+      copy_ack is NEXT_STEP any step of the scheduler acknowledges all copies, also those that
+      the command of --copy-with is about to make; --apply needs --acknowledge or --force there. Give
+      --force only while no scheduler steps, or to one that makes the copies before its next step.
 
       The server advises to defragment when over half of what is available is outside the longest run
       and less than 70 % of the pool is used. Only blocks that sequences of the default session hold
@@ -59,72 +60,73 @@ extension Command {
   func defragment() throws(Failure) -> ExitCode {
     let connection = try connect()
     if invocation.has("--apply") { try checkAcknowledgement(connection) }
+    let isWatching = invocation.has("--watch")
     var code = ExitCode.fine
-    if invocation.has("--watch") {
-      try repeated(connection) { round throws(Failure) in
-        let stats = try connection.stats()
-        let isAdvised = stats.flag("defragment_advised")
-        if invocation.format == .text {
-          try terminal.write(
-            StatsRows.clock(Self.now) + " " + DefragText.advice(stats, terminal.style) + "\n")
-        }
-        if isAdvised { code = try moveTogether(connection, isFirst: round == 0) }
+    try repeated(connection) { round throws(Failure) in
+      let stats = try connection.stats()
+      switch invocation.format {
+      case .text:
+        try terminal.write(
+          (isWatching ? StatsRows.clock(Self.now) + " " : "")
+            + DefragText.advice(stats, terminal.style) + "\n")
+      case .csv:
+        // Also where no row may ever follow.
+        let rows = invocation.has("--apply") ? "ApplyDefragmentReply" : "DefragmentPlan"
+        if round == 0 { try write([], of: rows) }
+      case .json: break
       }
-    } else {
-      if invocation.format == .text {
-        try terminal.write(DefragText.advice(try connection.stats(), terminal.style) + "\n")
-      }
-      code = try moveTogether(connection, isFirst: true)
+      if !isWatching || stats.flag("defragment_advised") { code = try moveTogether(connection) }
     }
     connection.close()
     return code
   }
 
-  /// Whether an acknowledgement is sure to come from somebody who knows of the copies.
+  /// Whether no copy can be acknowledged before it is made. Where a step of the scheduler acknowledges,
+  /// one may come while a command still copies, so --copy-with is no help there.
   private func checkAcknowledgement(_ connection: Connection) throws(Failure) {
-    let ways = ["--copy-with", "--acknowledge", "--force"]
-    if ways.contains(where: { invocation.has($0) }) { return }
+    if invocation.has("--acknowledge") || invocation.has("--force") { return }
     let pool = try connection.call(
       "Pools/GetPool", connection.request("GetPoolRequest"), reply: "PoolInfo")
     if pool.message("config")?.word("copy_ack") != "explicit" {
-      throw Failure(
-        .usage,
-        "--apply: in this pool the next step of the scheduler acknowledges the copies, made or not; "
-          + "give --copy-with COMMAND, --acknowledge or --force (see quire defrag --help)")
+      throw Failure(.usage, DefragText.stepAcknowledges)
     }
   }
 
-  /// One plan, and what is to be done with it.
-  private func moveTogether(
-    _ connection: Connection, isFirst: Bool
-  ) throws(Failure) -> ExitCode {
-    var plan = try self.plan(connection)
-    if invocation.format == .text {
-      try terminal.write(DefragText.plan(plan, style: terminal.style))
-    } else if !invocation.has("--apply") {
-      try write(plan, isFirst: isFirst)
-    }
+  /// One plan, and what is to be done with it. What is told and judged is the plan that was applied, or
+  /// the latest where none was.
+  private func moveTogether(_ connection: Connection) throws(Failure) -> ExitCode {
     let hasGoal = invocation.has("--run") || invocation.has("--sequence")
-    let isShort = hasGoal && !plan.flag("sufficient")
-    guard invocation.has("--apply"), !plan.messages("moves").isEmpty else {
-      return isShort ? .unwell : .fine
-    }
     var attempts = 0
     while true {
+      let plan = try self.plan(connection)
+      let code: ExitCode = hasGoal && !plan.flag("sufficient") ? .unwell : .fine
+      guard invocation.has("--apply"), !plan.messages("moves").isEmpty else {
+        try tell(plan)
+        return code
+      }
       var request = connection.request("ApplyDefragmentRequest")
       request.set("plan", plan)
       switch try connection.answer(
         "Pools/ApplyDefragment", request, reply: "ApplyDefragmentReply")
       {
       case .success(let ordered):
-        try settle(ordered, connection, isFirst: isFirst)
-        return isShort ? .unwell : .fine
+        try tell(plan)
+        try settle(ordered, connection)
+        return code
       case .failure(let refused):
         // Somebody was quicker; what is true now is planned anew.
         attempts += 1
         guard refused.reason == "REVISION_MOVED", attempts < 20 else { throw refused.failure }
-        plan = try self.plan(connection)
       }
+    }
+  }
+
+  /// Programs that apply a plan are told what was ordered instead.
+  private func tell(_ plan: Message) throws(Failure) {
+    if invocation.format == .text {
+      try terminal.write(DefragText.plan(plan, style: terminal.style))
+    } else if !invocation.has("--apply") {
+      try write(plan, isFirst: false)
     }
   }
 
@@ -138,14 +140,12 @@ extension Command {
   }
 
   /// Tells of the copies that were ordered; has them made and acknowledges them if that was asked for.
-  private func settle(
-    _ ordered: Message, _ connection: Connection, isFirst: Bool
-  ) throws(Failure) {
+  private func settle(_ ordered: Message, _ connection: Connection) throws(Failure) {
     let copies = ordered.messages("copies")
     if invocation.format == .text {
       try terminal.write(DefragText.orders(ordered, style: terminal.style))
     } else {
-      try write(ordered, isFirst: isFirst)
+      try write(ordered, isFirst: false)
     }
     if let command = invocation.text("--copy-with") {
       let ended = try ShellCommand.run(command, input: DefragText.copyLines(copies))

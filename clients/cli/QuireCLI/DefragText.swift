@@ -69,6 +69,11 @@ package enum DefragText {
 
     """
 
+  package static let stepAcknowledges =
+    "--apply: in this pool (copy_ack NEXT_STEP) any step of the scheduler acknowledges the copies, made "
+    + "or not, even while a command is making them; give --acknowledge or --force (see quire defrag "
+    + "--help)"
+
   package static func acknowledged(_ reply: Message) -> String {
     let abandoned = reply.numbers("abandoned_copy_ids").count
     return "acknowledged \(reply.number("acknowledged")) copies"
