@@ -36,7 +36,8 @@ struct RenderingTests {
     for line in [
       "Pool 'tight' at revision 12,345: 100 blocks of 16 tokens",
       "Blocks  [aaaaaaaaaaaassspcccc....................]  40.0 % held",
-      "  internal  6.3 %  40 of 640 slots that sequences hold are unused: tails of last blocks",
+      "  internal  6.3 %  40 of 640 slots that sequences hold are unused: tails of last blocks, "
+        + "and blocks held ahead",
       "  external  60.0 %  of the free blocks are outside the longest free run",
       "  free runs: 4, longest 20 blocks", "  available runs: 4, longest 25 blocks",
       "Sequences  3 running, 1 waiting, 0 preempted, 0 swapped",

@@ -108,7 +108,7 @@ package enum StatsText {
     lines.append(
       "  internal  \(NumberText.percent(stats.real("internal_fragmentation")))"
         + "  \(NumberText.grouped(held - min(used, held))) of \(NumberText.grouped(held)) slots that"
-        + " sequences hold are unused: tails of last blocks")
+        + " sequences hold are unused: tails of last blocks, and blocks held ahead")
     lines.append(
       "  external  \(NumberText.percent(stats.real("external_fragmentation")))"
         + "  of the free blocks are outside the longest free run")
