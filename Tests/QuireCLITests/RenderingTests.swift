@@ -68,6 +68,11 @@ struct RenderingTests {
     // A reset pool begins again.
     stats.set("allocated_blocks", 6)
     #expect(rows.next(stats, at: 3_726_000).split(separator: " ")[8] == "6.0")
+    // Nothing was looked up between the first two; now 40 tokens were, of which 10 were there.
+    #expect(second.split(separator: " ")[13] == "-")
+    stats.set("prefix_query_tokens", 240)
+    stats.set("prefix_hit_tokens", 60)
+    #expect(rows.next(stats, at: 3_727_000).split(separator: " ")[13] == "25.0")
   }
 
   @Test("a table of blocks is told by its stretches")

@@ -65,6 +65,27 @@ struct TopTests {
     #expect(text.contains("00:00:12 UTC"))
   }
 
+  @Test("among rates the hit rate is of the interval, so a cache that stops to hit is seen")
+  func hitRate() {
+    var state = TopState()
+    func hits(after found: UInt64, of asked: UInt64, at milliseconds: UInt64) -> Substring? {
+      var stats = stats(active: 40, allocated: 0)
+      stats.set("prefix_hit_tokens", found)
+      stats.set("prefix_query_tokens", asked)
+      state.look(stats, [], at: milliseconds)
+      return state.render(style: Style(width: 120, height: 24), at: 0)
+        .first { $0.hasPrefix("Rates") }?.split(separator: "  ").last
+    }
+    #expect(hits(after: 900, of: 1_000, at: 1_000) == "hits -")
+    #expect(hits(after: 990, of: 1_100, at: 2_000) == "hits 90.0 %")
+    #expect(hits(after: 990, of: 1_300, at: 3_000) == "hits 0.0 %")
+    #expect(hits(after: 990, of: 1_300, at: 4_000) == "hits -")
+    // A reset pool begins again.
+    #expect(hits(after: 5, of: 20, at: 5_000) == "hits 25.0 %")
+    state.changePool(to: "other")
+    #expect(hits(after: 7, of: 10, at: 6_000) == "hits -")
+  }
+
   @Test("sequences are sorted by the key pressed, and back to front by R")
   func sorting() {
     var state = TopState()

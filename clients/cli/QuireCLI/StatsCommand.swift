@@ -29,7 +29,8 @@ extension CommandSpec {
     ],
     notes: """
       With --watch and --history a line for each look: states in blocks, counters as their growth in a
-      second, hit rate of the prefix cache, internal and external fragmentation in percent.
+      second, hit rate of the prefix cache since the line before, internal and external fragmentation,
+      all three in percent.
       """,
     examples: [
       "stats --pool tight", "stats --watch 1", "stats --watch 0.2 --count 50 --csv > stats.csv",

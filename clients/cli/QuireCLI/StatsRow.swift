@@ -1,7 +1,7 @@
 internal import ToolSupport
 
 /// A pool over time, a line for each look, as `vmstat` shows a machine: states as they are, counters
-/// as their growth in a second.
+/// as their growth in a second, the hit rate as that since the line before.
 package struct StatsRows {
   private static let columns: [(title: String, width: Int)] = [
     ("time", 8), ("held", 6), ("free", 9), ("cached", 9), ("active", 9), ("shared", 9),
@@ -38,14 +38,14 @@ package struct StatsRows {
       stats.messages("refusals").reduce(0) { $0 &+ $1.number("count") }
     }
     func short(_ ratio: Double) -> String { NumberText.fixed(ratio * 100, 1) }
-    let asked = stats.number("prefix_query_tokens")
+    let hitRate = last.flatMap { StatsText.hitRate(stats, since: $0.stats) }
     let cells = [
       Self.clock(milliseconds), short(StatsText.usage(stats)), "\(stats.number("free_blocks"))",
       "\(stats.number("cached_blocks"))", "\(stats.number("active_blocks"))",
       "\(stats.number("shared_blocks"))", "\(stats.number("running_sequences"))",
       "\(stats.number("waiting_sequences"))", rate("allocated_blocks"), rate("freed_blocks"),
       rate(refusals(stats), refusals), rate("preemptions"), rate("evictions"),
-      asked == 0 ? "-" : short(StatsText.share(stats.number("prefix_hit_tokens"), of: asked)),
+      hitRate.map(short) ?? "-",
       short(stats.real("internal_fragmentation")), short(stats.real("external_fragmentation")),
     ]
     last = (stats, milliseconds)

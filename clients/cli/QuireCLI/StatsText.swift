@@ -24,6 +24,21 @@ package enum StatsText {
     return lines.joined(separator: "\n") + "\n"
   }
 
+  /// Of the tokens that were looked up since `before`, the share that the cache had; nil where none
+  /// were. A pool that was reset since then counts from 0 again.
+  static func hitRate(_ stats: Message, since before: Message) -> Double? {
+    var hits = stats.number("prefix_hit_tokens")
+    var asked = stats.number("prefix_query_tokens")
+    let (hitsBefore, askedBefore) = (
+      before.number("prefix_hit_tokens"), before.number("prefix_query_tokens")
+    )
+    if asked >= askedBefore, hits >= hitsBefore {
+      hits -= hitsBefore
+      asked -= askedBefore
+    }
+    return asked == 0 ? nil : share(hits, of: asked)
+  }
+
   // MARK: Parts
 
   static func head(_ stats: Message, _ style: Style) -> String {

@@ -16,6 +16,8 @@ package struct TopState {
   /// Sequences there are beside those that were fetched.
   package private(set) var hasMore = false
   private var rates: [String: Double] = [:]
+  /// Of the tokens looked up between the last two looks; nil = none were, or there was one look only.
+  private var hitRate: Double?
   /// Share of the pool that was held, a look each.
   private var usage: [Double] = []
   private var looked: UInt64 = 0
@@ -40,6 +42,7 @@ package struct TopState {
         // A pool that was reset counts from 0 again.
         rates[name] = Double(count >= old ? count - old : count) / seconds
       }
+      hitRate = StatsText.hitRate(stats, since: before)
     }
     self.stats = stats
     self.sequences = sequences
@@ -56,6 +59,7 @@ package struct TopState {
     stats = nil
     sequences = []
     rates = [:]
+    hitRate = nil
     usage = []
     firstRow = 0
   }
@@ -177,11 +181,10 @@ package struct TopState {
         + "\(NumberText.percent(stats.real("external_fragmentation")))  run "
         + "\(NumberText.grouped(largest)) of \(count("available_blocks"))  refusals by it "
         + count("refusals_by_fragmentation"))
-    let asked = stats.number("prefix_query_tokens")
     lines.append(
       "Rates     alloc \(rate("alloc"))  free \(rate("free"))  refused \(rate("refused"))  "
         + "preempted \(rate("preempted"))  evicted \(rate("evicted"))  hits "
-        + NumberText.percent(StatsText.share(stats.number("prefix_hit_tokens"), of: asked)))
+        + (hitRate.map(NumberText.percent) ?? "-"))
     lines.append(
       "Sequences "
         + ["running", "waiting", "preempted", "swapped"].map {
@@ -222,6 +225,7 @@ package struct TopState {
     "of the pool that was held, a look each. External: free blocks outside the longest free run.",
     "Internal: slots that sequences hold and do not use. Run: the longest of available blocks.",
     "Refusals by it: with enough blocks, and no run.",
+    "Hits: the share of the tokens looked up since the last look that the cache had.",
     "",
     "h or q: back",
   ]
