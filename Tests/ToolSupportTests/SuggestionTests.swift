@@ -21,6 +21,16 @@ struct SuggestionTests {
     #expect(Suggestion.hint(for: "x", among: ["abc"]) == "")
   }
 
+  @Test("a fraction has no zeros at its end, and where it is none no point either")
+  func fractions() {
+    #expect(NumberText.trimmed(1.25) == "1.25")
+    #expect(NumberText.trimmed(0.9) == "0.9")
+    #expect(NumberText.trimmed(3) == "3")
+    #expect(NumberText.trimmed(1.0004) == "1")
+    #expect(NumberText.trimmed(20.0001) == "20")
+    #expect(NumberText.trimmed(0.0001) == "0")
+  }
+
   @Test("thousands are grouped")
   func thousands() {
     #expect(NumberText.grouped(0) == "0")

@@ -22,6 +22,7 @@ package enum NumberText {
     var text = short(value)
     guard text.contains(".") else { return text }
     while text.last == "0" { text.removeLast() }
+    if text.last == "." { text.removeLast() }
     return text
   }
 
