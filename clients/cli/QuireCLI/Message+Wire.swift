@@ -6,8 +6,8 @@ extension Message {
   /// may stand for hundreds of fields, so it is these that are counted.
   static let mostValues = 16 << 20
 
-  /// - Returns: nil when the bytes are no such message, or more than is believed. Fields that the contract here does not know, a
-  ///   newer server's, are passed over.
+  /// - Returns: nil when the bytes are no such message, or more than is believed. Fields that the
+  ///   contract here does not know, a newer server's, are passed over.
   package init?(_ name: String, decoding bytes: UnsafeRawBufferPointer) {
     var left = Self.mostValues
     self.init(at: Contract.shared.place(of: name), decoding: bytes, &left)
