@@ -435,3 +435,55 @@ def test_peaks_start_again(ask, pool):
     assert ask("stats", "--json", pool=pool).objects[0]["high_watermark_blocks"] == 9
     again = ask("stats", "--reset-peaks", "--json", pool=pool).objects[0]
     assert again["high_watermark_blocks"] == 0
+
+
+@pytest.fixture
+def remembered(new_pool):
+    """4 blocks of 4 tokens, whose history is kept; sequence 1 left its tokens 1 to 8 in the cache."""
+    pool = new_pool(4, 4)
+    pool.Analyzer.ExplainBlock(
+        q.ExplainBlockRequest(call=pool.call(), block_id=1), timeout=PATIENCE)
+    add = q.Add(sequence_id=1, content=q.Content(token_ids=range(1, 9)),
+                options=q.SequenceOptions(cache_salt="s"))
+    admit = q.AdmitRequest(call=pool.call(), admit=q.Admit(add=add))
+    pool.Sequences.Admit(admit, timeout=PATIENCE)
+    pool.free_sequences(1)
+    return pool
+
+
+def test_a_block_is_explained_with_the_conclusion_first(ask, remembered):
+    cached, = [block for block in range(1, 5)
+               if "allocated" in ask("explain", "block", block, pool=remembered).out][:1]
+    told = ask("explain", "block", cached, pool=remembered)
+    assert told.code == 0
+    assert told.lines[0].startswith(
+        f"Block {cached} is cached, without a reference; last it was freed at revision 2, ")
+    reply, = ask("explain", "block", cached, "--json", pool=remembered).objects
+    assert [i["kind"].removeprefix("BLOCK_INCIDENT_KIND_") for i in reply["incidents"]] == [
+        "ALLOCATED", "CACHED", "FREED"]
+    rows = ask("explain", "block", cached, "--incidents", "1", "--csv", pool=remembered).rows
+    assert [(row["kind"], row["sequence_id"]) for row in rows] == [("freed", "1")]
+    none = ask("explain", "block", "5", pool=remembered)
+    assert none.code == 3 and "the blocks are 1 to 4" in none.err
+
+
+def test_a_prefix_is_explained_by_tokens_a_file_and_a_sequence(ask, remembered, tmp_path):
+    tokens = "1,2,3,4,5,6,7,8,9"
+    hit = ask("explain", "prefix", "--tokens", tokens, "--salt", "s", pool=remembered)
+    assert hit.code == 0 and hit.lines[0].startswith("8 of 9 tokens are used from the cache.")
+    assert "Cached  2 of 2 full blocks" in hit.lines
+    unsalted = ask("explain", "prefix", "--tokens", tokens, pool=remembered)
+    assert unsalted.lines[0].startswith("0 of 9 tokens are used")
+    file = tmp_path / "prompt.json"
+    file.write_text("[1, 2, 3, 4,\n 5, 6, 7, 8, 9]\n")
+    by_file = ["explain", "prefix", "--tokens-file", file]
+    reply, = ask(*by_file, "--salt", "s", "--json", pool=remembered).objects
+    assert (reply["cached_tokens"], reply["end"]) == (8, "LOOKUP_END_COMPLETE")
+    rows = ask(*by_file, "--csv", pool=remembered).rows
+    assert [(row["block_index"], row["block_id"]) for row in rows] == [("0", "0")]
+    file.write_text("[1, 2.5]")
+    broken = ask(*by_file, pool=remembered)
+    assert broken.code == 1 and "prompt.json:1: expected token ids" in broken.err
+    remembered.add(5, 9)
+    assert ask("explain", "prefix", "--sequence", "5", pool=remembered).code == 0
+    assert ask("explain", "prefix", "--sequence", "6", pool=remembered).code == 3

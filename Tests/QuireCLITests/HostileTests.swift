@@ -57,6 +57,8 @@ struct HostileTests {
       texts.append(SnapshotText.render(absurd("FragmentationSnapshot", &random), probes: [1, 2]))
       texts.append(EventText.lines(absurd("KvEventBatch", &random)))
       _ = EventText.rows(absurd("KvEventBatch", &random))
+      texts.append(ExplainText.block(absurd("ExplainBlockReply", &random)))
+      texts.append(ExplainText.prefix(absurd("ExplainLookupReply", &random)))
       var top = TopState()
       top.look(stats, sequences, at: 1)
       top.look(absurd("Stats", &random), sequences, at: 2)

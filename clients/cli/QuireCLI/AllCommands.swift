@@ -1,4 +1,6 @@
 extension CommandSpec {
   /// In the order of the help.
-  static let all: [CommandSpec] = [stats, top, map, pools, sequences, events, defrag, size, health]
+  static let all: [CommandSpec] = [
+    stats, top, map, pools, sequences, explain, events, defrag, size, health,
+  ]
 }

@@ -46,6 +46,7 @@ package enum QuireProgram {
     case "sequences": return try command.sequences()
     case "map": return try command.map()
     case "events": return try command.events()
+    case "explain": return try command.explain()
     case "health": return try command.health()
     case "size": return try command.size()
     case "defrag": return try command.defragment()
