@@ -100,12 +100,12 @@ package final class HostedPool {
   }
 
   /// To be called when a command was applied to a pool that has a change log.
-  @inline(never)
+  @inline(__always)
   func tellObservers(at milliseconds: UInt64) {
     Unmanaged.passUnretained(pool)._withUnsafeGuaranteedRef { pool in
       pool.withChanges { log in
-        // An observer may leave while it is told.
         var i = 0
+        // An observer may leave while it is told.
         while i < unretained.count {
           unretained[i].observer.poolChanged(pool, log, at: milliseconds)
           i += 1

@@ -261,7 +261,8 @@ package final class QuireService {
 
   @inline(never)
   private func tellObservers(of hosted: Unmanaged<HostedPool>) {
-    hosted.takeUnretainedValue().tellObservers(at: clock())
+    let now = clock()
+    hosted._withUnsafeGuaranteedRef { $0.tellObservers(at: now) }
   }
 
   @inline(never)
