@@ -22,7 +22,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case subscribeKvEventsRequest, dumpStateRequest
   case watchStatsRequest, getBlockMapRequest, getSnapshotRequest, getHistoryRequest
   case resetPeaksRequest
-  case explainBlockRequest
+  case explainBlockRequest, whatIfRequest
   case getStatsRequest
   // Replies, for clients.
   case allocateReply, freeReply, stepReply, poolInfo, stats, sequence, digest
@@ -78,6 +78,7 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .subscribeKvEventsRequest: address(quire__v1__subscribe_kv_events_request__init)
     case .dumpStateRequest: address(quire__v1__dump_state_request__init)
     case .explainBlockRequest: address(quire__v1__explain_block_request__init)
+    case .whatIfRequest: address(quire__v1__what_if_request__init)
     case .getStatsRequest: address(quire__v1__get_stats_request__init)
     case .kvEventBatch: address(quire__v1__kv_event_batch__init)
     case .stateChunk: address(quire__v1__state_chunk__init)

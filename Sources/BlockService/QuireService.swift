@@ -138,6 +138,7 @@ package final class QuireService {
     }
     unary(table, "Analyzer/ExplainLookup", explainLookup)
     unary(table, "Analyzer/ExplainBlock", explainBlock)
+    unary(table, "Analyzer/WhatIf", whatIf)
     UnservedMethods.register(in: table)
   }
 

@@ -5,7 +5,7 @@ internal import GRPCWire
 enum UnservedMethods {
   static let unary = [
     "Sessions/Open", "Sessions/Close", "Sessions/Reclaim",
-    "Analyzer/GetReport", "Analyzer/WhatIf",
+    "Analyzer/GetReport",
   ]
   static let bidirectional = ["Sessions/KeepAlive"]
 

@@ -61,6 +61,15 @@ extension KVPool {
       reservedBlocks: promisedBlocks(session: session, sequence: sequence.id))
   }
 
+  /// Tokens of the sequences in any state, in the order of their slots, at most `limit`. O(slots).
+  package func lengths(limit: Int) -> [UInt32] {
+    var lengths: [UInt32] = []
+    for slot in 0..<Int(sequences.slotCount) where lengths.count < limit {
+      if sequences.slots[slot].isUsed { lengths.append(sequences.slots[slot].tokens) }
+    }
+    return lengths
+  }
+
   /// Blocks of which the session holds raw references, and its sequences in any state. O(1).
   package func holds(session: SessionID) -> (rawBlocks: UInt32, sequences: UInt32) {
     let slot = sessions.find(session)

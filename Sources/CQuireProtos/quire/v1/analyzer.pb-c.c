@@ -5019,7 +5019,7 @@ const ProtobufCMessageDescriptor quire__v1__what_if_request__descriptor =
   (ProtobufCMessageInit) quire__v1__what_if_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__what_if_reply__field_descriptors[3] =
+static const ProtobufCFieldDescriptor quire__v1__what_if_reply__field_descriptors[6] =
 {
   {
     "revision",
@@ -5057,16 +5057,55 @@ static const ProtobufCFieldDescriptor quire__v1__what_if_reply__field_descriptor
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "sequences",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReply, sequences),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mean_length",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReply, mean_length),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "truncated",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReply, truncated),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__what_if_reply__field_indices_by_name[] = {
+  4,   /* field[4] = mean_length */
   2,   /* field[2] = optimal_block_size */
   0,   /* field[0] = revision */
   1,   /* field[1] = rows */
+  3,   /* field[3] = sequences */
+  5,   /* field[5] = truncated */
 };
 static const ProtobufCIntRange quire__v1__what_if_reply__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 3 }
+  { 0, 6 }
 };
 const ProtobufCMessageDescriptor quire__v1__what_if_reply__descriptor =
 {
@@ -5076,14 +5115,14 @@ const ProtobufCMessageDescriptor quire__v1__what_if_reply__descriptor =
   "Quire__V1__WhatIfReply",
   "quire.v1",
   sizeof(Quire__V1__WhatIfReply),
-  3,
+  6,
   quire__v1__what_if_reply__field_descriptors,
   quire__v1__what_if_reply__field_indices_by_name,
   1,  quire__v1__what_if_reply__number_ranges,
   (ProtobufCMessageInit) quire__v1__what_if_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__what_if_row__field_descriptors[7] =
+static const ProtobufCFieldDescriptor quire__v1__what_if_row__field_descriptors[8] =
 {
   {
     "block_size",
@@ -5169,12 +5208,25 @@ static const ProtobufCFieldDescriptor quire__v1__what_if_row__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "pool_blocks",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfRow, pool_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__what_if_row__field_indices_by_name[] = {
   0,   /* field[0] = block_size */
   2,   /* field[2] = blocks */
   5,   /* field[5] = effective_batch */
   6,   /* field[6] = metadata_bytes */
+  7,   /* field[7] = pool_blocks */
   1,   /* field[1] = strategy */
   4,   /* field[4] = waste */
   3,   /* field[3] = wasted_slots */
@@ -5182,7 +5234,7 @@ static const unsigned quire__v1__what_if_row__field_indices_by_name[] = {
 static const ProtobufCIntRange quire__v1__what_if_row__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 7 }
+  { 0, 8 }
 };
 const ProtobufCMessageDescriptor quire__v1__what_if_row__descriptor =
 {
@@ -5192,7 +5244,7 @@ const ProtobufCMessageDescriptor quire__v1__what_if_row__descriptor =
   "Quire__V1__WhatIfRow",
   "quire.v1",
   sizeof(Quire__V1__WhatIfRow),
-  7,
+  8,
   quire__v1__what_if_row__field_descriptors,
   quire__v1__what_if_row__field_indices_by_name,
   1,  quire__v1__what_if_row__number_ranges,

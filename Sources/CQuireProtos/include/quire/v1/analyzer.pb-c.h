@@ -1227,22 +1227,28 @@ struct  Quire__V1__BlockIncident
     , 0, QUIRE__V1__BLOCK_INCIDENT_KIND__BLOCK_INCIDENT_KIND_UNSPECIFIED, 0, 0, 0, QUIRE__V1__BLOCK_INCIDENT_CAUSE__BLOCK_INCIDENT_CAUSE_UNSPECIFIED, 0 }
 
 
+/*
+ * Arithmetic on lengths, which touches no pool: without an order of arrivals nothing is cached, shared or
+ * scattered. Whole traces are for quire-load to play into pools.
+ */
 struct  Quire__V1__WhatIfRequest
 {
   ProtobufCMessage base;
   Quire__V1__Call *call;
   /*
-   * Lengths in tokens to try; empty: those of the live sequences.
+   * Lengths in tokens to try, at most 100,000; empty: those of the pool's sequences, of which it says so
+   * where it has more.
    */
   size_t n_lengths;
   uint32_t *lengths;
   /*
-   * Tokens per block to try; empty: 1, 4, 8, 16, 32, 64, 128, 256.
+   * Tokens per block to try, at most 64 sizes: the slots of the pool cut otherwise; empty: 1, 4, 8, 16,
+   * 32, 64, 128, 256.
    */
   size_t n_block_sizes;
   uint32_t *block_sizes;
   /*
-   * Further configurations to try.
+   * Further configurations to try, at most 64, without size classes.
    */
   size_t n_configs;
   Quire__V1__PoolConfig **configs;
@@ -1262,13 +1268,23 @@ struct  Quire__V1__WhatIfReply
   size_t n_rows;
   Quire__V1__WhatIfRow **rows;
   /*
-   * sqrt(2 x mean length x bytes of block metadata / bytes of a token), in tokens.
+   * sqrt(2 x mean length x bytes of block metadata / bytes of a token), in tokens; 0 without a geometry.
+   * It knows nothing of attention kernels, which want 16 or more.
    */
   double optimal_block_size;
+  /*
+   * Sequences that were tried, and their mean length in tokens.
+   */
+  uint32_t sequences;
+  double mean_length;
+  /*
+   * The pool has more sequences; the first 100,000 were tried.
+   */
+  protobuf_c_boolean truncated;
 };
 #define QUIRE__V1__WHAT_IF_REPLY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__what_if_reply__descriptor) \
-    , 0, 0,NULL, 0 }
+    , 0, 0,NULL, 0, 0, 0, 0 }
 
 
 struct  Quire__V1__WhatIfRow
@@ -1280,7 +1296,7 @@ struct  Quire__V1__WhatIfRow
   uint32_t block_size;
   Quire__V1__Strategy strategy;
   /*
-   * Blocks that the lengths take.
+   * Blocks that the lengths take, all at once; more than there are where they do not fit.
    */
   uint64_t blocks;
   /*
@@ -1296,13 +1312,17 @@ struct  Quire__V1__WhatIfRow
    */
   double effective_batch;
   /*
-   * Bytes of tables and block records.
+   * Bytes of tables and block records, of these blocks.
    */
   uint64_t metadata_bytes;
+  /*
+   * Blocks that the pool would have.
+   */
+  uint64_t pool_blocks;
 };
 #define QUIRE__V1__WHAT_IF_ROW__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__what_if_row__descriptor) \
-    , 0, QUIRE__V1__STRATEGY__STRATEGY_UNSPECIFIED, 0, 0, 0, 0, 0 }
+    , 0, QUIRE__V1__STRATEGY__STRATEGY_UNSPECIFIED, 0, 0, 0, 0, 0, 0 }
 
 
 /* Quire__V1__GetStatsRequest methods */
