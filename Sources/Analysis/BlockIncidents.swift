@@ -4,8 +4,8 @@ package import KVBlocks
 /// which of them, at which revision and when.
 ///
 /// Two rings of fixed size, one of operations and one of the ids that they name; the newest push the
-/// oldest out. The memory, 4 MiB with the default sizes, is used as it fills. To note an entry costs its
-/// ids and 48 bytes; to explain a block goes through both rings once, a fraction of a millisecond.
+/// oldest out. The memory, 5 MiB with the default sizes, is used as it fills. To note an entry costs its
+/// ids and 56 bytes; to explain a block goes through both rings once, a fraction of a millisecond.
 package final class BlockIncidents {
   package struct Incident: Equatable {
     package let revision: Revision
@@ -89,14 +89,14 @@ package final class BlockIncidents {
       next -= 1
       let note = notes[Int(next & noteMask)]
       if note.kind == .cleared {
-        found.append(Self.incident(note, isTarget: false))
+        found.append(Self.incident(note, isSecond: false))
       } else if note.tier == tier {
         let end = note.first + UInt64(note.count)
         if end <= oldestID && note.count > 0 { break }
         var place = max(note.first, oldestID)
         while place < end {
           if ids[Int(place & idMask)] == block {
-            found.append(Self.incident(note, isTarget: (place - note.first) & 1 == 1))
+            found.append(Self.incident(note, isSecond: (place - note.first) & 1 == 1))
             break
           }
           place += 1
@@ -106,10 +106,17 @@ package final class BlockIncidents {
     return found.reversed()
   }
 
-  private static func incident(_ note: Note, isTarget: Bool) -> Incident {
-    let isCopy = note.kind == .copied || note.kind == .moveOrdered || note.kind == .moved
+  private static func incident(_ note: Note, isSecond: Bool) -> Incident {
+    let isTarget =
+      switch (note.kind, note.cause) {
+      // Device blocks only are named: those that are copied to the host, or into which is copied.
+      case (.moved, .swapOut): false
+      case (.moved, .swapIn): true
+      case (.copied, _), (.moveOrdered, _), (.moved, _): isSecond
+      default: false
+      }
     return Incident(
       revision: note.revision, milliseconds: note.milliseconds, kind: note.kind,
-      cause: note.cause, owner: note.owner, isTarget: isCopy && isTarget)
+      cause: note.cause, owner: note.owner, isTarget: isTarget)
   }
 }

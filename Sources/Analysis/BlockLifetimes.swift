@@ -1,8 +1,8 @@
 package import KVBlocks
 
-/// How long blocks live, lie idle and wait to be hit again: of a sample of the blocks handed out, as
-/// vLLM's `KVCacheMetricsCollector` measures it, and, of all blocks, how many were evicted without ever
-/// having been hit.
+/// How long blocks live, lie idle and wait to be hit again: of a sample of the blocks handed out, much as
+/// vLLM's `KVCacheMetricsCollector` measures it (which has no gap from the hand-out to the first hit), and,
+/// of all blocks, how many were evicted without having been hit since this began.
 ///
 /// A block handed out is sampled with the chance `1 / every`. Its life ends when it is handed out again
 /// or loses its content, so it includes the time that it lies free, as in vLLM:
@@ -11,7 +11,7 @@ package import KVBlocks
 ///   content only (vLLM counts empty ones, too),
 /// - reuse gap = hit - the hit before, or handed out.
 ///
-/// Costs a bit for each block, and for each block that a log names a test of its bit.
+/// Costs two bits for each block, and for each block that a log names a test of its bit.
 package final class BlockLifetimes {
   package private(set) var lifetimes = DurationHistogram()
   package private(set) var idleBeforeEvict = DurationHistogram()

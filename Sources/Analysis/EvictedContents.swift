@@ -3,8 +3,8 @@ package import KVBlocks
 /// Which content could be hit once and cannot any more: why, since when, and by whom.
 ///
 /// A ring of fixed size, the newest push the oldest out, and beside it a table from hashes to the
-/// newest record; 6 MiB with the default size, used as it fills. To note an eviction is O(1), to look
-/// one up O(1) expected: hashes that somebody made to collide share a chain no longer than the ring.
+/// newest record; 7 MiB with the default size, used as it fills. To note an eviction is O(1), to look one
+/// up O(1) expected, of hashes that somebody made, too: where they fall is a secret.
 package final class EvictedContents {
   package struct Eviction: Equatable {
     package let hash: BlockHash
@@ -34,15 +34,19 @@ package final class EvictedContents {
   /// Numbers of the newest records, by hash; 0 = none.
   private let newest: UnsafeMutablePointer<UInt64>
   private let capacity: Int
+  private let secret: MapSecret
   /// Noted in all. The record of number n is at (n - 1) modulo the capacity.
   package private(set) var count: UInt64 = 0
   /// When everything was lost at once, without a record for each: the pool began anew.
   package private(set) var clearedAt: Revision?
 
-  /// - Parameter capacity: Records kept at most; a power of two.
-  package init(capacity: Int = defaultCapacity) {
+  /// - Parameters:
+  ///   - capacity: Records kept at most; a power of two.
+  ///   - secret: Spreads the hashes, which clients may choose.
+  package init(capacity: Int = defaultCapacity, secret: MapSecret) {
     precondition(capacity > 0 && capacity & (capacity - 1) == 0, "a ring has 2^n places")
     self.capacity = capacity
+    self.secret = secret
     records = .allocate(capacity: capacity)
     newest = .allocate(capacity: capacity)
     newest.initialize(repeating: 0, count: capacity)
@@ -101,8 +105,6 @@ package final class EvictedContents {
   }
 
   private func slot(of hash: BlockHash) -> Int {
-    let (a, b, c, d) = hash.words
-    let mixed = (a ^ b ^ c ^ d) &* 0x9E37_79B9_7F4A_7C15
-    return Int(mixed >> 32) & (capacity - 1)
+    Int(truncatingIfNeeded: hash.fold(0, secret)) & (capacity - 1)
   }
 }

@@ -21,6 +21,7 @@ struct LookupExplanation {
   /// nil where no history is kept.
   private let historySince: Revision?
   private let skipsLookup: Bool
+  private var hasHits = false
   private let configuration: PoolConfiguration
 
   /// - Complexity: O(blocks looked at): up to the first miss, or all with a sliding window.
@@ -38,22 +39,25 @@ struct LookupExplanation {
     forgotten = history?.evicted.forgotten ?? 0
     clearedAt = history?.evicted.clearedAt
     var eviction: EvictedContents.Eviction?
-    for i in 0..<min(trace.count, limit) {
+    for i in 0..<trace.count {
       let block = pool.hit(i, of: trace)
-      var step = LookupStepFields(
-        blockIndex: UInt32(i), blockHash: trace[i].bytes(trace.hashBytes))
-      step.blockID = block
       if block != 0 {
-        step.refCount = pool.block(block).refCount
-      } else {
-        let lost = history?.evicted.last(of: trace[i])
-        if let lost { step.add(lost) }
-        if firstMiss == nil {
-          firstMiss = i
-          eviction = lost
-        }
+        hasHits = true
+      } else if firstMiss == nil {
+        firstMiss = i
+        eviction = history?.evicted.last(of: trace[i])
       }
-      steps.append(step)
+      if steps.count < limit {
+        var step = LookupStepFields(
+          blockIndex: UInt32(i), blockHash: trace[i].bytes(trace.hashBytes))
+        step.blockID = block
+        if block != 0 {
+          step.refCount = pool.block(block).refCount
+        } else if let lost = history?.evicted.last(of: trace[i]) {
+          step.add(lost)
+        }
+        steps.append(step)
+      }
       if block == 0 && configuration.slidingWindow == 0 { break }
     }
     self.eviction = eviction
@@ -67,16 +71,16 @@ struct LookupExplanation {
     if skipsLookup { return .skipped }
     if tokens < blockSize { return .partialBlock }
     if fullBlocks == 0 { return .hashesUnknown }
-    if configuration.slidingWindow > 0 && cachedTokens < UInt32(usable) * blockSize {
-      return firstMiss == nil ? .lastToken : .window
+    let used = Int(cachedTokens / blockSize)
+    if firstMiss == nil || used >= usable {
+      if used < fullBlocks { return .lastToken }
+      return fullBlocks == Int(tokens / blockSize) ? .complete : .hashesUnknown
     }
-    guard let firstMiss, configuration.slidingWindow == 0 else {
-      return Int(cachedTokens / blockSize) < fullBlocks ? .lastToken : .complete
-    }
+    if configuration.slidingWindow > 0 && hasHits { return .window }
     // All that may be used was found, and what is missing is behind it.
-    if firstMiss >= usable { return .lastToken }
-    if isCachedWithoutKeys { return .otherKeys }
+    if let firstMiss, firstMiss >= usable { return .lastToken }
     if eviction != nil { return .evicted }
+    if isCachedWithoutKeys { return .otherKeys }
     // A pool that was empty then has no past that is not known.
     return forgotten == 0 && (historySince == 0 || clearedAt != nil) ? .neverStored : .forgotten
   }
@@ -91,7 +95,9 @@ struct LookupExplanation {
     case .partialBlock:
       return "\(tokens) tokens fill no block of \(blockSize); only full blocks are cached."
     case .hashesUnknown:
-      return "Neither token ids nor block hashes are known: there is nothing to look up."
+      return fullBlocks == 0
+        ? "Neither token ids nor block hashes are known: there is nothing to look up."
+        : used + "Of the other full blocks no hash is known."
     case .complete:
       let rest = tokens % blockSize
       return used

@@ -4,10 +4,10 @@ package import KVBlocks
 /// What is remembered of a pool's past, for those who ask why: what happened to its blocks, which
 /// content was lost, how long blocks live.
 ///
-/// Up to 11 MiB, used as they fill.
+/// Up to 12 MiB, used as they fill, and two bits a block.
 package final class PoolHistory: PoolObserver {
   let incidents = BlockIncidents()
-  let evicted = EvictedContents()
+  let evicted = EvictedContents(secret: HostedPool.drawSecret())
   private(set) var lifetimes: BlockLifetimes
   /// What happened up to this revision is not known.
   private(set) var since: Revision

@@ -105,7 +105,7 @@ package final class HostedPool {
     Unmanaged.passUnretained(pool)._withUnsafeGuaranteedRef { pool in
       pool.withChanges { log in
         var i = 0
-        // An observer may leave while it is told.
+        // Observers come and go between commands.
         while i < unretained.count {
           unretained[i].observer.poolChanged(pool, log, at: milliseconds)
           i += 1

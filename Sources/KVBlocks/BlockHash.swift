@@ -36,7 +36,7 @@ package struct BlockHash: Equatable, BitwiseCopyable, Sendable {
   /// 64 bits for a map, of the hash and a number beside it. Clients may send hashes of their own
   /// making, so all words count, and the secret spreads them.
   @inline(__always)
-  func fold(_ number: UInt64, _ secret: MapSecret) -> UInt64 {
+  package func fold(_ number: UInt64, _ secret: MapSecret) -> UInt64 {
     let low = (words.0 ^ secret.a).multipliedFullWidth(by: words.1 ^ secret.b)
     let high = (words.2 ^ secret.b).multipliedFullWidth(by: words.3 ^ secret.a ^ number)
     let all = (low.high ^ low.low ^ secret.a).multipliedFullWidth(

@@ -5,11 +5,17 @@
 /// much as dozens of calls. So whoever filled the buffer waits. When a turn goes by in which nobody else
 /// had anything, all who wait are read; until then one a turn, in the order in which they came, as long as
 /// together they have had no more than `percent` of the time.
+///
+/// Nobody waits for long: what one read costs too much is owed up to `mostOwed`, a tenth of a second, and a
+/// thousand who wait have all been read within another third of one.
 struct BulkReading {
   /// Of all time, while others have something to be read: some hundred megabytes a second.
   static let percent: Int64 = 10
   /// Nanoseconds that may be saved up: a few dozen reads.
   static let burst: Int64 = 1_000_000
+
+  /// Nanoseconds that may be owed: one read can bring a command that takes long.
+  static let mostOwed: Int64 = 10_000_000
 
   /// A stream's place in the queue.
   final class Turn {
@@ -21,7 +27,8 @@ struct BulkReading {
   }
 
   private var waiting: [Turn] = []
-  private var saved = BulkReading.burst
+  /// Nanoseconds; less than 0 when owed.
+  private(set) var saved = BulkReading.burst
   private var lastFilled: UInt64 = 0
   private var othersRead = false
 
@@ -34,7 +41,9 @@ struct BulkReading {
   }
 
   /// A read of one that had waited, and what it cost.
-  mutating func took(_ nanoseconds: UInt64) { saved -= Int64(clamping: nanoseconds) }
+  mutating func took(_ nanoseconds: UInt64) {
+    saved = max(-BulkReading.mostOwed, saved - Int64(clamping: min(nanoseconds, 1_000_000_000)))
+  }
 
   /// A read of anybody else.
   mutating func othersDidRead() { othersRead = true }
@@ -44,11 +53,19 @@ struct BulkReading {
     let elapsed = Int64(clamping: min(now &- lastFilled, 1_000_000_000))
     lastFilled = now
     saved = min(BulkReading.burst, saved + elapsed * BulkReading.percent / 100)
-    let count = !othersRead ? waiting.count : saved > 0 ? 1 : 0
+    // Time that nobody else wanted is not owed to anybody.
+    if !othersRead { saved = max(saved, 0) }
+    let isOpen = !othersRead || saved > 0
+    let most = !othersRead ? Int.max : 1
     othersRead = false
-    let chosen = Array(waiting.prefix(count))
-    waiting.removeFirst(count)
-    for turn in chosen { turn.isWaiting = false }
+    var chosen: [Turn] = []
+    // Those who closed take nobody's turn, and leave also when none is dealt.
+    waiting.removeAll { turn in
+      let isTaken = turn.resume == nil || isOpen && chosen.count < most
+      if turn.resume != nil && isTaken { chosen.append(turn) }
+      if isTaken { turn.isWaiting = false }
+      return isTaken
+    }
     return chosen
   }
 }

@@ -90,7 +90,7 @@ package struct Arguments: Equatable {
     \(zmqHelp)
     \(samplingHelp)
       --block-history WHEN   remember what happened to blocks and what was evicted, for
-                             ExplainBlock and ExplainLookup, up to 11 MiB a pool: on, off, or
+                             ExplainBlock and ExplainLookup, up to 12 MiB a pool: on, off, or
                              auto: of a pool from the first such question on (default auto)
       --lifetime-sample N    measure the lifetime of one block in N that are handed out, 0 to
                              1000000, 0 for none; as long as the history is kept (default 100)

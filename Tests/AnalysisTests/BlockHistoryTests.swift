@@ -148,7 +148,7 @@ struct EvictedContentsTests {
   @Test("are known with revision, time and for whom, until they are pushed out")
   func known() throws {
     let followed = Followed(blocks: 2)
-    let evicted = EvictedContents(capacity: 2)
+    let evicted = EvictedContents(capacity: 2, secret: MapSecret(3, 4))
     followed.onChange = { evicted.note($0, at: $1, $2) }
     func fill(_ hashes: [UInt8]) {
       followed.allocate(2, session: UInt64(hashes[0]))
@@ -183,7 +183,7 @@ struct EvictedContentsTests {
   @Test("are none of them while another block has the same")
   func twins() {
     let followed = Followed(blocks: 2)
-    let evicted = EvictedContents()
+    let evicted = EvictedContents(secret: MapSecret(3, 4))
     followed.onChange = { evicted.note($0, at: $1, $2) }
     followed.allocate(2)
     followed.cache([1], [5])
@@ -199,7 +199,7 @@ struct EvictedContentsTests {
   @Test("are forgotten when the pool begins anew, which is known")
   func cleared() {
     let followed = Followed(blocks: 1)
-    let evicted = EvictedContents()
+    let evicted = EvictedContents(secret: MapSecret(3, 4))
     followed.onChange = { evicted.note($0, at: $1, $2) }
     followed.allocate(1)
     followed.cache([1], [5])

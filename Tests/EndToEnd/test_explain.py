@@ -100,6 +100,37 @@ def test_a_salt_keeps_the_same_tokens_apart(pool):
     assert "without the salt" in told.conclusion
 
 
+def test_an_eviction_counts_before_the_same_tokens_under_other_keys(pool):
+    run(pool, 1, list(range(4)), cache_salt="a")
+    run(pool, 2, list(range(100, 116)))
+    run(pool, 3, list(range(4)))
+    told = explain(pool, range(5), dict(cache_salt="a"))
+    assert told.end == END.LOOKUP_END_EVICTED
+
+
+def test_blocks_whose_hashes_are_not_known_are_not_called_cached(pool):
+    pool.Sequences.Admit(q.AdmitRequest(call=pool.call(), admit=q.Admit(add=q.Add(
+        sequence_id=1, content=q.Content(token_ids=range(8))))), timeout=PATIENCE)
+    pool.append(1, 8)
+    told = explain(pool, sequence=1)
+    assert (told.cached_tokens, told.full_blocks) == (8, 2)
+    assert told.end == END.LOOKUP_END_HASHES_UNKNOWN
+    assert told.conclusion == (
+        "8 of 16 tokens are used from the cache. Of the other full blocks no hash is known.")
+
+
+def test_swaps_have_their_own_ends(new_pool):
+    pool = new_pool(4, 4, host_blocks=4, copy_ack=q.COPY_ACK_EXPLICIT)
+    explain_block(pool, 1)
+    pool.add_and_admit(1, 16)
+    pool.Sequences.SwapOut(q.SwapRequest(
+        call=pool.call(), swap=q.SwapSequences(sequence_ids=[1])), timeout=PATIENCE)
+    moved = [i for block in range(1, 5) for i in explain_block(pool, block).incidents
+             if i.kind == KIND.BLOCK_INCIDENT_KIND_MOVED]
+    assert [(i.cause, i.is_target) for i in moved] == [
+        (CAUSE.BLOCK_INCIDENT_CAUSE_SWAP_OUT, False)] * 4
+
+
 def test_what_is_no_full_block_or_not_to_be_looked_up_or_not_cached(pool, new_pool):
     assert explain(pool, range(3)).end == END.LOOKUP_END_PARTIAL_BLOCK
     assert explain(pool, range(8), dict(skip_prefix_lookup=True)).end == END.LOOKUP_END_SKIPPED
@@ -125,6 +156,7 @@ def test_a_sliding_window_says_what_it_needs(new_pool):
     pool = new_pool(8, 4, sliding_window=9)
     explain_block(pool, 1)
     run(pool, 1, list(range(16)))
+    assert explain(pool, [77] * 20).end == END.LOOKUP_END_NEVER_STORED
     told = explain(pool, list(range(12)) + [99] * 8)
     assert len(told.steps) == 5
     # Nine tokens reach into two blocks before, and the second and third are cached in a row.

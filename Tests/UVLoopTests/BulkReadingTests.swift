@@ -64,12 +64,26 @@ struct BulkReadingTests {
     #expect(queue.endTurn(at: 10_011, others: true) == [0])
   }
 
-  @Test("what they took is not held against them once nobody else has anything")
+  @Test("what they took while nobody else had anything is not held against them afterwards")
   func overdrawn() {
     let queue = Queue()
     queue.bulk.took(50_000_000)
     #expect(queue.endTurn(at: 1, others: true) == [])
     #expect(queue.endTurn(at: 2, others: false) == [0, 1, 2])
+    queue.bulk.took(60_000_000_000)
+    #expect(queue.endTurn(at: 3, others: false) == [])
+    queue.bulk.wait(queue.turns[0])
+    // A tenth of 1 ms is saved.
+    #expect(queue.endTurn(at: 4, others: true) == [0])
+  }
+
+  @Test("no more is owed than a tenth of a second has in it")
+  func owed() {
+    let queue = Queue()
+    _ = queue.endTurn(at: 1_000, others: true)
+    queue.bulk.took(60_000_000_000)
+    #expect(queue.endTurn(at: 1_100, others: true) == [])
+    #expect(queue.endTurn(at: 1_101, others: true) == [1])
   }
 
   @Test("one that waits already does not wait twice, and one that closed is passed over")
@@ -78,5 +92,16 @@ struct BulkReadingTests {
     queue.bulk.wait(queue.turns[1])
     queue.turns[0].resume = nil
     #expect(queue.endTurn(at: 1, others: false) == [1, 2])
+  }
+
+  @Test("those who closed take nobody's turn, and do not wait for ever while more is owed")
+  func closed() {
+    let queue = Queue()
+    queue.turns[0].resume = nil
+    #expect(queue.endTurn(at: 1, others: true) == [1])
+    queue.bulk.took(50_000_000)
+    queue.turns[2].resume = nil
+    #expect(queue.endTurn(at: 2, others: true) == [])
+    #expect(queue.bulk.isEmpty)
   }
 }

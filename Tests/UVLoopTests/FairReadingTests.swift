@@ -1,5 +1,5 @@
 import Testing
-import UVLoop
+@testable import UVLoop
 
 /// Counts what arrives.
 private final class Counter: ByteStreamHandler {
@@ -55,6 +55,46 @@ struct FairReadingTests {
   private func flood() {
     let bytes = [UInt8](repeating: 7, count: FairReadingTests.sent)
     #expect(bytes.withUnsafeBytes(sender.stream.write))
+  }
+
+  @Test("waits while others have something and its time is used up, and what it takes is counted")
+  func besideOthers() throws {
+    flood()
+    var least = BulkReading.burst
+    while receiver.count < FairReadingTests.sent / 2 {
+      loop.runOneTurn()
+      least = min(least, loop.bulk.saved)
+    }
+    // Each of these reads cost something, which a tenth of the time does not bring back at once.
+    #expect(least < BulkReading.burst)
+
+    // Another stream, whose byte is there in every turn.
+    var accepted: Counter?
+    var connected: Counter?
+    let listener = try StreamListener(on: loop, at: .tcp(host: "127.0.0.1", port: 0)) {
+      accepted = Counter($0)
+    }
+    try ByteStream.connect(to: try ListenAddress(parsing: listener.address), on: loop) {
+      guard case .success(let stream) = $0 else { return }
+      connected = Counter(stream)
+    }
+    while accepted == nil || connected == nil { loop.runOneTurn() }
+    listener.close()
+    let (other, peer) = (accepted!, connected!)
+    let before = receiver.count
+    // Owed for as long as it takes to earn 10 ms a hundred times over.
+    for _ in 0..<20 {
+      loop.bulk.took(1_000_000_000)
+      let heard = other.count
+      #expect([UInt8(1)].withUnsafeBytes(peer.stream.write))
+      while other.count == heard { loop.runOneTurn(waiting: false) }
+    }
+    // A turn in which the byte was not yet there is one in which nobody else had anything.
+    #expect(receiver.count - before < 20 * EventLoop.readBytes)
+    peer.stream.close()
+    other.stream.close()
+    while receiver.count < FairReadingTests.sent { loop.runOneTurn() }
+    finish()
   }
 
   private func finish() {
