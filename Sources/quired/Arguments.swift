@@ -162,6 +162,7 @@ package struct Arguments: Equatable {
     try arguments.settleTransport()
     try arguments.settleZMQ()
     try arguments.settleAdmin()
+    arguments.settleSampling()
     if arguments.pools.isEmpty { arguments.pools = [defaultPool] }
     return .serve(arguments)
   }

@@ -75,7 +75,7 @@ def pollers(server, ended):
 
 ROWS = [
     ("nobody looks", ["--sample-interval", "off"], nobody),
-    ("a look a second", [], nobody),
+    ("a look a second", ["--sample-interval", "1s"], nobody),
     ("ten a second, and a watcher", ["--sample-interval", "100ms"], watcher),
     ("a hundred pollers at 10 Hz", ["--sample-interval", "off"], pollers),
 ]

@@ -19,7 +19,7 @@ def server(tmp_path_factory):
     """One server for all tests; each test makes a pool of its own in it."""
     directory = str(tmp_path_factory.mktemp("quired"))
     pools = ["default:blocks=64,block-size=16", "second:blocks=8,block-size=4"]
-    with RunningServer(directory, pools) as server:
+    with RunningServer(directory, pools, more=["--sample-interval", "1s"]) as server:
         yield server
 
 

@@ -30,6 +30,18 @@ struct ArgumentsTests {
     #expect(arguments.analysis.lifetimeSample == 100)
   }
 
+  @Test("has pools looked at where somebody looks, or where it says so")
+  func sampling() throws {
+    func interval(_ words: String...) throws -> UInt64? {
+      guard case .serve(let arguments) = try Arguments.parse(words) else { return 0 }
+      return arguments.sampling.intervalNanoseconds
+    }
+    #expect(try interval() == nil)
+    #expect(try interval("--admin", "127.0.0.1:0") == 1_000_000_000)
+    #expect(try interval("--sample-interval", "5s") == 5_000_000_000)
+    #expect(try interval("--admin", "127.0.0.1:0", "--sample-interval", "off") == nil)
+  }
+
   @Test("says what is remembered of blocks")
   func history() throws {
     guard
