@@ -53,8 +53,6 @@ struct BulkReading {
     let elapsed = Int64(clamping: min(now &- lastFilled, 1_000_000_000))
     lastFilled = now
     saved = min(BulkReading.burst, saved + elapsed * BulkReading.percent / 100)
-    // Time that nobody else wanted is not owed to anybody.
-    if !othersRead { saved = max(saved, 0) }
     let isOpen = !othersRead || saved > 0
     let most = !othersRead ? Int.max : 1
     othersRead = false
