@@ -109,6 +109,14 @@ package struct Arguments: Equatable {
     error. SIGTERM and SIGINT end it gracefully, a second one at once.
     """
 
+  /// Those that take a value, without the limits.
+  private static let flags =
+    [
+      "--listen", "--unix-mode", "--tls-cert", "--tls-key", "--tls-client-ca", "--tls-min-version",
+      "--pool", "--compress-replies", "--log-level", "--log-format", "--block-history",
+      "--lifetime-sample",
+    ] + eventFlags + samplingFlags + zmqFlags + adminFlags
+
   /// - Parameter words: The command line without the program's name.
   package static func parse(_ words: [String]) throws(Problem) -> Request {
     var arguments = Arguments()
@@ -119,43 +127,20 @@ package struct Arguments: Equatable {
       case "--help", "-h", "--version":
         if attached != nil { throw Problem("\(flag) takes no value") }
         return flag == "--version" ? .version : .help
-      case "--listen", "--unix-mode", "--tls-cert", "--tls-key", "--tls-client-ca",
-        "--tls-min-version", "--pool", "--compress-replies", "--log-level", "--log-format",
-        "--block-history", "--lifetime-sample":
-        guard let value = attached ?? rest.popFirst() else {
-          throw Problem("\(flag) needs a value")
-        }
-        try arguments.set(flag, value)
-      case _ where eventFlags.contains(flag):
-        guard let value = attached ?? rest.popFirst() else {
-          throw Problem("\(flag) needs a value")
-        }
-        try arguments.setEvents(flag, value)
-      case _ where samplingFlags.contains(flag):
-        guard let value = attached ?? rest.popFirst() else {
-          throw Problem("\(flag) needs a value")
-        }
-        try arguments.setSampling(flag, value)
-      case _ where zmqFlags.contains(flag):
-        guard let value = attached ?? rest.popFirst() else {
-          throw Problem("\(flag) needs a value")
-        }
-        try arguments.setZMQ(flag, value)
-      case _ where adminFlags.contains(flag):
-        guard let value = attached ?? rest.popFirst() else {
-          throw Problem("\(flag) needs a value")
-        }
-        try arguments.setAdmin(flag, value)
       default:
-        if let limit = LimitFlag.all.first(where: { $0.name == flag }) {
-          guard let value = attached ?? rest.popFirst() else {
-            throw Problem("\(flag) needs a value")
-          }
-          try limit.set(value, in: &arguments.limits)
-          continue
+        let limit = LimitFlag.all.first { $0.name == flag }
+        guard limit != nil || flags.contains(flag) else {
+          throw Problem(
+            flag.hasPrefix("-") ? "unknown option '\(flag)'" : "unexpected argument '\(word)'")
         }
-        throw Problem(
-          flag.hasPrefix("-") ? "unknown option '\(flag)'" : "unexpected argument '\(word)'")
+        guard let value = attached ?? rest.popFirst() else {
+          throw Problem("\(flag) needs a value")
+        }
+        if let limit {
+          try limit.set(value, in: &arguments.limits)
+        } else {
+          try arguments.set(flag, value)
+        }
       }
     }
     if arguments.listen.isEmpty { arguments.listen = [defaultListen] }
@@ -175,6 +160,10 @@ package struct Arguments: Equatable {
 
   private mutating func set(_ flag: String, _ value: String) throws(Problem) {
     switch flag {
+    case _ where Self.eventFlags.contains(flag): try setEvents(flag, value)
+    case _ where Self.samplingFlags.contains(flag): try setSampling(flag, value)
+    case _ where Self.zmqFlags.contains(flag): try setZMQ(flag, value)
+    case _ where Self.adminFlags.contains(flag): try setAdmin(flag, value)
     case "--listen": listen.append(try Listener(parsing: value))
     case "--unix-mode", "--tls-cert", "--tls-key", "--tls-client-ca", "--tls-min-version":
       try setTransport(flag, value)

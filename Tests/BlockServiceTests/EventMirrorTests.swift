@@ -120,8 +120,12 @@ struct EventMirrorTests {
         "Scheduler/Step",
         harness.packed { $0.stepRequest(StepFields(operations: [.init(operation)])) })
       #expect(status == .ok, "\(status.message)")
-      guard let step = try? harness.decode(StepReplyMessage.self, reply) else { return false }
-      return !step.result(0).isRefused
+      do {
+        return try !harness.decode(StepReplyMessage.self, reply).result(0).isRefused
+      } catch {
+        Issue.record("a reply that is none: \(error)")
+        return false
+      }
     }
 
     private mutating func admit() {
@@ -162,8 +166,13 @@ struct EventMirrorTests {
       let free = harness.pool.stats().free + harness.pool.stats().cached
       if free < 4 { return }
       let reply = harness.succeed("BlockPool/Allocate", .allocate(count: 1))
-      guard let message = try? harness.decode(AllocateReplyMessage.self, reply) else { return }
-      let block = message.blockIDs[0]
+      let block: UInt32
+      do {
+        block = try harness.decode(AllocateReplyMessage.self, reply).blockIDs[0]
+      } catch {
+        Issue.record("a reply that is none: \(error)")
+        return
+      }
       raw.append(block)
       _ = run(.cacheBlocks([block], blockHashes: ServiceHarness.hash(UInt8(number(0...5)))))
     }
