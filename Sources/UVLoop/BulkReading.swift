@@ -2,20 +2,24 @@
 ///
 /// A stream whose read filled the buffer has more to come, and a peer can see to it that it always has.
 /// With a read a turn for everybody four such peers would have most of the loop: their 64 KiB cost as
-/// much as dozens of calls. So whoever filled the buffer waits. When a turn goes by in which nobody else
-/// had anything, all who wait are read; until then one a turn, in the order in which they came, as long as
-/// together they have had no more than `percent` of the time.
+/// much as dozens of calls. So whoever filled the buffer waits. When nobody else has had anything for `quiet`,
+/// all who wait are read; until then one a turn, in the order in which they came, as long as together they
+/// have had no more than `percent` of the time. One turn without others is not quiet: a client that waits for
+/// its answers leaves one after each batch, and would find the loop busy when it comes back.
 ///
-/// Nobody waits for long: what one read costs too much is owed up to `mostOwed`, a tenth of a second, and a
-/// thousand who wait have all been read within another third of one.
+/// Nobody waits for long: what one read costs too much is owed up to `mostOwed`, a fifth of a second, and a
+/// thousand who wait have all been read within a second more.
 struct BulkReading {
-  /// Of all time, while others have something to be read: some hundred megabytes a second.
-  static let percent: Int64 = 10
+  /// Of all time, while others have something to be read: tens of megabytes a second.
+  static let percent: Int64 = 5
   /// Nanoseconds that may be saved up: a few dozen reads.
   static let burst: Int64 = 1_000_000
 
   /// Nanoseconds that may be owed: one read can bring a command that takes long.
   static let mostOwed: Int64 = 10_000_000
+
+  /// Nanoseconds without a read of anybody else, after which the loop is theirs who wait.
+  static let quiet: UInt64 = 1_000_000
 
   /// A stream's place in the queue.
   final class Turn {
@@ -31,8 +35,13 @@ struct BulkReading {
   private(set) var saved = BulkReading.burst
   private var lastFilled: UInt64 = 0
   private var othersRead = false
+  private var lastOthers: UInt64 = 0
+  /// Set by `next`.
+  private var isQuiet = false
 
   var isEmpty: Bool { waiting.isEmpty }
+  /// Somebody can be read in the next turn, whether or not anything else happens.
+  var isOpen: Bool { isQuiet || saved > 0 }
 
   mutating func wait(_ turn: Turn) {
     if turn.isWaiting { return }
@@ -53,9 +62,11 @@ struct BulkReading {
     let elapsed = Int64(clamping: min(now &- lastFilled, 1_000_000_000))
     lastFilled = now
     saved = min(BulkReading.burst, saved + elapsed * BulkReading.percent / 100)
-    let isOpen = !othersRead || saved > 0
-    let most = !othersRead ? Int.max : 1
+    if othersRead { lastOthers = now }
     othersRead = false
+    isQuiet = now &- lastOthers >= BulkReading.quiet
+    let isOpen = isOpen
+    let most = isQuiet ? Int.max : 1
     var chosen: [Turn] = []
     // Those who closed take nobody's turn, and leave also when none is dealt.
     waiting.removeAll { turn in

@@ -15,8 +15,10 @@ package final class EventLoop {
 
   private let prepare: UnsafeMutablePointer<uv_prepare_t>
   private let check: UnsafeMutablePointer<uv_check_t>
-  /// Runs while streams wait for their turn: with it the loop polls without sleeping.
+  /// Runs while streams wait that may be read: with it the loop polls without sleeping.
   private let idle: UnsafeMutablePointer<uv_idle_t>
+  /// Wakes a loop that could sleep while streams wait.
+  private let pace: UnsafeMutablePointer<uv_timer_t>
   var bulk = BulkReading()
   private var hooks: [EndOfTurnHook] = []
   private var hooksBeingRun: [EndOfTurnHook] = []
@@ -38,11 +40,13 @@ package final class EventLoop {
     prepare = .allocate(capacity: 1)
     check = .allocate(capacity: 1)
     idle = .allocate(capacity: 1)
+    pace = .allocate(capacity: 1)
     raw.pointee.data = Unmanaged.passUnretained(self).toOpaque()
     // These only fill in fields; libuv documents them as always succeeding.
     uv_prepare_init(raw, prepare)
     uv_check_init(raw, check)
     uv_idle_init(raw, idle)
+    uv_timer_init(raw, pace)
     uv_prepare_start(prepare) { EventLoop.owner(of: $0!.pointee.loop).endTurn() }
     uv_check_start(check) {
       let loop = EventLoop.owner(of: $0!.pointee.loop)
@@ -52,12 +56,14 @@ package final class EventLoop {
     uv_unref(handlePointer(prepare))
     uv_unref(handlePointer(check))
     uv_unref(handlePointer(idle))
+    uv_unref(handlePointer(pace))
   }
 
   deinit {
     uv_close(handlePointer(prepare), nil)
     uv_close(handlePointer(check), nil)
     uv_close(handlePointer(idle), nil)
+    uv_close(handlePointer(pace), nil)
     // Handles closed by their owners' deinit still wait for libuv to let go of them.
     while uv_run(raw, UV_RUN_NOWAIT) != 0 {}
     let status = uv_loop_close(raw)
@@ -65,6 +71,7 @@ package final class EventLoop {
     prepare.deallocate()
     check.deallocate()
     idle.deallocate()
+    pace.deallocate()
     readBuffer.deallocate()
     raw.deallocate()
   }
@@ -123,7 +130,19 @@ package final class EventLoop {
 
   private func dealTurns() {
     for turn in bulk.next(at: EventLoop.clock) { turn.resume?() }
-    if bulk.isEmpty { uv_idle_stop(idle) }
+    // Who waits until the others are quiet needs no loop that does not sleep.
+    if bulk.isEmpty {
+      uv_idle_stop(idle)
+      uv_timer_stop(pace)
+    } else if bulk.isOpen {
+      uv_idle_start(idle) { _ in }
+    } else {
+      uv_idle_stop(idle)
+      if uv_is_active(handlePointer(pace)) == 0 {
+        uv_timer_start(
+          pace, { EventLoop.owner(of: $0!.pointee.loop).timerFired() }, 1, 0)
+      }
+    }
   }
 
   private func endTurn() {

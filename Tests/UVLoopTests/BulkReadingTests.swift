@@ -20,19 +20,34 @@ struct BulkReadingTests {
     }
 
     /// The end of a turn of the loop, in which others had something to be read or had not.
-    func endTurn(at milliseconds: UInt64, others: Bool) -> [Int] {
+    func endTurn(at milliseconds: Double, others: Bool) -> [Int] {
       if others { bulk.othersDidRead() }
       resumed = []
-      for turn in bulk.next(at: milliseconds * 1_000_000) { turn.resume?() }
+      for turn in bulk.next(at: UInt64(milliseconds * 1_000_000)) { turn.resume?() }
       return resumed
     }
   }
 
-  @Test("all are read when nobody else had anything")
-  func idle() {
+  @Test("all are read when nobody else had anything for a millisecond")
+  func quiet() {
     let queue = Queue()
-    #expect(queue.endTurn(at: 1, others: false) == [0, 1, 2])
+    queue.bulk.took(3_000_000)
+    #expect(queue.endTurn(at: 5, others: true) == [])
+    #expect(queue.endTurn(at: 5.9, others: false) == [])
+    #expect(queue.endTurn(at: 6, others: false) == [0, 1, 2])
     #expect(queue.bulk.isEmpty)
+  }
+
+  @Test("one a turn is read also in a turn of nobody else's, while the others are not quiet")
+  func pause() {
+    let queue = Queue()
+    #expect(queue.endTurn(at: 5, others: true) == [0])
+    #expect(queue.endTurn(at: 5.5, others: false) == [1])
+    #expect(queue.bulk.isOpen)
+    queue.bulk.took(3_000_000)
+    #expect(queue.endTurn(at: 5.9, others: false) == [])
+    #expect(!queue.bulk.isOpen)
+    #expect(queue.endTurn(at: 6, others: false) == [2])
   }
 
   @Test("one a turn is read, in the order in which they came, while others have something")
@@ -46,25 +61,25 @@ struct BulkReadingTests {
     #expect(queue.bulk.isEmpty)
   }
 
-  @Test("together they have a tenth of the time, and a millisecond saved up")
+  @Test("together they have a twentieth of the time, and a millisecond saved up")
   func share() {
     let queue = Queue()
-    // 1 ms is saved up; 3 ms are taken, so 2 ms are owed, which are there again after 20 ms.
+    // 1 ms is saved up; 3 ms are taken, so 2 ms are owed, which are there again after 40 ms.
     #expect(queue.endTurn(at: 100, others: true) == [0])
     queue.bulk.took(3_000_000)
-    #expect(queue.endTurn(at: 110, others: true) == [])
     #expect(queue.endTurn(at: 120, others: true) == [])
-    #expect(queue.endTurn(at: 121, others: true) == [1])
+    #expect(queue.endTurn(at: 140, others: true) == [])
+    #expect(queue.endTurn(at: 141, others: true) == [1])
     // However long nothing came, no more than 1 ms is saved up.
     queue.bulk.took(100_000)
     #expect(queue.endTurn(at: 10_000, others: true) == [2])
     queue.bulk.took(2_000_000)
     queue.bulk.wait(queue.turns[0])
-    #expect(queue.endTurn(at: 10_010, others: true) == [])
-    #expect(queue.endTurn(at: 10_011, others: true) == [0])
+    #expect(queue.endTurn(at: 10_020, others: true) == [])
+    #expect(queue.endTurn(at: 10_021, others: true) == [0])
   }
 
-  @Test("what they took is owed for a tenth of a second at most, also what nobody else wanted")
+  @Test("what they took is owed for a fifth of a second at most, also what nobody else wanted")
   func overdrawn() {
     let queue = Queue()
     queue.bulk.took(50_000_000)
@@ -72,17 +87,17 @@ struct BulkReadingTests {
     #expect(queue.endTurn(at: 2, others: false) == [0, 1, 2])
     queue.bulk.took(60_000_000_000)
     queue.bulk.wait(queue.turns[0])
-    #expect(queue.endTurn(at: 102, others: true) == [])
-    #expect(queue.endTurn(at: 103, others: true) == [0])
+    #expect(queue.endTurn(at: 202, others: true) == [])
+    #expect(queue.endTurn(at: 203, others: true) == [0])
   }
 
-  @Test("no more is owed than a tenth of a second has in it")
+  @Test("no more is owed than a fifth of a second has in it")
   func owed() {
     let queue = Queue()
     _ = queue.endTurn(at: 1_000, others: true)
     queue.bulk.took(60_000_000_000)
-    #expect(queue.endTurn(at: 1_100, others: true) == [])
-    #expect(queue.endTurn(at: 1_101, others: true) == [1])
+    #expect(queue.endTurn(at: 1_200, others: true) == [])
+    #expect(queue.endTurn(at: 1_201, others: true) == [1])
   }
 
   @Test("one that waits already does not wait twice, and one that closed is passed over")
