@@ -2,7 +2,8 @@ internal import GRPCWire
 
 /// The RPCs of the contract that answer UNIMPLEMENTED for now. They are registered so that a client
 /// can tell "not yet" from "never heard of it".
-enum UnservedMethods {
+package enum UnservedMethods {
+  package static var all: [String] { unary + bidirectional }
   static let unary = [
     "Sessions/Open", "Sessions/Close", "Sessions/Reclaim",
     "Analyzer/GetReport",

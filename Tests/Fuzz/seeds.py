@@ -23,7 +23,7 @@ UpdatePoolRequest FlushRequest GetPoolRequest ListPoolsRequest DeletePoolRequest
 ResetPrefixCacheRequest PlanDefragmentRequest ApplyDefragmentRequest GetDigestRequest
 GetStatsRequest StepRequest DumpPoolRequest LoadPoolRequest WatchStatsRequest GetBlockMapRequest
 GetSnapshotRequest GetHistoryRequest ResetPeaksRequest DumpStateRequest
-SubscribeKvEventsRequest""".split()
+SubscribeKvEventsRequest LookupRequest ExplainBlockRequest WhatIfRequest""".split()
 
 ADMIT = ("AdmitRequest", "admit{sequence_id:1 add{content{token_ids:[1,2,3,4,5,6,7,8,9]}}}")
 HASH = 'block_hashes:"' + "0123456789abcdef" * 2 + '"'
@@ -83,6 +83,11 @@ REQUESTS = {
                ("FreeSequencesRequest", "free_sequences{sequence_ids:[1,2]}"), ("AllocateRequest", "allocate{count:24}"),
                ("SubscribeKvEventsRequest", "start_sequence_number:1 epoch:1"), ("ResetPoolRequest", "force:true"),
                ("SubscribeKvEventsRequest", "epoch:9"), ("DumpStateRequest", "with_token_ids:true with_parent_hashes:true")],
+    "explain": [("ExplainBlockRequest", "block_id:1"), ADMIT,
+                ("LookupRequest", "lookup{content{token_ids:[1,2,3,4,5,6,7,8,9]}}", 50), ("ExplainBlockRequest", "block_id:2 max_incidents:3"),
+                ("FreeSequencesRequest", "free_sequences{sequence_ids:1}"), ("AllocateRequest", "allocate{count:24}"),
+                ("LookupRequest", "lookup{content{token_ids:[1,2,3,4,5,6,7,8,9]} options{cache_salt:\"s\"}}", 50)],
+    "whatif": [ADMIT, ("WhatIfRequest", "block_sizes:[1,16]"), ("WhatIfRequest", "lengths:[17,33] configs{blocks:9 block_size:4 strategy:STRATEGY_BUDDY}")],
     "load": [("LoadPoolRequest", 'name:"c" data:"quirepool"')],
     "unserved": [("AllocateRequest", 'call{pool:"\\303" acked_op_id:3}allocate{count:1}')],
 }

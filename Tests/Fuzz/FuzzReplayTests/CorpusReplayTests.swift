@@ -27,4 +27,9 @@ struct CorpusReplayTests {
     let target = try #require(FuzzTarget.all.first { $0.name == name })
     target.run(UnsafeRawBufferPointer(start: nil, count: 0))
   }
+
+  @Test("every request that is served is fuzzed")
+  func methods() {
+    #expect(methodsNotFuzzed() == [])
+  }
 }

@@ -36,6 +36,9 @@ func fuzzRequests(_ input: UnsafeRawBufferPointer) {
   service.checkDumps()
 }
 
+/// Methods of `quire.v1` that are served and never fuzzed.
+package func methodsNotFuzzed() -> [String] { FuzzedService(nil).forgotten }
+
 /// What protobuf-c packs it reads again, and packs in the same way.
 private func checkOracle(_ message: [UInt8], _ kind: MessageKind) {
   let again = message.withUnsafeBytes { MessageOracle.repack($0, as: kind) }
@@ -78,7 +81,16 @@ private final class FuzzedService {
     ("Analyzer/ResetPeaks", .resetPeaksRequest),
     ("Events/DumpState", .dumpStateRequest),
     ("Events/SubscribeKvEvents", .subscribeKvEventsRequest),
+    ("Analyzer/ExplainLookup", .lookupRequest), ("Analyzer/ExplainBlock", .explainBlockRequest),
+    ("Analyzer/WhatIf", .whatIfRequest),
   ]
+
+  /// Methods that are served and have no number here.
+  var forgotten: [String] {
+    let known = Set(FuzzedService.methods.map { "/quire.v1.\($0.path)" })
+    let unserved = Set(UnservedMethods.all.map { "/quire.v1.\($0)" })
+    return table.methods.keys.filter { !known.contains($0) && !unserved.contains($0) }.sorted()
+  }
 
   private let registry: PoolRegistry
   private let table = ServiceTable()
