@@ -3,7 +3,7 @@ package enum AdminAnswer {
   case response(AdminResponse)
   /// Server-sent events, from now until the client or the server ends them. The closure gets the
   /// stream, which the caller keeps for as long as it has something to say.
-  case events((EventStream) -> Void)
+  case events((ServerSentStream) -> Void)
 }
 
 /// A whole response.

@@ -20,7 +20,7 @@ package final class AdminServer {
   private var timer: LoopTimer?
   private let loop: EventLoop
   private var hook: EndOfTurnHook?
-  private var streams: [ObjectIdentifier: EventStream] = [:]
+  private var streams: [ObjectIdentifier: ServerSentStream] = [:]
   private var isClosed = false
 
   /// Requests that were answered, and those of them that were refused here: for their method, their
@@ -105,7 +105,7 @@ package final class AdminServer {
 
   /// What it carries with each request.
   private final class Exchange {
-    var stream: EventStream?
+    var stream: ServerSentStream?
     /// For its head; what comes behind it nobody wants.
     var isRefused = false
   }
@@ -164,7 +164,7 @@ package final class AdminServer {
         return send(
           .text(503, "there are \(streams.count) event streams, the limit"), on: connection)
       }
-      let stream = EventStream(connection, mostUnread: options.maxUnreadStreamBytes) {
+      let stream = ServerSentStream(connection, mostUnread: options.maxUnreadStreamBytes) {
         [unowned self] in if let hook { loop.atEndOfTurn(hook) }
       }
       exchange.stream = stream
@@ -206,16 +206,16 @@ package final class AdminServer {
     return MHD_queue_response(connection, response.status, raw)
   }
 
-  private func send(_ stream: EventStream, on connection: OpaquePointer) -> MHD_Result {
+  private func send(_ stream: ServerSentStream, on connection: OpaquePointer) -> MHD_Result {
     let response = MHD_create_response_from_callback(
       .max, 65_536,
       { stream, _, place, room in
         guard let stream, let place else { return -2 }
-        return Unmanaged<EventStream>.fromOpaque(stream)._withUnsafeGuaranteedRef {
+        return Unmanaged<ServerSentStream>.fromOpaque(stream)._withUnsafeGuaranteedRef {
           $0.fill(place, room: room)
         }
       }, Unmanaged.passRetained(stream).toOpaque(),
-      { stream in if let stream { Unmanaged<EventStream>.fromOpaque(stream).release() } })
+      { stream in if let stream { Unmanaged<ServerSentStream>.fromOpaque(stream).release() } })
     guard let response else { return .NO }
     defer { MHD_destroy_response(response) }
     addHeaders(response, "text/event-stream")

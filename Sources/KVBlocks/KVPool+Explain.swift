@@ -68,23 +68,29 @@ extension KVPool {
   /// All who hold a block: sessions by raw references, then sequences, both in the order of their slots,
   /// at most `limit`.
   ///
-  /// O(table) where one sequence holds it; O(sessions + all table entries) where several do.
+  /// O(table) where one sequence holds it; where several do O(sessions + table entries), up to the last one
+  /// that does.
   package func holders(of id: BlockID, limit: Int) -> [BlockHold] {
     precondition(id >= 1 && id <= blocks.capacity, "looked at a block that does not exist")
-    let holder = blocks.records[Int(id)].holder
+    let (holder, references) = (blocks.records[Int(id)].holder, blocks.records[Int(id)].refCount)
     var holds: [BlockHold] = []
+    var found: UInt32 = 0
     if holder.isSequence {
       addHold(of: id, by: holder.slot, to: &holds)
     } else if holder.isRaw {
       holds.append(rawHold(holder.slot, 1))
     } else if holder == .shared {
       for session in 0..<sessions.count where holds.count < limit {
-        let references = blocks.rawReferences(id, by: session)
-        if references > 0 { holds.append(rawHold(session, references)) }
+        let ofSession = blocks.rawReferences(id, by: session)
+        found += ofSession
+        if ofSession > 0 { holds.append(rawHold(session, ofSession)) }
       }
-      for slot in 0..<sequences.slotCount
-      where holds.count < limit && sequences.slots[Int(slot)].isRunning {
-        addHold(of: id, by: slot, to: &holds)
+      var slot: UInt32 = 0
+      while slot < sequences.slotCount && found < references && holds.count < limit {
+        let before = holds.count
+        if sequences.slots[Int(slot)].isRunning { addHold(of: id, by: slot, to: &holds) }
+        found += UInt32(holds.count - before)
+        slot += 1
       }
     }
     return holds

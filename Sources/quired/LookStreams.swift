@@ -6,7 +6,7 @@ internal import UVLoop
 final class LookStreams {
   private struct Watcher {
     let pool: String
-    let stream: AdminHTTP.EventStream
+    let stream: ServerSentStream
   }
 
   private let data: DashboardData
@@ -19,7 +19,7 @@ final class LookStreams {
     self.loop = loop
   }
 
-  func add(_ stream: AdminHTTP.EventStream, pool: String) {
+  func add(_ stream: ServerSentStream, pool: String) {
     watchers.append(Watcher(pool: pool, stream: stream))
     stream.onEnd = { [unowned self, unowned stream] in
       watchers.removeAll { $0.stream === stream }

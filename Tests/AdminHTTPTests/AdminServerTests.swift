@@ -12,7 +12,7 @@ struct AdminServerTests {
       guard let made else { preconditionFailure("used before it was made") }
       return made
     }
-    var streams: [EventStream] = []
+    var streams: [ServerSentStream] = []
 
     init(_ options: AdminOptions = AdminOptions()) throws {
       loop = try EventLoop()

@@ -2,7 +2,7 @@ internal import CMicroHTTPD
 
 /// Server-sent events to one client (the HTML standard, section 9.2). A client that does not read loses
 /// events, never the server memory.
-package final class EventStream {
+package final class ServerSentStream {
   private let mostUnread: Int
   private let connection: OpaquePointer
   /// Has the library run before the loop sleeps: nothing else tells it.
