@@ -5,7 +5,7 @@ internal import KVBlocks
 /// The events of one pool: encoded as commands are made, kept in a ring, read by subscribers at their own
 /// pace. Nobody's pace is anything to the pool: who falls behind the ring is told and let go.
 final class EventRecorder: PoolObserver {
-  let hosted: HostedPool
+  unowned let hosted: HostedPool
   /// Drawn anew whenever numbering starts anew; never 0.
   private(set) var epoch: UInt64
   private(set) var ring: EventRing

@@ -350,4 +350,18 @@ struct EventTests {
       blocks.map(\.parentHash) == [[], Array(first.hashes[..<32]), Array(first.hashes[32...]), []])
     #expect(try harness.dump().blocks.allSatisfy { $0.tokenIDs.isEmpty && $0.parentHash.isEmpty })
   }
+
+  @Test("keep no pool: one that was recorded goes with its registry")
+  func lifetime() throws {
+    weak var hosted: HostedPool?
+    do {
+      let harness = ServiceHarness(blocks: 8, events: options())
+      hosted = harness.registry.pools[0]
+      let subscriber = Subscriber(harness)
+      _ = try subscriber.take()
+      subscriber.cancel()
+      #expect(hosted != nil)
+    }
+    #expect(hosted == nil)
+  }
 }
