@@ -13,6 +13,9 @@ package struct HistorySample: Equatable {
   package var sequenceSlotsHeld: UInt64
   package var sequenceSlotsUsed: UInt64
   package var rawBlocks: UInt32
+  /// Sequences admitted for the first time, and their tokens, since the pool was made, loaded or reset.
+  package var admitted: UInt64
+  package var promptTokens: UInt64
   /// Looks that are folded into this one, and the most that any of them saw.
   package var looks: UInt32 = 1
   package var peaks: Peaks
@@ -58,6 +61,8 @@ package struct HistorySample: Equatable {
     sequenceSlotsHeld = slots.sequenceSlotsHeld
     sequenceSlotsUsed = slots.sequenceSlotsUsed
     rawBlocks = slots.rawBlocks
+    admitted = pool.tally.admitted
+    promptTokens = pool.tally.promptTokens
     peaks = Peaks(
       usedBlocks: stats.blocks - stats.free - stats.cached - stats.lazyPending,
       reservedBlocks: stats.reserved, cachedBlocks: stats.cached,
@@ -134,8 +139,12 @@ package struct FragmentationHistory {
 
   /// The same, `most` at most: neighbours are folded, so that peaks are kept, by twos, threes ...
   package func samples(since: UInt64 = 0, most: Int) -> [HistorySample] {
+    Self.thinned(samples(since: since), most: most)
+  }
+
+  /// Neighbours are folded, so that `most` are left at most.
+  static func thinned(_ all: [HistorySample], most: Int) -> [HistorySample] {
     precondition(most > 0, "asked for no samples")
-    let all = samples(since: since)
     if all.count <= most { return all }
     let step = (all.count + most - 1) / most
     // The last fold ends with the last sample.

@@ -21,14 +21,14 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
   case planDefragmentRequest, applyDefragmentRequest
   case subscribeKvEventsRequest, dumpStateRequest
   case watchStatsRequest, getBlockMapRequest, getSnapshotRequest, getHistoryRequest
-  case resetPeaksRequest
+  case resetPeaksRequest, getReportRequest
   case explainBlockRequest, whatIfRequest
   case getStatsRequest
   // Replies, for clients.
   case allocateReply, freeReply, stepReply, poolInfo, stats, sequence, digest
   case listSequencesReply, listPoolsReply, lookupBlocksReply, acquireReply, lookupReply
   case kvEventBatch, stateChunk
-  case blockMap, fragmentationSnapshot, history
+  case blockMap, fragmentationSnapshot, history, report
 
   var isRequest: Bool { rawValue <= Self.getStatsRequest.rawValue }
 
@@ -87,9 +87,11 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case .getSnapshotRequest: address(quire__v1__get_snapshot_request__init)
     case .getHistoryRequest: address(quire__v1__get_history_request__init)
     case .resetPeaksRequest: address(quire__v1__reset_peaks_request__init)
+    case .getReportRequest: address(quire__v1__get_report_request__init)
     case .blockMap: address(quire__v1__block_map__init)
     case .fragmentationSnapshot: address(quire__v1__fragmentation_snapshot__init)
     case .history: address(quire__v1__history__init)
+    case .report: address(quire__v1__report__init)
     case .allocateReply: address(quire__v1__allocate_reply__init)
     case .freeReply: address(quire__v1__free_reply__init)
     case .stepReply: address(quire__v1__step_reply__init)

@@ -156,6 +156,7 @@ enum ServedFields {
     "quire.v1.GetSnapshotRequest": ["call", "top_sequences", "probe_blocks", "with_orphans"],
     "quire.v1.GetHistoryRequest": ["call", "since_ms", "max_samples"],
     "quire.v1.ResetPeaksRequest": ["call"],
+    "quire.v1.GetReportRequest": ["call", "format", "since_ms"],
     "quire.v1.WhatIfRequest": ["call", "lengths", "block_sizes", "configs"],
     "quire.v1.ExplainBlockRequest": ["call", "block_id", "max_incidents"],
   ]

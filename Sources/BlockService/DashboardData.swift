@@ -187,7 +187,7 @@ package final class DashboardData {
   package func history(_ name: String) -> String? {
     guard let hosted = find(name) else { return nil }
     let samples =
-      service.analyses?.tracker(of: hosted)?.history.samples(most: Self.mostHistory) ?? []
+      service.analyses?.history(of: hosted)?.samples(most: Self.mostHistory) ?? []
     var json = JSONText()
     json.put("t", samples.map(\.timeMilliseconds))
     json.put("free", samples.map(\.stats.free))

@@ -1,27 +1,20 @@
 package import Analysis
 package import KVBlocks
 
-/// The analysis of one hosted pool, told of each of its commands.
-package final class PoolAnalysis: PoolObserver {
-  package unowned let hosted: HostedPool
-  package let tracker: FragmentationTracker
-  private var isNew = true
-
-  init(_ hosted: HostedPool, at milliseconds: UInt64) {
-    self.hosted = hosted
-    tracker = FragmentationTracker(hosted.pool)
-    hosted.observe(self, at: milliseconds)
-  }
-
+/// Told of each command from `HostedPool.observe` on, which starts it.
+extension MemoryFragmentationAnalyzer: PoolObserver {
   package func poolChanged(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64) {
     tracker.follow(pool, log, at: milliseconds)
   }
 
-  package func poolReplaced(_ pool: KVPool, at milliseconds: UInt64) {
-    // It begins with the pool that it is made for.
-    if !isNew { tracker.begin(pool) }
-    isNew = false
-  }
+  package func poolReplaced(_ pool: KVPool, at milliseconds: UInt64) { start(pool) }
+}
+
+/// The analysis of one hosted pool.
+package struct PoolAnalysis {
+  package unowned let hosted: HostedPool
+  package let analyzer: MemoryFragmentationAnalyzer
+  package var tracker: FragmentationTracker { analyzer.tracker }
 }
 
 /// The analyses of all pools of a registry, as they come and go.
@@ -29,6 +22,7 @@ package final class PoolAnalyses: RegistryFollower {
   package private(set) var all: [PoolAnalysis] = []
   /// Milliseconds between the looks of `sample`, as configured.
   package let intervalMilliseconds: UInt32
+  package private(set) var isRunning = true
   private let clock: () -> UInt64
 
   /// `clock`: milliseconds since the epoch, which never goes back.
@@ -37,22 +31,55 @@ package final class PoolAnalyses: RegistryFollower {
     self.clock = clock
   }
 
-  package func poolCame(_ hosted: HostedPool) { all.append(PoolAnalysis(hosted, at: clock())) }
+  package func poolCame(_ hosted: HostedPool) {
+    let analyzer = MemoryFragmentationAnalyzer(hosted.pool)
+    all.append(PoolAnalysis(hosted: hosted, analyzer: analyzer))
+    if isRunning { hosted.observe(analyzer, at: clock()) }
+  }
 
   package func poolWent(_ hosted: HostedPool) {
-    for one in all where one.hosted === hosted { hosted.stopObserving(one) }
+    if let analyzer = analyzer(of: hosted), analyzer.isRunning { stop(hosted, analyzer) }
     all.removeAll { $0.hosted === hosted }
   }
 
   /// O(pools).
-  package func tracker(of hosted: HostedPool) -> FragmentationTracker? {
-    all.first { $0.hosted === hosted }?.tracker
+  package func analyzer(of hosted: HostedPool) -> MemoryFragmentationAnalyzer? {
+    all.first { $0.hosted === hosted }?.analyzer
   }
 
-  /// A look at each pool goes into its history.
+  /// What follows the pool; nil where nothing does. O(pools).
+  package func tracker(of hosted: HostedPool) -> FragmentationTracker? {
+    analyzer(of: hosted).flatMap { $0.isRunning ? $0.tracker : nil }
+  }
+
+  /// What was recorded of the pool; it stays when the sampling stops. O(pools).
+  package func history(of hosted: HostedPool) -> FragmentationHistory? {
+    analyzer(of: hosted)?.tracker.history
+  }
+
+  /// A look at each pool goes into its history, as long as they are followed.
   package func sample() {
     let now = clock()
-    for one in all { one.tracker.sample(one.hosted.pool, at: now) }
+    for one in all { one.analyzer.sample(one.hosted.pool, at: now) }
+  }
+
+  /// The pools are followed again. O(blocks).
+  func start() {
+    if isRunning { return }
+    isRunning = true
+    for one in all { one.hosted.observe(one.analyzer, at: clock()) }
+  }
+
+  /// Nothing follows the pools any more; what was recorded of them stays.
+  func stop() {
+    if !isRunning { return }
+    isRunning = false
+    for one in all { stop(one.hosted, one.analyzer) }
+  }
+
+  private func stop(_ hosted: HostedPool, _ analyzer: MemoryFragmentationAnalyzer) {
+    hosted.stopObserving(analyzer)
+    analyzer.stop()
   }
 }
 
@@ -60,13 +87,20 @@ extension QuireService {
   /// Follows the pools from here on, for looks that cost no scan and for histories. `sample` is to be
   /// called by whoever has a timer, every `intervalMilliseconds`; it changes nothing but the histories.
   package func startSampling(intervalMilliseconds: UInt32) {
-    precondition(analyses == nil, "sampling was started twice")
+    if let analyses {
+      precondition(
+        analyses.intervalMilliseconds == intervalMilliseconds, "sampling at two intervals")
+      return analyses.start()
+    }
     let analyses = PoolAnalyses(intervalMilliseconds: intervalMilliseconds) { [unowned self] in
       clockNow
     }
     self.analyses = analyses
     registry.follow(analyses)
   }
+
+  /// The pools are not followed any more, at no cost to their commands; their histories stay.
+  package func stopSampling() { analyses?.stop() }
 
   /// What follows the pool; where nothing does, a new one, which reads all of it: O(blocks).
   func tracker(of hosted: HostedPool) -> FragmentationTracker {

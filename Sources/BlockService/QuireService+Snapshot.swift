@@ -94,7 +94,7 @@ extension QuireService {
       throw .invalid("max_samples", "must be at most \(Self.mostSamples)")
     }
     let most = request.maxSamples == 0 ? 1_000 : Int(request.maxSamples)
-    let history = analyses?.tracker(of: hosted)?.history ?? FragmentationHistory()
+    let history = analyses?.history(of: hosted) ?? FragmentationHistory()
     packer.reset()
     for sample in history.samples(since: request.sinceMilliseconds, most: most).reversed() {
       packer.historySample(HistorySampleFields(sample, hosted))

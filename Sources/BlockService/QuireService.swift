@@ -133,6 +133,7 @@ package final class QuireService {
     unary(table, "Analyzer/GetSnapshot", getSnapshot)
     unary(table, "Analyzer/GetHistory", getHistory)
     unary(table, "Analyzer/ResetPeaks", resetPeaks)
+    unary(table, "Analyzer/GetReport", getReport)
     table.streaming("/quire.v1.Analyzer/WatchStats", isClientStreaming: false) { responses, _ in
       StatsWatch(self, responses)
     }

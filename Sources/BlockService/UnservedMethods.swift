@@ -6,7 +6,6 @@ package enum UnservedMethods {
   package static var all: [String] { unary + bidirectional }
   static let unary = [
     "Sessions/Open", "Sessions/Close", "Sessions/Reclaim",
-    "Analyzer/GetReport",
   ]
   static let bidirectional = ["Sessions/KeepAlive"]
 

@@ -1,3 +1,4 @@
+import Analysis
 @testable import BlockService
 import KVBlocks
 import Testing

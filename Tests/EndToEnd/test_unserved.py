@@ -14,7 +14,7 @@ SERVED = {
     "Sequences": "Add Lookup Commit Admit Extend Append Fork Rewind Preempt SwapOut SwapIn Reserve Pin Free Get List AdviseVictims",
     "Scheduler": "Step Run Recover",
     "Sessions": "",
-    "Analyzer": "GetStats WatchStats GetBlockMap GetSnapshot GetHistory ResetPeaks ExplainLookup ExplainBlock WhatIf",
+    "Analyzer": "GetStats WatchStats GetBlockMap GetSnapshot GetHistory GetReport ResetPeaks ExplainLookup ExplainBlock WhatIf",
     "Events": "SubscribeKvEvents DumpState",
 }
 UNSERVED = [

@@ -23,7 +23,8 @@ UpdatePoolRequest FlushRequest GetPoolRequest ListPoolsRequest DeletePoolRequest
 ResetPrefixCacheRequest PlanDefragmentRequest ApplyDefragmentRequest GetDigestRequest
 GetStatsRequest StepRequest DumpPoolRequest LoadPoolRequest WatchStatsRequest GetBlockMapRequest
 GetSnapshotRequest GetHistoryRequest ResetPeaksRequest DumpStateRequest
-SubscribeKvEventsRequest LookupRequest ExplainBlockRequest WhatIfRequest""".split()
+SubscribeKvEventsRequest LookupRequest ExplainBlockRequest WhatIfRequest
+GetReportRequest""".split()
 
 ADMIT = ("AdmitRequest", "admit{sequence_id:1 add{content{token_ids:[1,2,3,4,5,6,7,8,9]}}}")
 HASH = 'block_hashes:"' + "0123456789abcdef" * 2 + '"'
@@ -88,6 +89,8 @@ REQUESTS = {
                 ("FreeSequencesRequest", "free_sequences{sequence_ids:1}"), ("AllocateRequest", "allocate{count:24}"),
                 ("LookupRequest", "lookup{content{token_ids:[1,2,3,4,5,6,7,8,9]} options{cache_salt:\"s\"}}", 50)],
     "whatif": [ADMIT, ("WhatIfRequest", "block_sizes:[1,16]"), ("WhatIfRequest", "lengths:[17,33] configs{blocks:9 block_size:4 strategy:STRATEGY_BUDDY}")],
+    "report": [ADMIT, ("AllocateRequest", "allocate{count:3}")] + [
+        ("GetReportRequest", f"format:{format}") for format in (1, 2, 3, 4)],
     "load": [("LoadPoolRequest", 'name:"c" data:"quirepool"')],
     "unserved": [("AllocateRequest", 'call{pool:"\\303" acked_op_id:3}allocate{count:1}')],
 }

@@ -82,7 +82,7 @@ private final class FuzzedService {
     ("Events/DumpState", .dumpStateRequest),
     ("Events/SubscribeKvEvents", .subscribeKvEventsRequest),
     ("Analyzer/ExplainLookup", .lookupRequest), ("Analyzer/ExplainBlock", .explainBlockRequest),
-    ("Analyzer/WhatIf", .whatIfRequest),
+    ("Analyzer/WhatIf", .whatIfRequest), ("Analyzer/GetReport", .getReportRequest),
   ]
 
   /// Methods that are served and have no number here.

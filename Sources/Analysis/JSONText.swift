@@ -1,8 +1,10 @@
-/// Writes JSON (RFC 8259): what the dashboard reads. Keys are ours and need no escapes; 64-bit numbers
+/// Writes JSON (RFC 8259): what the dashboard and programs read. Keys are ours and need no escapes; 64-bit numbers
 /// that are ids go as text, because JavaScript has no room for them.
-struct JSONText {
-  private(set) var text = "{"
+package struct JSONText {
+  package private(set) var text = "{"
   private var needsComma = false
+
+  package init() {}
 
   private mutating func key(_ name: StaticString) {
     if needsComma { text += "," }
@@ -10,41 +12,50 @@ struct JSONText {
     text += "\"\(name)\":"
   }
 
-  mutating func put(_ name: StaticString, _ value: some FixedWidthInteger) {
+  package mutating func put(_ name: StaticString, _ value: some FixedWidthInteger) {
     key(name)
     text += "\(value)"
   }
 
   /// What is no number is null.
-  mutating func put(_ name: StaticString, _ value: Double) {
+  package mutating func put(_ name: StaticString, _ value: Double) {
     key(name)
     text += value.isFinite ? "\(value)" : "null"
   }
 
-  mutating func put(_ name: StaticString, _ value: Bool) {
+  package mutating func put(_ name: StaticString, _ value: Bool) {
     key(name)
     text += value ? "true" : "false"
   }
 
-  mutating func put(_ name: StaticString, _ value: String) {
+  package mutating func put(_ name: StaticString, _ value: String) {
     key(name)
     text += Self.quoted(value)
   }
 
-  mutating func put(_ name: StaticString, _ values: some Sequence<String>) {
+  package mutating func put(_ name: StaticString, _ values: some Sequence<String>) {
     list(name, values.map(Self.quoted))
   }
 
-  mutating func put(_ name: StaticString, _ values: some Sequence<some FixedWidthInteger>) {
+  package mutating func put(_ name: StaticString, _ values: some Sequence<some FixedWidthInteger>) {
     list(name, values.map { "\($0)" })
   }
 
-  mutating func put(_ name: StaticString, _ values: some Sequence<Double>) {
+  package mutating func put(_ name: StaticString, _ values: some Sequence<Double>) {
     list(name, values.map { $0.isFinite ? "\($0)" : "null" })
   }
 
-  mutating func put(_ name: StaticString, objects: some Sequence<JSONText>) {
+  package mutating func put(_ name: StaticString, objects: some Sequence<JSONText>) {
     list(name, objects.map(\.finished))
+  }
+
+  package mutating func put(_ name: StaticString, object: JSONText?) {
+    key(name)
+    text += object?.finished ?? "null"
+  }
+
+  package mutating func put(_ name: StaticString, lists: some Sequence<[UInt32]>) {
+    list(name, lists.map { "[" + $0.map { "\($0)" }.joined(separator: ",") + "]" })
   }
 
   private mutating func list(_ name: StaticString, _ values: [String]) {
@@ -52,10 +63,10 @@ struct JSONText {
     text += "[" + values.joined(separator: ",") + "]"
   }
 
-  var finished: String { text + "}" }
+  package var finished: String { text + "}" }
 
   /// Labels are any text of clients'.
-  static func quoted(_ value: String) -> String {
+  package static func quoted(_ value: String) -> String {
     var result = "\""
     for scalar in value.unicodeScalars {
       switch scalar {

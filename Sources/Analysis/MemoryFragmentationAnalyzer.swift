@@ -1,0 +1,59 @@
+package import KVBlocks
+
+/// The analysis of one pool: follows and samples it between `start` and `stop`, and reports at any time.
+///
+/// Whoever makes the pool's commands tells `follow` of each while it runs, and whoever has a timer calls
+/// `sample`. Stopped, it costs nothing but the memory of what it recorded, which reports still have.
+package final class MemoryFragmentationAnalyzer {
+  /// Its looks hold while this runs; its history holds always.
+  package let tracker: FragmentationTracker
+  package private(set) var isRunning = false
+  /// The revision at which `tracker` read the pool; nil once it was told of a command.
+  private var readRevision: Revision?
+
+  /// O(blocks). It does not run yet.
+  package init(_ pool: KVPool) {
+    tracker = FragmentationTracker(pool)
+    readRevision = pool.revision
+  }
+
+  /// From here on the pool is followed; or, where it was already, another pool took its place. What was
+  /// recorded goes on. O(blocks).
+  package func start(_ pool: KVPool) {
+    if isRunning || readRevision != pool.revision { tracker.begin(pool) }
+    readRevision = nil
+    isRunning = true
+  }
+
+  /// Nothing is followed or sampled any more; what was recorded stays.
+  package func stop() { isRunning = false }
+
+  /// A command stood: see `FragmentationTracker.follow`.
+  package func follow(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64) {
+    tracker.follow(pool, log, at: milliseconds)
+  }
+
+  /// A look at the pool goes into the history; none while it does not run.
+  package func sample(_ pool: KVPool, at milliseconds: UInt64) {
+    if isRunning { tracker.sample(pool, at: milliseconds) }
+  }
+
+  /// What there is to say of the pool as it is, and of its past from `since` on.
+  ///
+  /// - Parameters:
+  ///   - name: Of the pool.
+  ///   - milliseconds: Now, since the epoch.
+  ///   - since: Samples from then on; 0 = all that are kept.
+  ///   - intervalMilliseconds: Between samples, as configured; 0 = none were taken.
+  ///   - lifetimes: Of the pool's blocks; nil where nobody follows them one by one.
+  /// - Complexity: O(blocks + n log n), n sequences and samples; see `FragmentationReport`.
+  package func report(
+    _ pool: KVPool, named name: String, at milliseconds: UInt64, since: UInt64 = 0,
+    intervalMilliseconds: UInt32 = 0, lifetimes: BlockLifetimes? = nil
+  ) -> FragmentationReport {
+    FragmentationReport(
+      of: pool, named: name, isRunning ? tracker : FragmentationTracker(pool), at: milliseconds,
+      samples: tracker.history.samples(since: since), intervalMilliseconds: intervalMilliseconds,
+      life: lifetimes.map { FragmentationReport.BlockLife($0) })
+  }
+}

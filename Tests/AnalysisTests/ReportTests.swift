@@ -1,0 +1,315 @@
+import Analysis
+import KVBlocks
+import TestSupport
+import Testing
+
+@Suite("what a report says")
+struct ReportTests {
+  // MARK: Patterns
+
+  @Test("a fresh pool has no fragmentation, and nothing is to be changed because nothing uses it")
+  func fresh() {
+    let report = ReportedPool().report()
+    #expect(FragmentationPattern(report.look) == .unused)
+    #expect(report.advised == [])
+    #expect(report.answers.map(\.question.last) == ["?", "?", "?", "?"])
+    #expect(report.answers[3].paragraphs == ["Nothing to change, because nothing uses the pool."])
+    #expect(report.words.contains("External: none, the pool is empty"))
+    #expect(report.words.contains("Internal: none, no sequence holds a block."))
+  }
+
+  @Test("a pool that was used and is empty again has nothing to change either")
+  func emptied() {
+    let pool = ReportedPool()
+    pool.admit(100)
+    pool.release([1])
+    let report = pool.report()
+    #expect(FragmentationPattern(report.look) == .unused)
+    #expect(report.advised == [])
+    #expect(report.words.contains("Refused since the pool was made: nothing."))
+  }
+
+  @Test("a checkerboard is named, costs no refusal in a paged pool, and is nothing to change")
+  func checkerboard() {
+    let pool = ReportedPool(blocks: 64)
+    pool.allocate(64)
+    pool.free((1...64).filter { $0 % 2 == 0 })
+    let report = pool.report()
+    #expect(FragmentationPattern(report.look) == .checkerboard)
+    // 1 - 1/32.
+    #expect(report.words.contains("a checkerboard. 32 free blocks in 32 runs of 1.0 on average."))
+    #expect(
+      report.words.contains(
+        "The ratio (1 - longest run / free) is 96.9 %, refusals caused by fragmentation: 0."))
+    #expect(report.words.contains("this refuses nothing"))
+    #expect(report.words.contains("Internal: not known, 32 blocks are held raw"))
+    #expect(report.advised == [])
+    #expect(report.answers[3].paragraphs[0].hasPrefix("Nothing to change, because "))
+  }
+
+  @Test("where a run is needed, scattered blocks refuse, and the report says so")
+  func runs() throws {
+    let pool = ReportedPool(blocks: 64, strategy: .buddy)
+    for _ in 0..<64 { pool.allocate(1) }
+    pool.free((1...64).filter { $0 % 2 == 0 })
+    #expect(!pool.allocate(2))
+    let report = pool.report()
+    #expect(report.advised.map(\.rule) == [.defragment])
+    let advice = try report.advice(.defragment)
+    #expect(advice.measured == "1 refusal for want of a run where there were blocks enough")
+    #expect(advice.figures == "the longest free run has 1 of 32 free blocks")
+    #expect(report.words.contains("refusals caused by fragmentation: 1."))
+    #expect(report.words.contains("so the ratio is a cost"))
+  }
+
+  // MARK: Block size
+
+  @Test("17-token prompts in blocks of 16: blocks of 8 would hold a third more of them")
+  func seventeen() throws {
+    let pool = ReportedPool(blocks: 64, blockSize: 16)
+    for _ in 0..<10 { pool.admit(17) }
+    let report = pool.report()
+    #expect(report.advised.map(\.rule) == [.smallerBlocks])
+    // 2 of 64 blocks each: 32 at once. 3 of 128: 42.7, a third more. 150 of 320 slots and 70 of 240.
+    let advice = try report.advice(.smallerBlocks)
+    #expect(advice.measured == "blocks of 8 would hold 33.3 % more of the 10 sequences it knows")
+    #expect(
+      advice.figures.hasPrefix(
+        "42.7 of these sequences at once instead of 32.0, 29.2 % of the slots they hold unused instead "
+          + "of 46.9 %"))
+    #expect(report.lengths.meanTail == 15)
+    #expect(report.lengths.shortTails == 10)
+    #expect(report.words.contains("100 % of them end in the first quarter of a block"))
+    #expect(report.words.contains("leave 15.0 of 16 slots unused on average; 7.5 is what"))
+    #expect(report.words.contains("Usage by blocks is 31.3 %, by slots 16.6 %."))
+    // 150 slots, 17 tokens each: 8.8 more.
+    #expect(report.words.contains("room for 8.8 more sequences of the mean of 17.0 tokens"))
+  }
+
+  @Test("nine sequences are no distribution")
+  func few() throws {
+    let pool = ReportedPool(blocks: 64, blockSize: 16)
+    for _ in 0..<9 { pool.admit(17) }
+    #expect(pool.advised == [])
+    #expect(
+      try pool.report().advice(.smallerBlocks).measured
+        == "not judged: 9 sequences, fewer than 10")
+  }
+
+  @Test("a fortieth more is not worth another block size")
+  func slight() throws {
+    // 39 x 16 + 8 tokens: 40 blocks of 16, 79 of 8, which are 39.5.
+    let pool = ReportedPool(blocks: 1_000, blockSize: 16)
+    for _ in 0..<10 { pool.admit(632) }
+    #expect(pool.advised == [])
+    #expect(
+      try pool.report().advice(.smallerBlocks).measured
+        == "blocks of 8 would hold 1.3 % more of the 10 sequences it knows")
+    #expect(
+      pool.report().answers[3].paragraphs[0].hasPrefix(
+        "Nothing to change, because sequences leave 1.3 % of their slots unused"))
+  }
+
+  @Test("blocks of 4 that save nothing are too small")
+  func small() throws {
+    let pool = ReportedPool(blocks: 400, blockSize: 4)
+    for _ in 0..<10 { pool.admit(64) }
+    #expect(pool.advised == ["larger_blocks"])
+  }
+
+  @Test("the lab: reserving 512 for sequences of 32 holds 8 of them, paged it is 128")
+  func lab() throws {
+    let pool = ReportedPool(blocks: 256, blockSize: 16, strategy: .contiguousMax, longest: 512)
+    for _ in 0..<12 { pool.admit(32, keeps: true) }
+    let report = pool.report()
+    #expect(report.look.stats.runningSequences == 8)
+    let advice = try report.advice(.paging)
+    #expect(advice.isGiven)
+    #expect(advice.figures.hasPrefix("128.0 of these sequences at once instead of 8.0, 0 % of"))
+  }
+
+  // MARK: Load
+
+  @Test("one owner that holds most while others are turned away")
+  func owner() throws {
+    let pool = ReportedPool(blocks: 64, blockSize: 16)
+    for _ in 0..<10 { pool.admit(80, label: "hot") }
+    for _ in 0..<2 { pool.admit(32, label: "other") }
+    for _ in 0..<5 { pool.admit(320, label: "other") }
+    let report = pool.report()
+    let advice = try report.advice(.oneOwner)
+    // 50 of 54 blocks.
+    #expect(advice.measured == "'hot' holds 92.6 % of what 2 owners hold")
+    #expect(advice.isGiven)
+    #expect(report.words.contains("Owners: 'hot' holds most, 50 blocks, 92.6 % of what is held"))
+    #expect(report.words.contains("Refused since the pool was made: 5 for want of blocks"))
+  }
+
+  @Test("a full pool that turns sequences away wants more blocks, not other ones")
+  func full() throws {
+    let pool = ReportedPool(blocks: 64, blockSize: 16)
+    for _ in 0..<16 { pool.admit(64) }
+    for _ in 0..<5 { pool.admit(64, keeps: true) }
+    let report = pool.report()
+    #expect(report.advised.map(\.rule) == [.moreBlocks])
+    #expect(
+      try report.advice(.moreBlocks).figures
+        == "the 21 sequences it knows take 84 blocks all at once; there are 64")
+  }
+
+  @Test("preemptions raise the watermark by a block for each sequence that runs")
+  func preempted() throws {
+    let pool = ReportedPool(blocks: 1_000, blockSize: 16)
+    for _ in 0..<30 { pool.admit(160) }
+    pool.preempt([26, 27, 28, 29, 30])
+    let report = pool.report()
+    #expect(report.advised.map(\.rule) == [.raiseWatermark])
+    let advice = try report.advice(.raiseWatermark)
+    #expect(advice.measured == "5 preemptions, 16.7 % of 30 admissions; watermark 0 %")
+    // 25 of 1,000 blocks; 97.5 sequences of 10 blocks in what is left.
+    #expect(advice.change.hasPrefix("Raise the watermark to 0.025: "))
+    #expect(advice.figures.hasPrefix("97.5 of these sequences are let in at once instead of 100.0"))
+    #expect(
+      advice.figures.contains("threw away 800 computed tokens, against 4,800 tokens of prompts"))
+  }
+
+  @Test("a watermark that only turns sequences away comes down")
+  func watermark() throws {
+    let pool = ReportedPool(blocks: 99, blockSize: 16, watermark: 0.5)
+    for _ in 0..<10 { pool.admit(64) }
+    for _ in 0..<5 { pool.admit(320, keeps: true) }
+    let report = pool.report()
+    #expect(report.advised.map(\.rule) == [.lowerWatermark])
+  }
+
+  @Test("content that is evicted before anyone hits it says the policy or the size is wrong")
+  func thrash() throws {
+    let pool = ReportedPool(
+      PoolConfiguration(blocks: 8, blockSize: 4, cachesPrefixes: true))
+    for round in 0..<20 as Range<UInt64> {
+      pool.allocate(8)
+      pool.cache(Array(1...8), content: round)
+      pool.free(Array(1...8))
+    }
+    let report = pool.report()
+    let advice = try report.advice(.evictionPolicy)
+    #expect(advice.isGiven)
+    // 19 times all eight.
+    #expect(advice.measured == "152 of 152 evictions, 100 %, were of content that was never hit")
+    #expect(advice.figures.contains("no what-if backs this"))
+    #expect(report.words.contains("8 blocks cached"))
+  }
+
+  @Test("who holds a tenth of the pool for a minute with nothing running is named")
+  func idle() throws {
+    let pool = ReportedPool(blocks: 100)
+    pool.allocate(10, session: 7)
+    for _ in 0..<8 {
+      pool.sample()
+      pool.now += 10_000
+    }
+    let report = pool.report()
+    let advice = try report.advice(.idleOwner)
+    #expect(advice.isGiven)
+    #expect(advice.change.contains("the holder of raw blocks of session 7"))
+    #expect(advice.figures == "10 blocks for 80 s, +0 since")
+  }
+
+  // MARK: The window
+
+  @Test("counts are those of the window, and of the whole life where nobody samples")
+  func counts() {
+    let pool = ReportedPool(blocks: 100)
+    for _ in 0..<3 { pool.admit(20) }
+    #expect(pool.report().window.counts.admitted == 3)
+    pool.sample()
+    pool.now += 5_000
+    for _ in 0..<2 { pool.admit(30) }
+    let window = pool.report().window
+    #expect(window.counts.admitted == 2)
+    #expect(window.counts.promptTokens == 60)
+    #expect(window.milliseconds == 5_000)
+    #expect(window.samples.count == 2)
+    // From now on there is nothing but the look itself.
+    #expect(pool.report(since: pool.now).window.samples.count == 1)
+    #expect(pool.report(since: pool.now).window.counts.admitted == 0)
+  }
+
+  @Test("a window of a few samples is too short, and the report says so instead of inventing")
+  func short() {
+    let pool = ReportedPool(blocks: 100)
+    for _ in 0..<10 {
+      pool.admit(20)
+      pool.sample()
+      pool.now += 1_000
+    }
+    let report = pool.report()
+    #expect(report.window.relations.allSatisfy { $0.correlation.verdict == .tooShort })
+    #expect(
+      report.words.contains("the window is too short to say, 10 pairs of samples of 20."))
+  }
+
+  @Test("longer prompts leave less of their blocks unused, which sixty samples show")
+  func relation() throws {
+    let pool = ReportedPool(blocks: 4_000, blockSize: 16)
+    var random = SplitMix64(seed: 7)
+    for id in 1...60 as ClosedRange<SequenceID> {
+      // One at a time, so that the ratio is that of its own length: 1 / 32 ... 15 / 16 are held.
+      let blocks = UInt32(random.next() % 30) + 2
+      pool.admit((blocks - 1) * 16 + 1)
+      pool.sample()
+      pool.now += 1_000
+      pool.release([id])
+    }
+    let relation = try #require(
+      pool.report().window.relations.first {
+        $0.x == "mean prompt of arrivals, tokens" && $0.y == "internal fragmentation"
+      })
+    // The first sample begins the window, and the report's own look sees no arrival.
+    #expect(relation.correlation.pairs == 59)
+    #expect(relation.correlation.verdict == .falls)
+    #expect(
+      pool.report().words.contains(
+        "Internal fragmentation falls with mean prompt of arrivals, tokens (rho -1.00, n 59"))
+  }
+
+  @Test("without a history the report says so, and how to have one")
+  func unsampled() {
+    let words = ReportedPool().report().words
+    #expect(words.contains("the pool is not sampled. Start quired with --sample-interval 1s"))
+    #expect(words.contains("With the workload: not known, for want of a history."))
+  }
+
+  // MARK: The analyzer
+
+  @Test("start samples, stop does not, and what was recorded stays in reports")
+  func stops() {
+    let pool = ReportedPool(blocks: 100)
+    pool.admit(20)
+    pool.sample()
+    pool.analyzer.stop()
+    pool.admit(20)
+    pool.now += 1_000
+    pool.sample()
+    #expect(pool.analyzer.tracker.history.samples().count == 1)
+    // Not followed, but read as it is.
+    let report = pool.report()
+    #expect(report.look.stats.runningSequences == 2)
+    #expect(report.look.runs.free.blocks == 96)
+    #expect(report.window.samples.count == 2)
+    pool.analyzer.start(pool.pool)
+    #expect(pool.analyzer.tracker.disagreement(with: pool.pool) == nil)
+    pool.now += 1_000
+    pool.sample()
+    #expect(pool.analyzer.tracker.history.samples().count == 2)
+  }
+
+  @Test("an analyzer that never ran reports from one look")
+  func neverRan() {
+    let pool = ReportedPool(PoolConfiguration(blocks: 10, blockSize: 4), isRunning: false)
+    pool.allocate(3)
+    let report = pool.report()
+    #expect(report.look.usedBlocks == 3)
+    #expect(report.window.intervalMilliseconds == 0)
+  }
+}
