@@ -45,6 +45,7 @@ package enum QuireProgram {
     case "pools": return try command.pools()
     case "sequences": return try command.sequences()
     case "map": return try command.map()
+    case "report": return try command.report()
     case "events": return try command.events()
     case "explain": return try command.explain()
     case "health": return try command.health()
