@@ -23,6 +23,8 @@ package final class BlockLifetimes {
 
   /// One block in so many; 0 = none.
   package let every: UInt32
+  /// Of the device.
+  package private(set) var blocks: UInt32
 
   private struct Life {
     var born: UInt64
@@ -42,6 +44,7 @@ package final class BlockLifetimes {
   ///   - seed: Of that chance: the same seed samples the same.
   package init(blocks: UInt32, every: UInt32 = 100, seed: UInt64) {
     self.every = every
+    self.blocks = blocks
     random = seed
     isSampled = BlockSet(count: Int(blocks) + 1)
     wasHit = BlockSet(count: Int(blocks) + 1)
@@ -137,6 +140,14 @@ package final class BlockLifetimes {
         lives[target] = life
       }
     }
+  }
+
+  /// Another pool, of so many blocks, took the place. What was counted stays.
+  package func begin(blocks: UInt32) {
+    self.blocks = blocks
+    lives.removeAll()
+    isSampled = BlockSet(count: Int(blocks) + 1)
+    wasHit = BlockSet(count: Int(blocks) + 1)
   }
 
   /// Lives under way end without being counted, as vLLM's do at a reset.

@@ -1,30 +1,20 @@
 internal import Analysis
 package import KVBlocks
 
-/// What is remembered of a pool's past, for those who ask why: what happened to its blocks, which
-/// content was lost, how long blocks live.
+/// What is remembered of a pool's past, for those who ask why: what happened to its blocks, and which
+/// content was lost.
 ///
-/// Up to 12 MiB, used as they fill, and two bits a block.
+/// Up to 12 MiB, used as they fill.
 package final class PoolHistory: PoolObserver {
   let incidents = BlockIncidents()
   let evicted = EvictedContents(secret: HostedPool.drawSecret())
-  private(set) var lifetimes: BlockLifetimes
   /// What happened up to this revision is not known.
   private(set) var since: Revision
   private var blocks: UInt32
-  private let sampleEvery: UInt32
 
-  /// - Parameter sampleEvery: One block handed out in so many has its lifetime measured; 0 = none.
-  init(of pool: KVPool, sampleEvery: UInt32) {
-    self.sampleEvery = sampleEvery
+  init(of pool: KVPool) {
     blocks = pool.configuration.blocks
     since = pool.revision
-    lifetimes = PoolHistory.lifetimes(of: pool, sampleEvery)
-  }
-
-  private static func lifetimes(of pool: KVPool, _ every: UInt32) -> BlockLifetimes {
-    BlockLifetimes(
-      blocks: pool.configuration.blocks, every: every, seed: .random(in: .min ... .max))
   }
 
   package func poolChanged(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64) {
@@ -32,7 +22,6 @@ package final class PoolHistory: PoolObserver {
     if pool.configuration.blocks != blocks { poolReplaced(pool, at: milliseconds) }
     incidents.note(log, at: pool.revision, milliseconds)
     evicted.note(log, at: pool.revision, milliseconds)
-    lifetimes.note(log, milliseconds)
   }
 
   package func poolReplaced(_ pool: KVPool, at milliseconds: UInt64) {
@@ -40,7 +29,6 @@ package final class PoolHistory: PoolObserver {
     since = pool.revision
     incidents.forget()
     evicted.forget()
-    lifetimes = PoolHistory.lifetimes(of: pool, sampleEvery)
   }
 }
 
@@ -54,20 +42,18 @@ package final class PoolHistories: RegistryFollower {
   }
 
   private let beginning: Beginning
-  private let sampleEvery: UInt32
   private let clock: () -> UInt64
 
   /// - Parameter clock: Milliseconds, the server's.
-  init(from beginning: Beginning, sampleEvery: UInt32, clock: @escaping () -> UInt64) {
+  init(from beginning: Beginning, clock: @escaping () -> UInt64) {
     self.beginning = beginning
-    self.sampleEvery = sampleEvery
     self.clock = clock
   }
 
   /// What is remembered of the pool, which may begin now.
   func history(of hosted: HostedPool) -> PoolHistory {
     if let history = hosted.history { return history }
-    let history = PoolHistory(of: hosted.pool, sampleEvery: sampleEvery)
+    let history = PoolHistory(of: hosted.pool)
     hosted.history = history
     hosted.observe(history, at: clock())
     return history

@@ -13,6 +13,9 @@ package final class HostedPool {
   private var unretained: [Unretained] = []
   /// nil where none is kept.
   var history: PoolHistory?
+  /// nil where nobody has asked for them, and where waits are not measured.
+  var lifetimes: PoolLifetimes?
+  var waits: AdmissionWaits?
   /// Whether there are any; read after each command.
   private(set) var isObserved = false
 
@@ -73,11 +76,13 @@ package final class HostedPool {
     } else {
       pool = Self.make(configuration, replacing: pool)
     }
+    waits?.begin(pool)
   }
 
   /// Another pool is under this name from now on: one that was loaded.
   func replace(with pool: KVPool, at milliseconds: UInt64) {
     self.pool = pool
+    waits?.begin(pool)
     if !isObserved { return }
     pool.attachChangeLog()
     for observer in observers { observer.poolReplaced(pool, at: milliseconds) }

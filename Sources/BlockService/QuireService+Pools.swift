@@ -66,6 +66,7 @@ extension QuireService {
     try checkNothingHeld(hosted, isForced: request.isForced)
     if !request.call.isDryRun {
       hosted.pool.reset()
+      hosted.waits?.begin(hosted.pool)
       noteApplied(hosted)
     }
     var info = PoolInfoFields(hosted)

@@ -70,6 +70,9 @@ extension QuireService {
     )
     hosted.pool.apply(command, into: outcome)
     noteApplied(hosted)
+    if let waits = hosted.waits, !request.call.isDryRun {
+      waits.note(operations.elements, outcome, of: hosted.pool, session: 0, at: clockNow)
+    }
   }
 
   // MARK: The reply

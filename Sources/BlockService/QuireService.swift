@@ -33,6 +33,9 @@ package final class QuireService {
   private let clock: () -> UInt64
   /// nil: none are kept.
   private(set) var histories: PoolHistories?
+  /// nil: lifetimes cannot be asked for, and waits are not measured.
+  package internal(set) var lifetimeMeter: PoolLifetimeMeter?
+  var waitMeter: AdmissionWaitMeter?
   /// Called after a call that left a pool short of what proactive eviction keeps: have `evictAhead`
   /// called soon, and not within a call.
   package var onDeficit: (() -> Void)?
@@ -49,11 +52,8 @@ package final class QuireService {
   }
 
   /// Remembers the past of pools, for ExplainBlock and ExplainLookup.
-  ///
-  /// - Parameter lifetimeSample: One block handed out in so many has its lifetime measured; 0 = none.
-  package func keepHistories(from beginning: PoolHistories.Beginning, lifetimeSample: UInt32) {
-    let histories = PoolHistories(
-      from: beginning, sampleEvery: lifetimeSample, clock: clock)
+  package func keepHistories(from beginning: PoolHistories.Beginning) {
+    let histories = PoolHistories(from: beginning, clock: clock)
     self.histories = histories
     registry.follow(histories)
   }
@@ -220,7 +220,8 @@ package final class QuireService {
   func apply(
     _ kind: Operation.Kind, _ call: CallMessage, named: String? = nil
   ) throws(CallFailure) -> OperationResult {
-    try applyInPlace(kind, call, named: named).pointee
+    if waitMeter != nil { return try applyMeasured(kind, call, named: named) }
+    return try applyInPlace(kind, call, named: named).pointee
   }
 
   /// The same for the shortest of calls: the result, which is larger than all that they do, stays where

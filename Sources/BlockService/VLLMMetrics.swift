@@ -1,9 +1,45 @@
+internal import Analysis
 internal import KVBlocks
 internal import Metrics
 
 /// What vLLM's own `/metrics` says, under its names, so that its dashboards work unchanged: a pool is
 /// a model of one engine. vLLM's names have colons, which `promtool check metrics` does not like.
 enum VLLMMetrics {
+  /// `lifetimes`: nil where none are measured.
+  static func writeWaits(
+    _ pools: [HostedPool], _ lifetimes: PoolLifetimeMeter?, to text: inout MetricsText
+  ) {
+    func labels(_ hosted: HostedPool) -> MetricLabels {
+      MetricLabels("model_name", hosted.name).adding("engine", "0")
+    }
+    text.family(
+      "vllm:request_queue_time_seconds", .histogram, unit: "seconds",
+      "Histogram of time spent in WAITING phase for request.")
+    for hosted in pools {
+      if let waits = hosted.waits { text.sample(labels(hosted), waits.queue) }
+    }
+    guard let lifetimes else { return }
+    for (name, help, histogram) in [
+      (
+        "lifetime", "Histogram of KV cache block lifetime from allocation to eviction.",
+        \BlockLifetimes.lifetimes
+      ),
+      (
+        "idle_before_evict", "Histogram of idle time before KV cache block eviction.",
+        \.idleBeforeEvict
+      ),
+      (
+        "reuse_gap", "Histogram of time gaps between consecutive KV cache block accesses.",
+        \.reuseGaps
+      ),
+    ] {
+      text.family("vllm:kv_block_\(name)_seconds", .histogram, unit: "seconds", help)
+      for hosted in pools {
+        text.sample(labels(hosted), lifetimes.lifetimes(of: hosted)[keyPath: histogram])
+      }
+    }
+  }
+
   static func write(_ names: [String], _ looks: [PoolMetrics.Look], to text: inout MetricsText) {
     let labelled = zip(names, looks).map { name, look in
       (labels: MetricLabels("model_name", name).adding("engine", "0"), look: look)

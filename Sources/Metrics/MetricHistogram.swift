@@ -15,9 +15,6 @@ package final class MetricHistogram {
   package static let callBounds = steps(from: 10_000, to: 1_000_000_000)
   /// 1 ms to 1,000 s in the same steps: sequences that wait for room.
   package static let waitBounds = steps(from: 1_000_000, to: 1_000_000_000_000)
-  /// 1 s to 2,048 s, each twice the last, and 3,600 s: blocks.
-  package static let lifetimeBounds: [UInt64] =
-    (0..<12).map { 1_000_000_000 << UInt64($0) } + [3_600_000_000_000]
 
   private static func steps(from first: UInt64, to last: UInt64) -> [UInt64] {
     var bounds: [UInt64] = []

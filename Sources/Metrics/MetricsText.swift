@@ -90,11 +90,31 @@ package struct MetricsText {
 
   /// Seconds, of a histogram in nanoseconds. Buckets are cumulative, as both forms want them.
   package mutating func sample(_ labels: MetricLabels, _ histogram: MetricHistogram) {
+    sample(
+      labels, histogram.boundTexts, Double(histogram.sum) / 1e9, count: { histogram.count($0) })
+  }
+
+  /// What somebody else counted.
+  ///
+  /// - Parameters:
+  ///   - bounds: Upper ends of the ranges, each inclusive, ascending.
+  ///   - counts: Of each range, and at last of what is beyond all; not of those below it.
+  ///   - sum: Of all that was counted, in the unit of the bounds.
+  package mutating func sample(
+    _ labels: MetricLabels, bounds: [Double], counts: [UInt64], sum: Double
+  ) {
+    precondition(counts.count == bounds.count + 1, "\(name) has not a count for each range")
+    sample(labels, bounds.map { "\($0)" }, sum, count: { counts[$0] })
+  }
+
+  private mutating func sample(
+    _ labels: MetricLabels, _ bounds: [String], _ sum: Double, count: (Int) -> UInt64
+  ) {
     precondition(kind == .histogram, "\(name) is no histogram")
     var total: UInt64 = 0
-    for i in 0...histogram.bounds.count {
-      total += histogram.count(i)
-      let bound = i < histogram.bounds.count ? histogram.boundTexts[i] : "+Inf"
+    for i in 0...bounds.count {
+      total += count(i)
+      let bound = i < bounds.count ? bounds[i] : "+Inf"
       bytes += sampleName
       bytes += "_bucket{".utf8
       bytes += labels.bytes
@@ -105,7 +125,7 @@ package struct MetricsText {
       bytes.append(UInt8(ascii: "\n"))
     }
     for (suffix, value) in [
-      ("_sum", MetricsText.text(Double(histogram.sum) / 1e9)), ("_count", "\(total)"),
+      ("_sum", MetricsText.text(sum)), ("_count", "\(total)"),
     ] {
       bytes += sampleName
       bytes += suffix.utf8

@@ -16,6 +16,8 @@ package final class VLLMPublisher: PoolObserver, RegistryFollower {
   /// Where it publishes, and where it is asked: with the ports that the system chose.
   package let endpoint: String
   package let replayEndpoint: String?
+  /// The name of the pool.
+  package var pool: String { options.pool }
   package private(set) var publishedBatches: UInt64 = 0
   /// Of them those that libzmq did not take for every subscriber, because a queue was full.
   package private(set) var droppedBatches: UInt64 = 0

@@ -22,10 +22,14 @@ final class AdminPort {
     let meter = grpc.meterCalls()
     data = DashboardData(service) { meter.unaryCounts }
     streams = LookStreams(data, on: grpc.loop)
+    service.measureWaits()
     metrics.add(
-      PoolMetrics(service.registry, addsVLLMNames: arguments.addsVLLMNames) { [unowned service] in
-        service.analyses
-      })
+      PoolMetrics(
+        service.registry, addsVLLMNames: arguments.addsVLLMNames,
+        analyses: { [unowned service] in service.analyses },
+        lifetimes: { [unowned service] in
+          service.lifetimeMeter.flatMap { $0.sampleEvery == 0 ? nil : $0 }
+        }))
     metrics.add(meter)
     metrics.add(ServerMetrics(grpc))
     metrics.add(ProcessMetrics())

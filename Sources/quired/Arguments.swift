@@ -93,7 +93,7 @@ package struct Arguments: Equatable {
                              ExplainBlock and ExplainLookup, up to 12 MiB a pool: on, off, or
                              auto: of a pool from the first such question on (default auto)
       --lifetime-sample N    measure the lifetime of one block in N that are handed out, 0 to
-                             1000000, 0 for none; as long as the history is kept (default 100)
+                             1000000, from the first scrape of /metrics on; 0: of none (default 100)
     \(adminHelp)
       --log-level LEVEL      error, warning, info or debug (default info)
       --log-format FORMAT    text or json (default text)

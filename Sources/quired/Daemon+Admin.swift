@@ -1,11 +1,16 @@
 internal import GRPCServer
 internal import Glibc
+internal import Metrics
 internal import UVLoop
 
 extension Daemon {
   /// Listens for HTTP, before anything is said to be ready.
   func openAdmin(_ arguments: Arguments.Admin) throws(UVError) {
-    admin = try AdminPort(arguments, service, server) { [unowned self] in health.isServing("") }
+    let admin = try AdminPort(arguments, service, server) { [unowned self] in
+      health.isServing("")
+    }
+    admin.metrics.add(PublisherMetrics(publisher))
+    self.admin = admin
   }
 
   /// Behind the other listeners, whose lines come first as ever.

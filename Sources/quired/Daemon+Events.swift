@@ -1,4 +1,5 @@
 internal import BlockService
+internal import Metrics
 internal import UVLoop
 internal import VLLMEvents
 
@@ -75,5 +76,23 @@ extension VLLMPublisher {
   /// As a log's fields.
   var summary: [Log.Field] {
     [("batches", "\(publishedBatches)"), ("dropped", "\(droppedBatches)")]
+  }
+}
+
+/// What the ZeroMQ publisher counts; families without samples where there is none.
+final class PublisherMetrics: MetricsSource {
+  private let publisher: VLLMPublisher?
+
+  init(_ publisher: VLLMPublisher?) { self.publisher = publisher }
+
+  func write(to text: inout MetricsText) {
+    func counter(_ name: String, _ help: String, _ value: (VLLMPublisher) -> UInt64) {
+      text.family("quire_zmq_\(name)", .counter, help)
+      if let publisher { text.sample(MetricLabels("pool", publisher.pool), value(publisher)) }
+    }
+    counter("batches", "Batches of events published on ZeroMQ.") { $0.publishedBatches }
+    counter(
+      "dropped_batches", "Of those, such that some subscriber missed because its queue was full."
+    ) { $0.droppedBatches }
   }
 }

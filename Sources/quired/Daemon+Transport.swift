@@ -20,9 +20,9 @@ extension Daemon {
     }
     if arguments.analysis.blockHistory != .off {
       daemon.service.keepHistories(
-        from: arguments.analysis.blockHistory == .on ? .theBeginning : .theFirstQuestion,
-        lifetimeSample: arguments.analysis.lifetimeSample)
+        from: arguments.analysis.blockHistory == .on ? .theBeginning : .theFirstQuestion)
     }
+    daemon.service.measureLifetimes(every: arguments.analysis.lifetimeSample)
     daemon.noteConnections()
     if let files = arguments.tls { try daemon.secure(with: files) }
     if let options = arguments.zmq { try daemon.publish(options) }

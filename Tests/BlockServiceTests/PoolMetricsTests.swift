@@ -1,4 +1,5 @@
 import Analysis
+import BlockMessages
 import BlockService
 import KVBlocks
 @testable import Metrics
@@ -95,6 +96,44 @@ struct PoolMetricsTests {
       "quire_free_runs{pool=\"a\",order=\"0\"} 1",
       "quire_free_runs{pool=\"a\",order=\"1\"} 2",
       "quire_free_runs{pool=\"a\",order=\"3\"} 0",
+    ] { #expect(found.contains(Substring(line)), "\(line)") }
+  }
+
+  @Test("lifetimes are measured from the first scrape on, and an empty pool says 0")
+  func lifetimes() throws {
+    let harness = ServiceHarness(blocks: 1, blockSize: 4)
+    harness.service.measureLifetimes(every: 1)
+    let metrics = PoolMetrics(harness.registry, lifetimes: { harness.service.lifetimeMeter })
+    func lines() -> [Substring] {
+      var text = MetricsText(.prometheus)
+      metrics.write(to: &text)
+      return String(decoding: text.finished(), as: UTF8.self).split(separator: "\n")
+    }
+    // Not told to anybody: this is before the first scrape.
+    _ = try harness.allocate(1)
+    harness.succeed("BlockPool/Free", .freeBlocks([1]))
+    #expect(lines().contains("quire_block_lifetime_seconds_count{pool=\"default\"} 0"))
+    harness.clock.now = 1_000
+    _ = try harness.allocate(1)
+    harness.succeed(
+      "BlockPool/CacheBlocks", .cacheBlocks([1], blockHashes: .init(repeating: 1, count: 32)))
+    harness.succeed("BlockPool/Free", .freeBlocks([1]))
+    harness.clock.now = 4_000
+    harness.succeed(
+      "BlockPool/Acquire", .acquire(blockHashes: .init(repeating: 1, count: 32)))
+    harness.succeed("BlockPool/Free", .freeBlocks([1]))
+    harness.clock.now = 13_000
+    _ = try harness.allocate(1)
+    // Handed out at 1 s, hit at 4 s, evicted at 13 s.
+    let found = lines()
+    for line in [
+      "quire_block_reuse_gap_seconds_sum{pool=\"default\"} 3",
+      "quire_block_reuse_gap_seconds_bucket{pool=\"default\",le=\"2.0\"} 0",
+      "quire_block_reuse_gap_seconds_bucket{pool=\"default\",le=\"4.0\"} 1",
+      "quire_block_idle_before_evict_seconds_sum{pool=\"default\"} 9",
+      "quire_block_lifetime_seconds_sum{pool=\"default\"} 12",
+      "quire_block_lifetime_seconds_bucket{pool=\"default\",le=\"+Inf\"} 1",
+      "quire_block_evictions_unused_total{pool=\"default\"} 0",
     ] { #expect(found.contains(Substring(line)), "\(line)") }
   }
 
