@@ -157,7 +157,14 @@ enum ServedFields {
     "quire.v1.GetHistoryRequest": ["call", "since_ms", "max_samples"],
     "quire.v1.ResetPeaksRequest": ["call"],
     "quire.v1.GetReportRequest": ["call", "format", "since_ms"],
-    "quire.v1.WhatIfRequest": ["call", "lengths", "block_sizes", "configs"],
+    "quire.v1.WhatIfRequest": [
+      "call", "lengths", "block_sizes", "configs", "pool_blocks", "strategies", "evictions",
+      "watermarks", "trace",
+    ],
+    "quire.v1.WhatIfTrace": [
+      "arrival_us", "input_tokens", "output_tokens", "content_counts", "content_ids",
+      "content_tokens", "step_us", "prompts_only",
+    ],
     "quire.v1.ExplainBlockRequest": ["call", "block_id", "max_incidents"],
   ]
 

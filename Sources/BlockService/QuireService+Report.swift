@@ -15,7 +15,7 @@ extension QuireService {
     let report = (analyzer ?? MemoryFragmentationAnalyzer(hosted.pool)).report(
       hosted.pool, named: hosted.name, at: clockNow, since: request.sinceMilliseconds,
       intervalMilliseconds: analyzer == nil ? 0 : analyses?.intervalMilliseconds ?? 0,
-      lifetimes: hosted.history?.lifetimes)
+      lifetimes: hosted.lifetimes?.lifetimes)
     packer.reset()
     packer.report(
       revision: hosted.pool.revision, contentType: format.contentType,

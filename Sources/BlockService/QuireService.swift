@@ -30,6 +30,13 @@ package final class QuireService {
   package var nanoseconds: () -> UInt64 = { 0 }
   package var sampleBudgetPercent: Double = 1
 
+  let replays = TraceReplays()
+  /// Have `playTraces` called in so many nanoseconds, and not within a call.
+  package var onReplay: ((_ nanoseconds: UInt64) -> Void)?
+  /// Of the time, what playing traces may take, in percent; and blocks of a pool to play into.
+  package var replayPercent: Double = 25
+  package var replayLimit: UInt32 = 1 << 18
+
   private let clock: () -> UInt64
   /// nil: none are kept.
   private(set) var histories: PoolHistories?
@@ -139,7 +146,10 @@ package final class QuireService {
     }
     unary(table, "Analyzer/ExplainLookup", explainLookup)
     unary(table, "Analyzer/ExplainBlock", explainBlock)
-    unary(table, "Analyzer/WhatIf", whatIf)
+    // Unary for clients: a trace takes more than one turn of the loop.
+    table.streaming("/quire.v1.Analyzer/WhatIf", isClientStreaming: false) { responses, _ in
+      WhatIfCall(self, responses)
+    }
     UnservedMethods.register(in: table)
   }
 

@@ -10,7 +10,15 @@ package struct AnalysisOptions: Equatable {
   /// One block handed out in so many has its lifetime measured; 0 = none.
   package var lifetimeSample: UInt32 = 100
 
+  /// Blocks of a pool that WhatIf may play a trace into, and the share of a core's time that it may take.
+  package var whatIfBlocks: UInt32 = 1 << 18
+  package var whatIfPercent: UInt64 = 25
+
   package init() {}
+
+  static let flags = [
+    "--block-history", "--lifetime-sample", "--what-if-blocks", "--what-if-percent",
+  ]
 
   mutating func set(_ flag: String, _ value: String) throws(Arguments.Problem) {
     switch flag {
@@ -19,6 +27,16 @@ package struct AnalysisOptions: Equatable {
         throw Arguments.Problem("--block-history '\(value)': must be on, off or auto")
       }
       blockHistory = history
+    case "--what-if-blocks":
+      guard let blocks = UInt64(digits: value[...]), (1...(1 << 24)).contains(blocks) else {
+        throw Arguments.Problem("--what-if-blocks '\(value)': must be 1 to 16777216")
+      }
+      whatIfBlocks = UInt32(blocks)
+    case "--what-if-percent":
+      guard let percent = UInt64(digits: value[...]), (1...100).contains(percent) else {
+        throw Arguments.Problem("--what-if-percent '\(value)': must be 1 to 100")
+      }
+      whatIfPercent = percent
     default:
       guard let every = UInt64(digits: value[...]), every <= 1_000_000 else {
         throw Arguments.Problem("--lifetime-sample '\(value)': must be 0 to 1000000")

@@ -94,6 +94,10 @@ package struct Arguments: Equatable {
                              auto: of a pool from the first such question on (default auto)
       --lifetime-sample N    measure the lifetime of one block in N that are handed out, 0 to
                              1000000, from the first scrape of /metrics on; 0: of none (default 100)
+      --what-if-blocks N     blocks of a pool that WhatIf may play a trace into; a pool is made at
+                             once, about 10 ms for the default (default 262144)
+      --what-if-percent N    of a core's time that playing traces may take, 1 to 100, in pieces of
+                             2 ms and a command (default 25)
     \(adminHelp)
       --log-level LEVEL      error, warning, info or debug (default info)
       --log-format FORMAT    text or json (default text)
@@ -113,9 +117,8 @@ package struct Arguments: Equatable {
   private static let flags =
     [
       "--listen", "--unix-mode", "--tls-cert", "--tls-key", "--tls-client-ca", "--tls-min-version",
-      "--pool", "--compress-replies", "--log-level", "--log-format", "--block-history",
-      "--lifetime-sample",
-    ] + eventFlags + samplingFlags + zmqFlags + adminFlags
+      "--pool", "--compress-replies", "--log-level", "--log-format",
+    ] + AnalysisOptions.flags + eventFlags + samplingFlags + zmqFlags + adminFlags
 
   /// - Parameter words: The command line without the program's name.
   package static func parse(_ words: [String]) throws(Problem) -> Request {
@@ -178,7 +181,7 @@ package struct Arguments: Equatable {
         throw Problem("--compress-replies '\(value)': must be none, mirror, gzip or deflate")
       }
       replyCompression = policy
-    case "--block-history", "--lifetime-sample": try analysis.set(flag, value)
+    case _ where AnalysisOptions.flags.contains(flag): try analysis.set(flag, value)
     case "--log-level":
       guard let level = Log.Level(name: value) else {
         throw Problem("--log-level '\(value)': must be error, warning, info or debug")

@@ -2,12 +2,13 @@ internal import Analysis
 internal import BlockService
 internal import UVLoop
 
-/// When the pools are looked at: the timers of a service's sampling and of its watched stats. The
-/// service must outlive this.
+/// When the pools are looked at: the timers of a service's sampling, of its watched stats, and of the
+/// traces that it plays. The service must outlive this.
 final class SamplingTimers {
   private unowned let service: QuireService
   private var samples: LoopTimer?
   private var watches: LoopTimer?
+  private var replays: LoopTimer?
   private let budget: SampleBudget?
 
   init(_ service: QuireService, _ options: SamplingOptions, on loop: EventLoop) {
@@ -20,6 +21,10 @@ final class SamplingTimers {
     watches = timer(loop) { $0.service.tickWatches() }
     service.onWatch = { [unowned self] milliseconds in
       watches?.start(afterNanoseconds: milliseconds * 1_000_000)
+    }
+    replays = timer(loop) { $0.service.playTraces() }
+    service.onReplay = { [unowned self] nanoseconds in
+      replays?.start(afterNanoseconds: nanoseconds)
     }
     guard let budget else { return }
     service.startSampling(intervalMilliseconds: UInt32(budget.intervalNanoseconds / 1_000_000))

@@ -23,6 +23,8 @@ extension Daemon {
         from: arguments.analysis.blockHistory == .on ? .theBeginning : .theFirstQuestion)
     }
     daemon.service.measureLifetimes(every: arguments.analysis.lifetimeSample)
+    daemon.service.replayLimit = arguments.analysis.whatIfBlocks
+    daemon.service.replayPercent = Double(arguments.analysis.whatIfPercent)
     daemon.noteConnections()
     if let files = arguments.tls { try daemon.secure(with: files) }
     if let options = arguments.zmq { try daemon.publish(options) }

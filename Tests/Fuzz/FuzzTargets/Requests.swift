@@ -112,6 +112,18 @@ private final class FuzzedService {
       return epoch
     }
     service.register(in: table)
+    service.replayLimit = 64
+    // Traces are played for twenty pieces, of twenty commands or so, while the call is still there.
+    var time: UInt64 = 0
+    service.nanoseconds = {
+      time += 100_000
+      return time
+    }
+    var pieces = 0
+    service.onReplay = { [unowned service] delay in
+      pieces = delay == 0 ? 0 : pieces + 1
+      if pieces < 20 { service.playTraces() }
+    }
   }
 
   private static func addPool(_ choices: UInt8, to registry: PoolRegistry) {

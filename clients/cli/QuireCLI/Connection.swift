@@ -10,8 +10,8 @@ final class Connection {
   private var server: ServerChoice
   private let channel: BlockingChannel
 
-  /// An answer that takes longer ends the command.
-  private static let timeout: UInt64 = 60_000_000_000
+  /// Nanoseconds; an answer that takes longer ends the command.
+  var timeout: UInt64 = 60_000_000_000
 
   init(_ server: ServerChoice) throws(Failure) {
     self.server = server
@@ -59,7 +59,7 @@ final class Connection {
     _ method: String, _ request: Message, reply: String, service: String = "quire.v1."
   ) throws(Failure) -> Result<Message, Refused> {
     let (status, bytes) = channel.unary(
-      "/\(service)\(method)", message: request.encoded, timeoutNanoseconds: Self.timeout)
+      "/\(service)\(method)", message: request.encoded, timeoutNanoseconds: timeout)
     guard status.code == .ok else { return .failure(try refused(method, status)) }
     guard let message = bytes.withUnsafeBytes({ Message(reply, decoding: $0) }) else {
       throw Failure(.unreachable, "\(server.target): \(method): the reply makes no sense")

@@ -50,6 +50,7 @@ package enum QuireProgram {
     case "explain": return try command.explain()
     case "health": return try command.health()
     case "size": return try command.size()
+    case "what-if": return try command.whatIf()
     case "defrag": return try command.defragment()
     default: preconditionFailure("a command that nobody runs")
     }

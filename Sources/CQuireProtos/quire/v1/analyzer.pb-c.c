@@ -772,6 +772,51 @@ void   quire__v1__history__free_unpacked
   assert(message->base.descriptor == &quire__v1__history__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   quire__v1__owner_history__init
+                     (Quire__V1__OwnerHistory         *message)
+{
+  static const Quire__V1__OwnerHistory init_value = QUIRE__V1__OWNER_HISTORY__INIT;
+  *message = init_value;
+}
+size_t quire__v1__owner_history__get_packed_size
+                     (const Quire__V1__OwnerHistory *message)
+{
+  assert(message->base.descriptor == &quire__v1__owner_history__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__owner_history__pack
+                     (const Quire__V1__OwnerHistory *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__owner_history__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__owner_history__pack_to_buffer
+                     (const Quire__V1__OwnerHistory *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__owner_history__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__OwnerHistory *
+       quire__v1__owner_history__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__OwnerHistory *)
+     protobuf_c_message_unpack (&quire__v1__owner_history__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__owner_history__free_unpacked
+                     (Quire__V1__OwnerHistory *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__owner_history__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   quire__v1__history_sample__init
                      (Quire__V1__HistorySample         *message)
 {
@@ -1312,6 +1357,51 @@ void   quire__v1__what_if_request__free_unpacked
   assert(message->base.descriptor == &quire__v1__what_if_request__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
+void   quire__v1__what_if_trace__init
+                     (Quire__V1__WhatIfTrace         *message)
+{
+  static const Quire__V1__WhatIfTrace init_value = QUIRE__V1__WHAT_IF_TRACE__INIT;
+  *message = init_value;
+}
+size_t quire__v1__what_if_trace__get_packed_size
+                     (const Quire__V1__WhatIfTrace *message)
+{
+  assert(message->base.descriptor == &quire__v1__what_if_trace__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__what_if_trace__pack
+                     (const Quire__V1__WhatIfTrace *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__what_if_trace__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__what_if_trace__pack_to_buffer
+                     (const Quire__V1__WhatIfTrace *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__what_if_trace__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__WhatIfTrace *
+       quire__v1__what_if_trace__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__WhatIfTrace *)
+     protobuf_c_message_unpack (&quire__v1__what_if_trace__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__what_if_trace__free_unpacked
+                     (Quire__V1__WhatIfTrace *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__what_if_trace__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
 void   quire__v1__what_if_reply__init
                      (Quire__V1__WhatIfReply         *message)
 {
@@ -1400,6 +1490,51 @@ void   quire__v1__what_if_row__free_unpacked
   if(!message)
     return;
   assert(message->base.descriptor == &quire__v1__what_if_row__descriptor);
+  protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
+}
+void   quire__v1__what_if_replay__init
+                     (Quire__V1__WhatIfReplay         *message)
+{
+  static const Quire__V1__WhatIfReplay init_value = QUIRE__V1__WHAT_IF_REPLAY__INIT;
+  *message = init_value;
+}
+size_t quire__v1__what_if_replay__get_packed_size
+                     (const Quire__V1__WhatIfReplay *message)
+{
+  assert(message->base.descriptor == &quire__v1__what_if_replay__descriptor);
+  return protobuf_c_message_get_packed_size ((const ProtobufCMessage*)(message));
+}
+size_t quire__v1__what_if_replay__pack
+                     (const Quire__V1__WhatIfReplay *message,
+                      uint8_t       *out)
+{
+  assert(message->base.descriptor == &quire__v1__what_if_replay__descriptor);
+  return protobuf_c_message_pack ((const ProtobufCMessage*)message, out);
+}
+size_t quire__v1__what_if_replay__pack_to_buffer
+                     (const Quire__V1__WhatIfReplay *message,
+                      ProtobufCBuffer *buffer)
+{
+  assert(message->base.descriptor == &quire__v1__what_if_replay__descriptor);
+  return protobuf_c_message_pack_to_buffer ((const ProtobufCMessage*)message, buffer);
+}
+Quire__V1__WhatIfReplay *
+       quire__v1__what_if_replay__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data)
+{
+  return (Quire__V1__WhatIfReplay *)
+     protobuf_c_message_unpack (&quire__v1__what_if_replay__descriptor,
+                                allocator, len, data);
+}
+void   quire__v1__what_if_replay__free_unpacked
+                     (Quire__V1__WhatIfReplay *message,
+                      ProtobufCAllocator *allocator)
+{
+  if(!message)
+    return;
+  assert(message->base.descriptor == &quire__v1__what_if_replay__descriptor);
   protobuf_c_message_free_unpacked ((ProtobufCMessage*)message, allocator);
 }
 static const ProtobufCFieldDescriptor quire__v1__get_stats_request__field_descriptors[2] =
@@ -3836,7 +3971,7 @@ const ProtobufCMessageDescriptor quire__v1__get_history_request__descriptor =
   (ProtobufCMessageInit) quire__v1__get_history_request__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__history__field_descriptors[2] =
+static const ProtobufCFieldDescriptor quire__v1__history__field_descriptors[4] =
 {
   {
     "interval_ms",
@@ -3862,15 +3997,41 @@ static const ProtobufCFieldDescriptor quire__v1__history__field_descriptors[2] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "owner_times_ms",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Quire__V1__History, n_owner_times_ms),
+    offsetof(Quire__V1__History, owner_times_ms),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "owners",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_MESSAGE,
+    offsetof(Quire__V1__History, n_owners),
+    offsetof(Quire__V1__History, owners),
+    &quire__v1__owner_history__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__history__field_indices_by_name[] = {
   0,   /* field[0] = interval_ms */
+  2,   /* field[2] = owner_times_ms */
+  3,   /* field[3] = owners */
   1,   /* field[1] = samples */
 };
 static const ProtobufCIntRange quire__v1__history__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 2 }
+  { 0, 4 }
 };
 const ProtobufCMessageDescriptor quire__v1__history__descriptor =
 {
@@ -3880,11 +4041,75 @@ const ProtobufCMessageDescriptor quire__v1__history__descriptor =
   "Quire__V1__History",
   "quire.v1",
   sizeof(Quire__V1__History),
-  2,
+  4,
   quire__v1__history__field_descriptors,
   quire__v1__history__field_indices_by_name,
   1,  quire__v1__history__number_ranges,
   (ProtobufCMessageInit) quire__v1__history__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__owner_history__field_descriptors[3] =
+{
+  {
+    "session",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_FIXED64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__OwnerHistory, session),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "name",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BYTES,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__OwnerHistory, name),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "blocks",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__OwnerHistory, n_blocks),
+    offsetof(Quire__V1__OwnerHistory, blocks),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__owner_history__field_indices_by_name[] = {
+  2,   /* field[2] = blocks */
+  1,   /* field[1] = name */
+  0,   /* field[0] = session */
+};
+static const ProtobufCIntRange quire__v1__owner_history__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 3 }
+};
+const ProtobufCMessageDescriptor quire__v1__owner_history__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.OwnerHistory",
+  "OwnerHistory",
+  "Quire__V1__OwnerHistory",
+  "quire.v1",
+  sizeof(Quire__V1__OwnerHistory),
+  3,
+  quire__v1__owner_history__field_descriptors,
+  quire__v1__owner_history__field_indices_by_name,
+  1,  quire__v1__owner_history__number_ranges,
+  (ProtobufCMessageInit) quire__v1__owner_history__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor quire__v1__history_sample__field_descriptors[4] =
@@ -4942,7 +5167,7 @@ const ProtobufCMessageDescriptor quire__v1__block_incident__descriptor =
   (ProtobufCMessageInit) quire__v1__block_incident__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__what_if_request__field_descriptors[4] =
+static const ProtobufCFieldDescriptor quire__v1__what_if_request__field_descriptors[9] =
 {
   {
     "call",
@@ -4992,17 +5217,82 @@ static const ProtobufCFieldDescriptor quire__v1__what_if_request__field_descript
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "pool_blocks",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__WhatIfRequest, n_pool_blocks),
+    offsetof(Quire__V1__WhatIfRequest, pool_blocks),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "strategies",
+    6,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Quire__V1__WhatIfRequest, n_strategies),
+    offsetof(Quire__V1__WhatIfRequest, strategies),
+    &quire__v1__strategy__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "evictions",
+    7,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_ENUM,
+    offsetof(Quire__V1__WhatIfRequest, n_evictions),
+    offsetof(Quire__V1__WhatIfRequest, evictions),
+    &quire__v1__eviction_policy__descriptor,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "watermarks",
+    8,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_DOUBLE,
+    offsetof(Quire__V1__WhatIfRequest, n_watermarks),
+    offsetof(Quire__V1__WhatIfRequest, watermarks),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "trace",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfRequest, trace),
+    &quire__v1__what_if_trace__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__what_if_request__field_indices_by_name[] = {
   2,   /* field[2] = block_sizes */
   0,   /* field[0] = call */
   3,   /* field[3] = configs */
+  6,   /* field[6] = evictions */
   1,   /* field[1] = lengths */
+  4,   /* field[4] = pool_blocks */
+  5,   /* field[5] = strategies */
+  8,   /* field[8] = trace */
+  7,   /* field[7] = watermarks */
 };
 static const ProtobufCIntRange quire__v1__what_if_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 9 }
 };
 const ProtobufCMessageDescriptor quire__v1__what_if_request__descriptor =
 {
@@ -5012,11 +5302,140 @@ const ProtobufCMessageDescriptor quire__v1__what_if_request__descriptor =
   "Quire__V1__WhatIfRequest",
   "quire.v1",
   sizeof(Quire__V1__WhatIfRequest),
-  4,
+  9,
   quire__v1__what_if_request__field_descriptors,
   quire__v1__what_if_request__field_indices_by_name,
   1,  quire__v1__what_if_request__number_ranges,
   (ProtobufCMessageInit) quire__v1__what_if_request__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__what_if_trace__field_descriptors[8] =
+{
+  {
+    "arrival_us",
+    1,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Quire__V1__WhatIfTrace, n_arrival_us),
+    offsetof(Quire__V1__WhatIfTrace, arrival_us),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "input_tokens",
+    2,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__WhatIfTrace, n_input_tokens),
+    offsetof(Quire__V1__WhatIfTrace, input_tokens),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "output_tokens",
+    3,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__WhatIfTrace, n_output_tokens),
+    offsetof(Quire__V1__WhatIfTrace, output_tokens),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "content_counts",
+    4,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT32,
+    offsetof(Quire__V1__WhatIfTrace, n_content_counts),
+    offsetof(Quire__V1__WhatIfTrace, content_counts),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "content_ids",
+    5,
+    PROTOBUF_C_LABEL_REPEATED,
+    PROTOBUF_C_TYPE_UINT64,
+    offsetof(Quire__V1__WhatIfTrace, n_content_ids),
+    offsetof(Quire__V1__WhatIfTrace, content_ids),
+    NULL,
+    NULL,
+    0 | PROTOBUF_C_FIELD_FLAG_PACKED,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "content_tokens",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfTrace, content_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "step_us",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfTrace, step_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "prompts_only",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfTrace, prompts_only),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__what_if_trace__field_indices_by_name[] = {
+  0,   /* field[0] = arrival_us */
+  3,   /* field[3] = content_counts */
+  4,   /* field[4] = content_ids */
+  5,   /* field[5] = content_tokens */
+  1,   /* field[1] = input_tokens */
+  2,   /* field[2] = output_tokens */
+  7,   /* field[7] = prompts_only */
+  6,   /* field[6] = step_us */
+};
+static const ProtobufCIntRange quire__v1__what_if_trace__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 8 }
+};
+const ProtobufCMessageDescriptor quire__v1__what_if_trace__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.WhatIfTrace",
+  "WhatIfTrace",
+  "Quire__V1__WhatIfTrace",
+  "quire.v1",
+  sizeof(Quire__V1__WhatIfTrace),
+  8,
+  quire__v1__what_if_trace__field_descriptors,
+  quire__v1__what_if_trace__field_indices_by_name,
+  1,  quire__v1__what_if_trace__number_ranges,
+  (ProtobufCMessageInit) quire__v1__what_if_trace__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCFieldDescriptor quire__v1__what_if_reply__field_descriptors[6] =
@@ -5122,7 +5541,7 @@ const ProtobufCMessageDescriptor quire__v1__what_if_reply__descriptor =
   (ProtobufCMessageInit) quire__v1__what_if_reply__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor quire__v1__what_if_row__field_descriptors[8] =
+static const ProtobufCFieldDescriptor quire__v1__what_if_row__field_descriptors[11] =
 {
   {
     "block_size",
@@ -5220,21 +5639,60 @@ static const ProtobufCFieldDescriptor quire__v1__what_if_row__field_descriptors[
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "eviction",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfRow, eviction),
+    &quire__v1__eviction_policy__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "watermark",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfRow, watermark),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "replay",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_MESSAGE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfRow, replay),
+    &quire__v1__what_if_replay__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned quire__v1__what_if_row__field_indices_by_name[] = {
   0,   /* field[0] = block_size */
   2,   /* field[2] = blocks */
   5,   /* field[5] = effective_batch */
+  8,   /* field[8] = eviction */
   6,   /* field[6] = metadata_bytes */
   7,   /* field[7] = pool_blocks */
+  10,   /* field[10] = replay */
   1,   /* field[1] = strategy */
   4,   /* field[4] = waste */
   3,   /* field[3] = wasted_slots */
+  9,   /* field[9] = watermark */
 };
 static const ProtobufCIntRange quire__v1__what_if_row__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 8 }
+  { 0, 11 }
 };
 const ProtobufCMessageDescriptor quire__v1__what_if_row__descriptor =
 {
@@ -5244,11 +5702,179 @@ const ProtobufCMessageDescriptor quire__v1__what_if_row__descriptor =
   "Quire__V1__WhatIfRow",
   "quire.v1",
   sizeof(Quire__V1__WhatIfRow),
-  8,
+  11,
   quire__v1__what_if_row__field_descriptors,
   quire__v1__what_if_row__field_indices_by_name,
   1,  quire__v1__what_if_row__number_ranges,
   (ProtobufCMessageInit) quire__v1__what_if_row__init,
+  NULL,NULL,NULL    /* reserved[123] */
+};
+static const ProtobufCFieldDescriptor quire__v1__what_if_replay__field_descriptors[11] =
+{
+  {
+    "requests",
+    1,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReplay, requests),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "never_fit",
+    2,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReplay, never_fit),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "prompt_tokens",
+    3,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReplay, prompt_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "hit_tokens",
+    4,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReplay, hit_tokens),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "evictions",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReplay, evictions),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "refusals",
+    6,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReplay, refusals),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "preemptions",
+    7,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReplay, preemptions),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "peak_blocks",
+    8,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReplay, peak_blocks),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "peak_running",
+    9,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT32,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReplay, peak_running),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "mean_wait_us",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_DOUBLE,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReplay, mean_wait_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "duration_us",
+    11,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_UINT64,
+    0,   /* quantifier_offset */
+    offsetof(Quire__V1__WhatIfReplay, duration_us),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+};
+static const unsigned quire__v1__what_if_replay__field_indices_by_name[] = {
+  10,   /* field[10] = duration_us */
+  4,   /* field[4] = evictions */
+  3,   /* field[3] = hit_tokens */
+  9,   /* field[9] = mean_wait_us */
+  1,   /* field[1] = never_fit */
+  7,   /* field[7] = peak_blocks */
+  8,   /* field[8] = peak_running */
+  6,   /* field[6] = preemptions */
+  2,   /* field[2] = prompt_tokens */
+  5,   /* field[5] = refusals */
+  0,   /* field[0] = requests */
+};
+static const ProtobufCIntRange quire__v1__what_if_replay__number_ranges[1 + 1] =
+{
+  { 1, 0 },
+  { 0, 11 }
+};
+const ProtobufCMessageDescriptor quire__v1__what_if_replay__descriptor =
+{
+  PROTOBUF_C__MESSAGE_DESCRIPTOR_MAGIC,
+  "quire.v1.WhatIfReplay",
+  "WhatIfReplay",
+  "Quire__V1__WhatIfReplay",
+  "quire.v1",
+  sizeof(Quire__V1__WhatIfReplay),
+  11,
+  quire__v1__what_if_replay__field_descriptors,
+  quire__v1__what_if_replay__field_indices_by_name,
+  1,  quire__v1__what_if_replay__number_ranges,
+  (ProtobufCMessageInit) quire__v1__what_if_replay__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
 static const ProtobufCEnumValue quire__v1__stats_include__enum_values_by_number[3] =

@@ -35,6 +35,7 @@ typedef struct Quire__V1__SequenceFootprint Quire__V1__SequenceFootprint;
 typedef struct Quire__V1__OwnerFootprint Quire__V1__OwnerFootprint;
 typedef struct Quire__V1__GetHistoryRequest Quire__V1__GetHistoryRequest;
 typedef struct Quire__V1__History Quire__V1__History;
+typedef struct Quire__V1__OwnerHistory Quire__V1__OwnerHistory;
 typedef struct Quire__V1__HistorySample Quire__V1__HistorySample;
 typedef struct Quire__V1__HistoryPeaks Quire__V1__HistoryPeaks;
 typedef struct Quire__V1__GetReportRequest Quire__V1__GetReportRequest;
@@ -47,8 +48,10 @@ typedef struct Quire__V1__ExplainBlockReply Quire__V1__ExplainBlockReply;
 typedef struct Quire__V1__BlockHolder Quire__V1__BlockHolder;
 typedef struct Quire__V1__BlockIncident Quire__V1__BlockIncident;
 typedef struct Quire__V1__WhatIfRequest Quire__V1__WhatIfRequest;
+typedef struct Quire__V1__WhatIfTrace Quire__V1__WhatIfTrace;
 typedef struct Quire__V1__WhatIfReply Quire__V1__WhatIfReply;
 typedef struct Quire__V1__WhatIfRow Quire__V1__WhatIfRow;
+typedef struct Quire__V1__WhatIfReplay Quire__V1__WhatIfReplay;
 
 
 /* --- enums --- */
@@ -956,10 +959,43 @@ struct  Quire__V1__History
   uint32_t interval_ms;
   size_t n_samples;
   Quire__V1__HistorySample **samples;
+  /*
+   * When it was looked at who holds what, milliseconds since the epoch, oldest first: each ten seconds of
+   * two hours, each minute of a day.
+   */
+  size_t n_owner_times_ms;
+  uint64_t *owner_times_ms;
+  /*
+   * Those that held most at any of these times, at most 32, the most first.
+   */
+  size_t n_owners;
+  Quire__V1__OwnerHistory **owners;
 };
 #define QUIRE__V1__HISTORY__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__history__descriptor) \
-    , 0, 0,NULL }
+    , 0, 0,NULL, 0,NULL, 0,NULL }
+
+
+/*
+ * The blocks of an owner over time; see OwnerFootprint.
+ */
+struct  Quire__V1__OwnerHistory
+{
+  ProtobufCMessage base;
+  uint64_t session;
+  /*
+   * The label.
+   */
+  ProtobufCBinaryData name;
+  /*
+   * One per owner_times_ms. 0 = none, or it was not among the eight that held most.
+   */
+  size_t n_blocks;
+  uint32_t *blocks;
+};
+#define QUIRE__V1__OWNER_HISTORY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__owner_history__descriptor) \
+    , 0, {0,NULL}, 0,NULL }
 
 
 struct  Quire__V1__HistorySample
@@ -1228,8 +1264,9 @@ struct  Quire__V1__BlockIncident
 
 
 /*
- * Arithmetic on lengths, which touches no pool: without an order of arrivals nothing is cached, shared or
- * scattered. Whole traces are for quire-load to play into pools.
+ * The pool as it is, with one thing changed at a time, at most 64 rows in all. Without a trace it is
+ * arithmetic on lengths: without an order of arrivals nothing is cached, shared or scattered. With one,
+ * each row is a pool of its own into which the trace is played. The pool itself is only looked at.
  */
 struct  Quire__V1__WhatIfRequest
 {
@@ -1237,25 +1274,98 @@ struct  Quire__V1__WhatIfRequest
   Quire__V1__Call *call;
   /*
    * Lengths in tokens to try, at most 100,000; empty: those of the pool's sequences, of which it says so
-   * where it has more.
+   * where it has more. Not beside a trace.
    */
   size_t n_lengths;
   uint32_t *lengths;
   /*
-   * Tokens per block to try, at most 64 sizes: the slots of the pool cut otherwise; empty: 1, 4, 8, 16,
-   * 32, 64, 128, 256.
+   * Tokens per block to try: the slots of the pool cut otherwise. Where nothing is named to be tried: 1, 4,
+   * 8, 16, 32, 64, 128, 256; with a trace the pool as it is.
    */
   size_t n_block_sizes;
   uint32_t *block_sizes;
   /*
-   * Further configurations to try, at most 64, without size classes.
+   * Further configurations to try, without size classes.
    */
   size_t n_configs;
   Quire__V1__PoolConfig **configs;
+  /*
+   * Blocks that the pool could have.
+   */
+  size_t n_pool_blocks;
+  uint32_t *pool_blocks;
+  /*
+   * Where strategies need runs, prefixes are not cached.
+   */
+  size_t n_strategies;
+  Quire__V1__Strategy *strategies;
+  /*
+   * With a trace only: nothing is evicted in arithmetic.
+   */
+  size_t n_evictions;
+  Quire__V1__EvictionPolicy *evictions;
+  /*
+   * Shares of the pool, 0 to less than 1.
+   */
+  size_t n_watermarks;
+  double *watermarks;
+  Quire__V1__WhatIfTrace *trace;
 };
 #define QUIRE__V1__WHAT_IF_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__what_if_request__descriptor) \
-    , NULL, 0,NULL, 0,NULL, 0,NULL }
+    , NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, NULL }
+
+
+/*
+ * Requests to be played into pools. The engine that plays them is that of quire-load: a step every
+ * step_us frees what has finished, gives each running sequence one more token (preempting the latest
+ * admitted where there is no room, to be computed again), then admits from the head of the line up to the
+ * first that does not fit, and nobody in a step that preempted. The answers' blocks are cached, too.
+ */
+struct  Quire__V1__WhatIfTrace
+{
+  ProtobufCMessage base;
+  /*
+   * One per request, at most 100,000: microseconds, ascending.
+   */
+  size_t n_arrival_us;
+  uint64_t *arrival_us;
+  /*
+   * Tokens of the prompts and of the answers, at least 1 each. A request has at most 131,072 blocks of any
+   * size tried; all answers together, times the rows, at most 2^28 tokens.
+   */
+  size_t n_input_tokens;
+  uint32_t *input_tokens;
+  size_t n_output_tokens;
+  uint32_t *output_tokens;
+  /*
+   * How many of content_ids each request has, at most as many as its prompt begins; empty = none.
+   */
+  size_t n_content_counts;
+  uint32_t *content_counts;
+  /*
+   * What the prompts consist of, one after the other: equal ids are equal stretches of content_tokens
+   * tokens, wherever the sizes of blocks cut them. What no id names is like nothing else.
+   */
+  size_t n_content_ids;
+  uint64_t *content_ids;
+  /*
+   * Tokens; 0 = 512.
+   */
+  uint32_t content_tokens;
+  /*
+   * Microseconds from step to step; 0 = 30,000.
+   */
+  uint32_t step_us;
+  /*
+   * The cache alone: one request at a time takes its prompt's blocks, in whole stretches, and gives them
+   * back at once. Arrivals, answers and the rule of the last token count for nothing.
+   */
+  protobuf_c_boolean prompts_only;
+};
+#define QUIRE__V1__WHAT_IF_TRACE__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__what_if_trace__descriptor) \
+    , 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0,NULL, 0, 0, 0 }
 
 
 struct  Quire__V1__WhatIfReply
@@ -1319,10 +1429,65 @@ struct  Quire__V1__WhatIfRow
    * Blocks that the pool would have.
    */
   uint64_t pool_blocks;
+  Quire__V1__EvictionPolicy eviction;
+  /*
+   * Share of the pool, 0 to 1.
+   */
+  double watermark;
+  /*
+   * With a trace. Then blocks, wasted_slots, waste and effective_batch are means over the time in which
+   * anything ran: blocks not available, slots of running sequences' tables without a token and as a share
+   * of all their slots, running sequences; and metadata_bytes is that of the blocks.
+   */
+  Quire__V1__WhatIfReplay *replay;
 };
 #define QUIRE__V1__WHAT_IF_ROW__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&quire__v1__what_if_row__descriptor) \
-    , 0, QUIRE__V1__STRATEGY__STRATEGY_UNSPECIFIED, 0, 0, 0, 0, 0, 0 }
+    , 0, QUIRE__V1__STRATEGY__STRATEGY_UNSPECIFIED, 0, 0, 0, 0, 0, 0, QUIRE__V1__EVICTION_POLICY__EVICTION_POLICY_UNSPECIFIED, 0, NULL }
+
+
+/*
+ * What came of a trace in one pool.
+ */
+struct  Quire__V1__WhatIfReplay
+{
+  ProtobufCMessage base;
+  /*
+   * Requests, and of them those that would not have fit the empty pool.
+   */
+  uint64_t requests;
+  uint64_t never_fit;
+  /*
+   * Tokens of prompts that were looked up at the first admission, and those that were found.
+   */
+  uint64_t prompt_tokens;
+  uint64_t hit_tokens;
+  /*
+   * Cached blocks that lost their content for room.
+   */
+  uint64_t evictions;
+  /*
+   * Admissions that were refused for want of room, each try.
+   */
+  uint64_t refusals;
+  uint64_t preemptions;
+  /*
+   * The most that were held at once.
+   */
+  uint32_t peak_blocks;
+  uint32_t peak_running;
+  /*
+   * Microseconds from arrival to first admission, on average.
+   */
+  double mean_wait_us;
+  /*
+   * Microseconds of the trace's time until the step in which the last request ended.
+   */
+  uint64_t duration_us;
+};
+#define QUIRE__V1__WHAT_IF_REPLAY__INIT \
+ { PROTOBUF_C_MESSAGE_INIT (&quire__v1__what_if_replay__descriptor) \
+    , 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 
 /* Quire__V1__GetStatsRequest methods */
@@ -1648,6 +1813,25 @@ Quire__V1__History *
 void   quire__v1__history__free_unpacked
                      (Quire__V1__History *message,
                       ProtobufCAllocator *allocator);
+/* Quire__V1__OwnerHistory methods */
+void   quire__v1__owner_history__init
+                     (Quire__V1__OwnerHistory         *message);
+size_t quire__v1__owner_history__get_packed_size
+                     (const Quire__V1__OwnerHistory   *message);
+size_t quire__v1__owner_history__pack
+                     (const Quire__V1__OwnerHistory   *message,
+                      uint8_t             *out);
+size_t quire__v1__owner_history__pack_to_buffer
+                     (const Quire__V1__OwnerHistory   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__OwnerHistory *
+       quire__v1__owner_history__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__owner_history__free_unpacked
+                     (Quire__V1__OwnerHistory *message,
+                      ProtobufCAllocator *allocator);
 /* Quire__V1__HistorySample methods */
 void   quire__v1__history_sample__init
                      (Quire__V1__HistorySample         *message);
@@ -1876,6 +2060,25 @@ Quire__V1__WhatIfRequest *
 void   quire__v1__what_if_request__free_unpacked
                      (Quire__V1__WhatIfRequest *message,
                       ProtobufCAllocator *allocator);
+/* Quire__V1__WhatIfTrace methods */
+void   quire__v1__what_if_trace__init
+                     (Quire__V1__WhatIfTrace         *message);
+size_t quire__v1__what_if_trace__get_packed_size
+                     (const Quire__V1__WhatIfTrace   *message);
+size_t quire__v1__what_if_trace__pack
+                     (const Quire__V1__WhatIfTrace   *message,
+                      uint8_t             *out);
+size_t quire__v1__what_if_trace__pack_to_buffer
+                     (const Quire__V1__WhatIfTrace   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__WhatIfTrace *
+       quire__v1__what_if_trace__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__what_if_trace__free_unpacked
+                     (Quire__V1__WhatIfTrace *message,
+                      ProtobufCAllocator *allocator);
 /* Quire__V1__WhatIfReply methods */
 void   quire__v1__what_if_reply__init
                      (Quire__V1__WhatIfReply         *message);
@@ -1913,6 +2116,25 @@ Quire__V1__WhatIfRow *
                       const uint8_t       *data);
 void   quire__v1__what_if_row__free_unpacked
                      (Quire__V1__WhatIfRow *message,
+                      ProtobufCAllocator *allocator);
+/* Quire__V1__WhatIfReplay methods */
+void   quire__v1__what_if_replay__init
+                     (Quire__V1__WhatIfReplay         *message);
+size_t quire__v1__what_if_replay__get_packed_size
+                     (const Quire__V1__WhatIfReplay   *message);
+size_t quire__v1__what_if_replay__pack
+                     (const Quire__V1__WhatIfReplay   *message,
+                      uint8_t             *out);
+size_t quire__v1__what_if_replay__pack_to_buffer
+                     (const Quire__V1__WhatIfReplay   *message,
+                      ProtobufCBuffer     *buffer);
+Quire__V1__WhatIfReplay *
+       quire__v1__what_if_replay__unpack
+                     (ProtobufCAllocator  *allocator,
+                      size_t               len,
+                      const uint8_t       *data);
+void   quire__v1__what_if_replay__free_unpacked
+                     (Quire__V1__WhatIfReplay *message,
                       ProtobufCAllocator *allocator);
 /* --- per-message closures --- */
 
@@ -1967,6 +2189,9 @@ typedef void (*Quire__V1__GetHistoryRequest_Closure)
 typedef void (*Quire__V1__History_Closure)
                  (const Quire__V1__History *message,
                   void *closure_data);
+typedef void (*Quire__V1__OwnerHistory_Closure)
+                 (const Quire__V1__OwnerHistory *message,
+                  void *closure_data);
 typedef void (*Quire__V1__HistorySample_Closure)
                  (const Quire__V1__HistorySample *message,
                   void *closure_data);
@@ -2003,11 +2228,17 @@ typedef void (*Quire__V1__BlockIncident_Closure)
 typedef void (*Quire__V1__WhatIfRequest_Closure)
                  (const Quire__V1__WhatIfRequest *message,
                   void *closure_data);
+typedef void (*Quire__V1__WhatIfTrace_Closure)
+                 (const Quire__V1__WhatIfTrace *message,
+                  void *closure_data);
 typedef void (*Quire__V1__WhatIfReply_Closure)
                  (const Quire__V1__WhatIfReply *message,
                   void *closure_data);
 typedef void (*Quire__V1__WhatIfRow_Closure)
                  (const Quire__V1__WhatIfRow *message,
+                  void *closure_data);
+typedef void (*Quire__V1__WhatIfReplay_Closure)
+                 (const Quire__V1__WhatIfReplay *message,
                   void *closure_data);
 
 /* --- services --- */
@@ -2038,6 +2269,7 @@ extern const ProtobufCMessageDescriptor quire__v1__sequence_footprint__descripto
 extern const ProtobufCMessageDescriptor quire__v1__owner_footprint__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__get_history_request__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__history__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__owner_history__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__history_sample__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__history_peaks__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__get_report_request__descriptor;
@@ -2050,8 +2282,10 @@ extern const ProtobufCMessageDescriptor quire__v1__explain_block_reply__descript
 extern const ProtobufCMessageDescriptor quire__v1__block_holder__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__block_incident__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__what_if_request__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__what_if_trace__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__what_if_reply__descriptor;
 extern const ProtobufCMessageDescriptor quire__v1__what_if_row__descriptor;
+extern const ProtobufCMessageDescriptor quire__v1__what_if_replay__descriptor;
 
 PROTOBUF_C__END_DECLS
 
