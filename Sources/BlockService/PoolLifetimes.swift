@@ -21,16 +21,19 @@ package final class PoolLifetimes: PoolObserver {
   }
 }
 
-/// Those of all pools of a registry. A pool is followed from the first time on that somebody asks for
-/// any of them; until then it costs nothing.
+/// Those of all pools of a registry. Pools are followed from the beginning, or from the first time on that
+/// somebody asks for any of them; until then it costs nothing.
 package final class PoolLifetimeMeter: RegistryFollower {
   /// One block handed out in so many is sampled; 0 = none.
   package let sampleEvery: UInt32
   private let clock: () -> UInt64
-  private var isAsked = false
+  private var isAsked: Bool
 
-  init(sampleEvery: UInt32, clock: @escaping () -> UInt64) {
+  init(
+    sampleEvery: UInt32, from beginning: PoolHistories.Beginning, clock: @escaping () -> UInt64
+  ) {
     self.sampleEvery = sampleEvery
+    isAsked = beginning == .theBeginning
     self.clock = clock
   }
 
@@ -54,13 +57,17 @@ package final class PoolLifetimeMeter: RegistryFollower {
 }
 
 extension QuireService {
-  /// Lets lifetimes be asked for.
+  /// Lets lifetimes be asked for, and measures them from now on or from the first question on.
   ///
   /// - Parameter every: One block handed out in so many has its lifetime measured; 0 = none, and only
   ///   evictions are counted.
-  package func measureLifetimes(every: UInt32) {
+  package func measureLifetimes(
+    every: UInt32, from beginning: PoolHistories.Beginning = .theFirstQuestion
+  ) {
     precondition(lifetimeMeter == nil, "lifetimes are measured already")
-    let meter = PoolLifetimeMeter(sampleEvery: every) { [unowned self] in clockNow }
+    let meter = PoolLifetimeMeter(sampleEvery: every, from: beginning) { [unowned self] in
+      clockNow
+    }
     lifetimeMeter = meter
     registry.follow(meter)
   }
