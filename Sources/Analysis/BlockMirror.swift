@@ -1,12 +1,11 @@
 internal import KVBlocks
 
-/// A pool's blocks as its change log tells of them: a mark a block, and a bit in each of two sets, of the
+/// A pool's blocks as they were at the last look: a mark a block, and a bit in each of two sets, of the
 /// free blocks and of the available ones.
 ///
-/// A block that a log names is noted, a bit, and read before the next look (`settle`), or when thousands are
-/// noted: one that is taken and given back many times between two looks is read once. With the first
-/// content that is stored it also keeps which content came before each, in 8 bytes a block. O(1) for a
-/// block that is named; O(blocks) to begin with a pool.
+/// Before a look the blocks that may have changed since are read again (`settle`), as the pool's
+/// `TouchedBlocks` name them: one that was taken and given back many times in between is read once.
+/// O(blocks that changed + blocks / 64); O(blocks) to begin with a pool.
 final class BlockMirror {
   /// A size class, or the pool without any: blocks between which there can be runs. Each begins with a
   /// word of its own in the sets, so that no run goes from one to the next.
@@ -38,22 +37,19 @@ final class BlockMirror {
   private var counts: UnsafeMutablePointer<UInt32>
   private var free: UnsafeMutablePointer<UInt64>
   private var available: UnsafeMutablePointer<UInt64>
-  /// By id: the first word of the hash before that of its content; 0 = none, or none that is known:
-  /// nobody told of what was stored before this began.
-  private(set) var parents: UnsafeMutablePointer<UInt64>?
-  /// By id, a bit: named since it was read. And how many are.
-  private var noted: UnsafeMutablePointer<UInt64>
-  private var notedCount = 0
-  /// Read at once where so many are noted, so that no look has to read more.
-  private static let mostNoted = 4_096
+  /// Whether the pool is to note what changes; else each look reads all of it, and somebody else may
+  /// follow it.
+  var follows = false
+  /// What the pool notes for this; another pool has others.
+  private var touched: TouchedBlocks?
+  /// That of the pool when it was read last; nil = it was not.
+  private var revision: Revision?
 
-  init(_ pool: KVPool) {
+  init() {
     marks = .allocate(capacity: 1)
     counts = .allocate(capacity: 1)
-    noted = .allocate(capacity: 1)
     free = .allocate(capacity: 1)
     available = .allocate(capacity: 1)
-    read(pool)
   }
 
   deinit { release() }
@@ -61,16 +57,16 @@ final class BlockMirror {
   private func release() {
     marks.deallocate()
     counts.deallocate()
-    noted.deallocate()
     free.deallocate()
     available.deallocate()
-    parents?.deallocate()
   }
 
   /// Forgets what it knew, and reads every block of the pool.
-  func read(_ pool: KVPool) {
+  private func read(_ pool: KVPool) {
+    if follows && (touched == nil || touched !== pool.touched) { touched = pool.followTouches() }
+    touched?.clear()
+    revision = pool.revision
     release()
-    parents = nil
     let configuration = pool.configuration
     blocks = Int(configuration.blocks)
     let classes = pool.classes()
@@ -90,9 +86,6 @@ final class BlockMirror {
     }
     counts = .allocate(capacity: shapes.count * Self.places)
     counts.initialize(repeating: 0, count: shapes.count * Self.places)
-    noted = .allocate(capacity: blocks / 64 + 1)
-    noted.initialize(repeating: 0, count: blocks / 64 + 1)
-    notedCount = 0
     marks = .allocate(capacity: blocks + 1)
     marks.initialize(repeating: 0, count: blocks + 1)
     pool.readMarks(into: marks)
@@ -144,40 +137,38 @@ final class BlockMirror {
 
   // MARK: Following
 
-  /// What a command did. False where nothing that was known holds: `read` the pool.
-  func follow(_ pool: KVPool, _ log: ChangeLog) -> Bool {
-    for entry in log.entries.elements {
-      if entry.kind == .cleared && entry.cause == .pool { return false }
-      if entry.tier != .device { continue }
-      for id in log.blocks(of: entry) {
-        let word = noted[Int(id >> 6)]
-        let bit = UInt64(1) &<< UInt64(id & 63)
-        noted[Int(id >> 6)] = word | bit
-        notedCount &+= word & bit == 0 ? 1 : 0
-      }
-      if entry.kind == .stored {
-        store(log, entry)
-      } else if entry.kind == .moved && entry.cause == .defragment, let parents {
-        for copy in log.copies(of: entry) {
-          parents[Int(copy.target)] = parents[Int(copy.source)]
-        }
-      }
+  /// The pool notes nothing for this any more.
+  func stop(_ pool: KVPool) {
+    if follows { pool.unfollowTouches() }
+    follows = false
+    touched = nil
+  }
+
+  /// Brings it up to date: to be called before a look. False where nothing that was known holds, because
+  /// another pool has taken the place, or this one was made anew.
+  func settle(_ pool: KVPool) -> Bool {
+    if !follows && revision == pool.revision { return true }
+    guard let touched, touched === pool.touched, !touched.isEverything else {
+      read(pool)
+      return false
     }
-    if notedCount >= Self.mostNoted { settle(pool) }
+    if revision == pool.revision { return true }
+    revision = pool.revision
+    readTouched(touched, pool)
     return true
   }
 
-  /// Reads what was named since. To be called before a look, with the pool as it was last told of.
-  func settle(_ pool: KVPool) {
-    if notedCount == 0 { return }
-    notedCount = 0
+  private func readTouched(_ touched: TouchedBlocks, _ pool: KVPool) {
+    let words = touched.words
     withUnsafeTemporaryAllocation(of: BlockID.self, capacity: 64) { ids in
       withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 64) { new in
         guard let ids = ids.baseAddress, let new = new.baseAddress else { return }
         var index = 0
-        for i in 0...blocks >> 6 where noted[i] != 0 {
-          var rest = noted[i]
-          noted[i] = 0
+        for i in 0...blocks >> 6 where words[i] != 0 {
+          var rest = words[i]
+          words[i] = 0
+          if i == 0 { rest &= ~1 }
+          if i == blocks >> 6 { rest &= ~0 >> UInt64(63 - blocks & 63) }
           var count = 0
           while rest != 0 {
             ids[count] = BlockID(i << 6 + rest.trailingZeroBitCount)
@@ -217,24 +208,6 @@ final class BlockMirror {
     UInt32(0b10_00_00_00_10_11) >> (UInt32(mark & 7) * 2) & 3
   }
 
-  private func store(_ log: ChangeLog, _ entry: ChangeLog.Entry) {
-    let parents = parents ?? makeParents()
-    let contents = log.contents(of: entry)
-    var before = log.parent(of: entry)?.words.0 ?? 0
-    for (id, content) in zip(log.blocks(of: entry), contents) {
-      parents[Int(id)] = before
-      before = content.hash.words.0
-    }
-  }
-
-  @inline(never)
-  private func makeParents() -> UnsafeMutablePointer<UInt64> {
-    let made = UnsafeMutablePointer<UInt64>.allocate(capacity: blocks + 1)
-    made.initialize(repeating: 0, count: blocks + 1)
-    parents = made
-    return made
-  }
-
   // MARK: Looking
 
   @inline(__always)
@@ -258,6 +231,6 @@ final class BlockMirror {
 
   /// Bytes that it takes.
   var memory: Int {
-    blocks + 1 + shapes.reduce(0) { $0 + $1.words * 16 } + (parents == nil ? 0 : (blocks + 1) * 8)
+    blocks + 1 + shapes.reduce(0) { $0 + $1.words * 16 } + (touched?.wordCount ?? 0) * 8
   }
 }

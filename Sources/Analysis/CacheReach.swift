@@ -11,7 +11,7 @@ struct CacheReach {
   /// followed the pool counts as the beginning of its prefix, and so does what was cached without a
   /// parent. O(blocks with content), 40 bytes of memory for each.
   init(_ pool: KVPool, _ mirror: BlockMirror) {
-    guard let parents = mirror.parents else { return }
+    guard let parents = pool.parents else { return }
     for part in mirror.shapes {
       var nodes = Nodes()
       for id in part.start + 1...part.start + part.blocks where mirror.mark(id).hasContent {

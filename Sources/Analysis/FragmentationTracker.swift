@@ -4,10 +4,12 @@ package import KVBlocks
 // words. It has no clock, times are passed in; it never changes a pool; and it looks at every block of one
 // only to begin with it, or where a caller asks for what cannot be counted otherwise.
 
-/// Follows a pool by its change log, so that a look at it costs no scan, and keeps its history.
+/// Follows a pool by the blocks that it says may have changed, so that a look at it costs no scan, and
+/// keeps its history.
 ///
-/// Beside the pool: a byte and two bits a block, 8 bytes more where content is cached, and the history's
-/// rings. Who is told of each command calls `follow`, and `begin` when another pool takes the place.
+/// Beside the pool: a byte and three bits a block, 8 bytes more where content is cached, and the history's
+/// rings. Nobody has to tell it anything: each look is given the pool, and where that is another one than
+/// before, or as created again, all of it is read.
 package final class FragmentationTracker {
   private let following: BlockMirror
   package private(set) var history = FragmentationHistory()
@@ -16,40 +18,45 @@ package final class FragmentationTracker {
   private var known: PoolRuns?
   private var knownRevision: Revision = 0
   private var largest: (free: [UInt32], available: [UInt32])?
-  /// Of each session the last command that changed something; that of `lastSession` is `lastTime`.
+  /// Of each session the first sample that saw its last command that changed something.
   private var sessionTimes: [SessionID: UInt64] = [:]
-  private var lastSession: SessionID = 0
-  private var lastTime: UInt64 = 0
 
-  /// O(blocks).
-  package init(_ pool: KVPool) { following = BlockMirror(pool) }
-
-  /// Another pool took the place, or this one was changed behind its log. The history goes on. O(blocks).
-  package func begin(_ pool: KVPool) {
-    following.read(pool)
-    known = nil
-    largest = nil
+  /// O(blocks), now or with the first look.
+  ///
+  /// - Parameter follows: Whether there will be more looks. Else the pool notes nothing for them, and each
+  ///   reads all of it.
+  package init(_ pool: KVPool, follows: Bool = true) {
+    following = BlockMirror()
+    if follows { start(pool) }
   }
 
-  /// The blocks of the pool as it is.
+  /// From here on the pool is followed. O(blocks).
+  package func start(_ pool: KVPool) {
+    following.follows = true
+    mirror(of: pool)
+  }
+
+  /// The pool notes nothing any more.
+  package func stop(_ pool: KVPool) { following.stop(pool) }
+
+  /// The blocks of the pool as it is. O(blocks that changed since + blocks / 64); O(blocks) where another
+  /// pool has taken the place, or after a reset.
+  @discardableResult
   func mirror(of pool: KVPool) -> BlockMirror {
-    following.settle(pool)
+    if !following.settle(pool) {
+      known = nil
+      largest = nil
+    }
     return following
   }
 
-  /// A command stood. O(blocks that it names); O(blocks) after a reset.
-  package func follow(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64) {
-    if log.session != lastSession {
-      if lastTime > 0 { sessionTimes[lastSession] = lastTime }
-      lastSession = log.session
-    }
-    lastTime = milliseconds
-    if !following.follow(pool, log) { begin(pool) }
-  }
+  /// The same for who will look later, so that there is less to do then.
+  package func catchUp(with pool: KVPool) { mirror(of: pool) }
 
-  /// When a command of the session last changed anything, as far as this was told; nil = never.
-  package func lastChange(by session: SessionID) -> UInt64? {
-    if session == lastSession { return lastTime > 0 ? lastTime : nil }
+  /// When a command of the session last changed anything, as the first sample behind it saw; nil = not
+  /// since this follows the pool, or behind the last sample.
+  package func lastChange(by session: SessionID, in pool: KVPool) -> UInt64? {
+    if pool.touched?.hasChanged(session, at: pool.revision) ?? false { return nil }
     return sessionTimes[session]
   }
 
@@ -60,7 +67,8 @@ package final class FragmentationTracker {
       let mark = pool.mark(of: BlockID(id))
       if mirror.mark(id) != mark { return "block \(id) is \(mark), not \(mirror.mark(id))" }
     }
-    let fresh = BlockMirror(pool)
+    let fresh = BlockMirror()
+    _ = fresh.settle(pool)
     for (mine, right) in zip(mirror.parts, fresh.parts) {
       if mine != right { return "counts \(mine) instead of \(right)" }
       if !mirror.freeWords(mine).elementsEqual(fresh.freeWords(right)) {
@@ -77,8 +85,9 @@ package final class FragmentationTracker {
 
   /// The runs of the pool as it is. O(blocks / 64 + runs), once for each revision.
   package func runs(of pool: KVPool) -> PoolRuns {
+    let mirror = mirror(of: pool)
     if let known, knownRevision == pool.revision { return known }
-    let runs = PoolRuns(mirror(of: pool))
+    let runs = PoolRuns(mirror)
     known = runs
     largest = nil
     knownRevision = pool.revision
@@ -91,8 +100,8 @@ package final class FragmentationTracker {
   /// The ten largest free runs and the ten largest of free and cached blocks. O(blocks / 64 + runs), once
   /// for each revision.
   private func largestRuns(of pool: KVPool) -> (free: [UInt32], available: [UInt32]) {
-    if let largest, knownRevision == pool.revision { return largest }
     let runs = runs(of: pool)
+    if let largest { return largest }
     let mirror = mirror(of: pool)
     var free: [UInt32] = []
     var available: [UInt32] = []
@@ -157,6 +166,9 @@ package final class FragmentationTracker {
   /// first two where nothing changed since they were counted.
   package func sample(_ pool: KVPool, at milliseconds: UInt64) {
     history.add(HistorySample(pool, self, at: milliseconds))
+    for session in pool.touched?.takeSessions(at: pool.revision) ?? [] {
+      sessionTimes[session] = milliseconds
+    }
     if idle.isDue(at: milliseconds) {
       idle.look(RequestBlockAnalyzer(pool, self).owners(), at: milliseconds)
     }

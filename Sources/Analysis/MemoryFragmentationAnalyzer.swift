@@ -2,35 +2,32 @@ package import KVBlocks
 
 /// The analysis of one pool: follows and samples it between `start` and `stop`, and reports at any time.
 ///
-/// Whoever makes the pool's commands tells `follow` of each while it runs, and whoever has a timer calls
-/// `sample`. Stopped, it costs nothing but the memory of what it recorded, which reports still have.
+/// Whoever has a timer calls `sample`; nobody has to tell it of commands. Stopped, it costs nothing but the
+/// memory of what it recorded, which reports still have.
 package final class MemoryFragmentationAnalyzer {
   /// Its looks hold while this runs; its history holds always.
   package let tracker: FragmentationTracker
   package private(set) var isRunning = false
-  /// The revision at which `tracker` read the pool; nil once it was told of a command.
-  private var readRevision: Revision?
 
-  /// O(blocks). It does not run yet.
-  package init(_ pool: KVPool) {
-    tracker = FragmentationTracker(pool)
-    readRevision = pool.revision
-  }
+  /// It does not run yet.
+  package init(_ pool: KVPool) { tracker = FragmentationTracker(pool, follows: false) }
 
-  /// From here on the pool is followed; or, where it was already, another pool took its place. What was
-  /// recorded goes on. O(blocks).
+  /// From here on the pool is followed, and any that takes its place. What was recorded goes on.
+  /// O(blocks).
   package func start(_ pool: KVPool) {
-    if isRunning || readRevision != pool.revision { tracker.begin(pool) }
-    readRevision = nil
     isRunning = true
+    tracker.start(pool)
   }
 
   /// Nothing is followed or sampled any more; what was recorded stays.
-  package func stop() { isRunning = false }
+  package func stop(_ pool: KVPool) {
+    isRunning = false
+    tracker.stop(pool)
+  }
 
-  /// A command stood: see `FragmentationTracker.follow`.
-  package func follow(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64) {
-    tracker.follow(pool, log, at: milliseconds)
+  /// Reads what has changed, so that the next look has less to read.
+  package func catchUp(with pool: KVPool) {
+    if isRunning { tracker.catchUp(with: pool) }
   }
 
   /// A look at the pool goes into the history; none while it does not run.
@@ -52,7 +49,8 @@ package final class MemoryFragmentationAnalyzer {
     intervalMilliseconds: UInt32 = 0, lifetimes: BlockLifetimes? = nil
   ) -> FragmentationReport {
     FragmentationReport(
-      of: pool, named: name, isRunning ? tracker : FragmentationTracker(pool), at: milliseconds,
+      of: pool, named: name, isRunning ? tracker : FragmentationTracker(pool, follows: false),
+      at: milliseconds,
       samples: tracker.history.samples(since: since), intervalMilliseconds: intervalMilliseconds,
       life: lifetimes.map { FragmentationReport.BlockLife($0) })
   }

@@ -97,7 +97,7 @@ package struct RequestBlockAnalyzer {
       owners.append(
         OwnerCost(
           session: session, label: Array(label),
-          lastChangeMilliseconds: tracker.lastChange(by: session)))
+          lastChangeMilliseconds: tracker.lastChange(by: session, in: pool)))
       return owners.count - 1
     }
     var cursor: UInt32 = 0
@@ -194,8 +194,8 @@ package struct OwnerCost: Equatable {
   package var pinnedBlocks: UInt32 = 0
   /// Slots of their tables that hold no token of their own.
   package var unusedSlots: UInt64 = 0
-  /// Milliseconds since the epoch at which a command of the session last changed anything; nil = not
-  /// since this server looks on.
+  /// Milliseconds since the epoch of the first sample behind the last command of the session that changed
+  /// anything; nil = not since this server looks on, or there was no sample since.
   package var lastChangeMilliseconds: UInt64?
   /// Milliseconds since the epoch from which on it was seen to hold blocks with nothing running, and the
   /// blocks that it has more by now; nil and 0 where something runs or no sample has seen it.

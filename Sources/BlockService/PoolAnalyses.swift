@@ -1,16 +1,7 @@
 package import Analysis
-package import KVBlocks
+internal import KVBlocks
 
-/// Told of each command from `HostedPool.observe` on, which starts it.
-extension MemoryFragmentationAnalyzer: PoolObserver {
-  package func poolChanged(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64) {
-    tracker.follow(pool, log, at: milliseconds)
-  }
-
-  package func poolReplaced(_ pool: KVPool, at milliseconds: UInt64) { start(pool) }
-}
-
-/// The analysis of one hosted pool.
+/// The analysis of one hosted pool. It is told of no command: whoever looks brings it up to date.
 package struct PoolAnalysis {
   package unowned let hosted: HostedPool
   package let analyzer: MemoryFragmentationAnalyzer
@@ -34,11 +25,11 @@ package final class PoolAnalyses: RegistryFollower {
   package func poolCame(_ hosted: HostedPool) {
     let analyzer = MemoryFragmentationAnalyzer(hosted.pool)
     all.append(PoolAnalysis(hosted: hosted, analyzer: analyzer))
-    if isRunning { hosted.observe(analyzer, at: clock()) }
+    if isRunning { analyzer.start(hosted.pool) }
   }
 
   package func poolWent(_ hosted: HostedPool) {
-    if let analyzer = analyzer(of: hosted), analyzer.isRunning { stop(hosted, analyzer) }
+    analyzer(of: hosted)?.stop(hosted.pool)
     all.removeAll { $0.hosted === hosted }
   }
 
@@ -57,6 +48,11 @@ package final class PoolAnalyses: RegistryFollower {
     analyzer(of: hosted)?.tracker.history
   }
 
+  /// Reads what has changed, so that the next look has less to read.
+  package func catchUp() {
+    for one in all { one.analyzer.catchUp(with: one.hosted.pool) }
+  }
+
   /// A look at each pool goes into its history, as long as they are followed.
   package func sample() {
     let now = clock()
@@ -67,19 +63,14 @@ package final class PoolAnalyses: RegistryFollower {
   func start() {
     if isRunning { return }
     isRunning = true
-    for one in all { one.hosted.observe(one.analyzer, at: clock()) }
+    for one in all { one.analyzer.start(one.hosted.pool) }
   }
 
   /// Nothing follows the pools any more; what was recorded of them stays.
   func stop() {
     if !isRunning { return }
     isRunning = false
-    for one in all { stop(one.hosted, one.analyzer) }
-  }
-
-  private func stop(_ hosted: HostedPool, _ analyzer: MemoryFragmentationAnalyzer) {
-    hosted.stopObserving(analyzer)
-    analyzer.stop()
+    for one in all { one.analyzer.stop(one.hosted.pool) }
   }
 }
 
@@ -102,8 +93,8 @@ extension QuireService {
   /// The pools are not followed any more, at no cost to their commands; their histories stay.
   package func stopSampling() { analyses?.stop() }
 
-  /// What follows the pool; where nothing does, a new one, which reads all of it: O(blocks).
+  /// What follows the pool; where nothing does, a new one for this look, which reads all of it: O(blocks).
   func tracker(of hosted: HostedPool) -> FragmentationTracker {
-    analyses?.tracker(of: hosted) ?? FragmentationTracker(hosted.pool)
+    analyses?.tracker(of: hosted) ?? FragmentationTracker(hosted.pool, follows: false)
   }
 }

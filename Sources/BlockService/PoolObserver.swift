@@ -1,7 +1,7 @@
 package import KVBlocks
 
-/// Learns what each command does to the blocks of a hosted pool: what samples it, and what streams its
-/// events.
+/// Learns what each command does to the blocks of a hosted pool: what streams its events, and what
+/// remembers its past. (What samples it needs no more than to look now and then.)
 ///
 /// Called on the loop's thread, within the call that changed the pool and before its reply is sent:
 /// whatever takes long is put off. Times are milliseconds since the epoch, by the server's clock, which

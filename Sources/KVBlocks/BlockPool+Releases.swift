@@ -64,14 +64,15 @@ extension BlockPool {
     return freeAlone(first, count, slot)
   }
 
-  /// The same where there is a log, and nothing else that is unusual.
+  /// The same where somebody follows, and nothing else is unusual.
   @inline(never)
   private func freeExclusiveByDetour(
     _ first: UnsafePointer<BlockID>, _ count: Int, _ slot: UInt32
   ) -> Bool {
     if undo.isRecording || split != nil || lazy != nil { return false }
     guard freeAlone(first, count, slot) else { return false }
-    log.note(.released, .free, by: .raw(slot), first, count, of: self)
+    undo.touch(first, count)
+    if isLogging { log.note(.released, .free, by: .raw(slot), first, count, of: self) }
     return true
   }
 

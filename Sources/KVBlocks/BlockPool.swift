@@ -17,6 +17,8 @@ package final class BlockPool {
   /// Usable blocks; their ids are 1 ... `capacity`.
   package let capacity: UInt32
   let records: UnsafeMutablePointer<BlockRecord>
+  /// Records, the sentinels' included.
+  let places: Int
   /// Raw references beyond the one that a record can name: (block, session slot) -> count.
   let sharedHolds: WideMap
   var counters: BlockCounters
@@ -93,8 +95,8 @@ package final class BlockPool {
     counters = BlockCounters(free: capacity)
     // One more than there are ids: the sentinel of the cached blocks in split mode. Classes have two
     // sentinels each behind it.
-    let records = Int(capacity) + 2 + 2 * classes.count
-    self.records = .allocate(capacity: records)
+    places = Int(capacity) + 2 + 2 * classes.count
+    self.records = .allocate(capacity: places)
     (self.records + Int(capacity) + 2).initialize(
       repeating: BlockRecord(), count: 2 * classes.count)
     index =
@@ -132,14 +134,7 @@ package final class BlockPool {
 
   /// To be called before a record is changed.
   @inline(__always)
-  func save(_ id: BlockID) {
-    if undo.isRecording { record(id) }
-  }
-
-  @inline(never)
-  private func record(_ id: BlockID) {
-    undo.blocks.append(.init(id: id, record: records[Int(id)]))
-  }
+  func save(_ id: BlockID) { undo.note(id, records) }
 
   // MARK: Taking
 
@@ -158,7 +153,9 @@ package final class BlockPool {
     takeFromQueue(count, for: holder, generation: generation, into: room)
   }
 
-  private func setDetour() { hasDetour = split != nil || lazy != nil || isLogging }
+  func setDetour() {
+    hasDetour = split != nil || lazy != nil || isLogging || undo.touched != nil
+  }
 
   /// `take` where one queue has all available blocks.
   @inline(__always)

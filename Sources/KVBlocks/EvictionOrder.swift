@@ -67,9 +67,7 @@ final class EvictionOrder {
     (frequencies?.memory ?? 0) + (queues?.memory ?? 0) + (retention?.memory ?? 0)
   }
 
-  private func save(_ id: BlockID) {
-    if undo.isRecording { undo.blocks.append(.init(id: id, record: records[Int(id)])) }
-  }
+  private func save(_ id: BlockID) { undo.note(id, records) }
 
   // MARK: What happens to blocks
 

@@ -135,9 +135,7 @@ final class FreeQueue: FreeBlocks {
     records[Int(id)].next = 0
   }
 
-  private func save(_ id: BlockID) {
-    if undo.isRecording { undo.blocks.append(.init(id: id, record: records[Int(id)])) }
-  }
+  private func save(_ id: BlockID) { undo.note(id, records) }
 
   override func choose(
     _ count: UInt32, into room: UnsafeMutablePointer<BlockID>, _ searched: inout UInt64

@@ -7,7 +7,7 @@ extension KVPool {
   /// outcome), beside the rows of `Design.md`.
   package func apply(_ command: Command, into outcome: Outcome) {
     outcome.reset()
-    if isLogging { log.begin(command.session) }
+    if isFollowed { beginFollowed(command.session) }
     if let refusal = refusalOfWhole(command) {
       refuse(command, refusal, outcome)
       return

@@ -28,6 +28,7 @@ extension KVPool {
   private func setLogging(_ isLogging: Bool) {
     log.follow(isLogging ? (sequences, sessions) : nil)
     self.isLogging = isLogging
+    setFollowed()
     blocks.isLogging = isLogging
     host?.isLogging = isLogging
     blocks.index?.countsCopies = isLogging
@@ -43,6 +44,7 @@ extension KVPool {
 
   /// The pool is as created.
   func noteReset() {
+    touched?.isEverything = true
     if !isLogging { return }
     log.begin(0)
     log.noteCleared(.pool)

@@ -97,21 +97,22 @@ extension KVPool {
   /// some already: from a raw holder, or from a fork that was faster. Returns how many have it now.
   @inline(__always)
   func store(_ range: Range<UInt32>, of slot: UInt32, _ chains: HashChains) -> UInt32 {
-    isLogging
-      ? storeLogged(range, of: slot, chains) : store(range, of: slot, chains, logs: false)
+    isFollowed
+      ? storeFollowed(range, of: slot, chains)
+      : store(range, of: slot, chains, isFollowed: false)
   }
 
   @inline(never)
-  private func storeLogged(
+  private func storeFollowed(
     _ range: Range<UInt32>, of slot: UInt32, _ chains: HashChains
   ) -> UInt32 {
-    store(range, of: slot, chains, logs: true)
+    store(range, of: slot, chains, isFollowed: true)
   }
 
-  /// Without a log a loop that does not ask for one.
+  /// Where nobody follows a loop that does not ask.
   @inline(__always)
   private func store(
-    _ range: Range<UInt32>, of slot: UInt32, _ chains: HashChains, logs: Bool
+    _ range: Range<UInt32>, of slot: UInt32, _ chains: HashChains, isFollowed: Bool
   ) -> UInt32 {
     let table = sequences.slots[Int(slot)].blocks
     var made: UInt32 = 0
@@ -123,7 +124,12 @@ extension KVPool {
       let isNew = blocks.cache(block, hash)
       if isNew { made += 1 }
       claim(block, at: i, of: slot)
-      if !logs { continue }
+      if !isFollowed { continue }
+      if isNew && touched != nil {
+        let parent = i == 0 ? 0 : chains.hash(i - 1, of: slot).words.0
+        blocks.index?.setParent(of: block, parent)
+      }
+      if !isLogging { continue }
       if isNew && !isOpen {
         log.beginStored(
           by: .sequence(slot), at: i, parent: i == 0 ? nil : chains.hash(i - 1, of: slot), blocks,

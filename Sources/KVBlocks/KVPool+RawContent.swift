@@ -110,15 +110,15 @@ extension KVPool {
     }
     let before = parent.count == 0 ? nil : parent.baseAddress.map { BlockHash($0, size) }
     result.affected =
-      isLogging
-      ? store(ids, bytes, before, logs: true) : store(ids, bytes, before, logs: false)
+      isFollowed
+      ? store(ids, bytes, before, isFollowed: true) : store(ids, bytes, before, isFollowed: false)
     if result.affected > 0 { run.changed = true }
   }
 
   @inline(__always)
   private func store(
     _ ids: UnsafeBufferPointer<BlockID>, _ bytes: UnsafePointer<UInt8>, _ parent: BlockHash?,
-    logs: Bool
+    isFollowed: Bool
   ) -> UInt32 {
     var stored: UInt32 = 0
     // Whether the block before was stored, in the same size class: then the entry goes on.
@@ -128,12 +128,16 @@ extension KVPool {
       let hash = BlockHash(bytes + i * size, size)
       let isNew = blocks.cache(ids[i], hash)
       if isNew { stored += 1 }
-      if !logs { continue }
+      if !isFollowed { continue }
+      let before = i == 0 ? parent : BlockHash(bytes + (i - 1) * size, size)
+      if isNew && touched != nil {
+        blocks.index?.setParent(of: ids[i], before?.words.0 ?? 0)
+      }
+      if !isLogging { continue }
       if i > 0 && blocks.sizeClass(of: ids[i]) != blocks.sizeClass(of: ids[i - 1]) {
         isOpen = false
       }
       if isNew && !isOpen {
-        let before = i == 0 ? parent : BlockHash(bytes + (i - 1) * size, size)
         log.beginStored(by: holderOfCommand, at: 0, parent: before, blocks, first: ids[i])
       }
       if isNew { log.noteStored(ids[i], hash, copies: blocks.copies(of: ids[i])) }

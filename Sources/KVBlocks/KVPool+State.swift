@@ -39,6 +39,7 @@ extension KVPool {
   package func goOn(after other: KVPool) {
     sessions.spendCopyIDs(through: other.sessions.lastCopyID)
     inheritDirty(from: other)
+    inheritTouches(from: other)
     if other.revision == 0 || other.revision < revision { return }
     revision = other.revision + 1
     history.add(0, revision)

@@ -13,6 +13,10 @@ package final class KVPool {
   /// it counts no references.
   let log: ChangeLog
   var isLogging = false
+  /// Blocks that may have changed, where somebody follows the pool.
+  package internal(set) var touched: TouchedBlocks?
+  /// Either: the one test that a command pays.
+  var isFollowed = false
   let blocks: BlockPool
   /// The host tier, with ids, order and undo of its own; nil in a pool without.
   let host: BlockPool?
@@ -196,6 +200,7 @@ package final class KVPool {
     if let other {
       inheritDirty(from: other)
       inheritChangeLog(from: other)
+      inheritTouches(from: other)
     }
   }
 

@@ -108,7 +108,9 @@ extension BlockPool {
   ) {
     if split == nil && lazy == nil {
       takeFromQueue(count, for: holder, generation: generation, into: room)
-      return log.note(.handedOut, by: holder, room, Int(count), of: self)
+      undo.touch(room, Int(count))
+      if isLogging { log.note(.handedOut, by: holder, room, Int(count), of: self) }
+      return
     }
     if let lazy, lazy.count > 0 {
       // Nothing is evicted while a free block waits. (Of size classes, another's may wait as well.)
@@ -117,6 +119,7 @@ extension BlockPool {
     }
     if let split { return take(split, count, for: holder, generation: generation, into: room) }
     takeFromQueue(count, for: holder, generation: generation, into: room)
+    undo.touch(room, Int(count))
     if isLogging { log.note(.handedOut, by: holder, room, Int(count), of: self) }
   }
 
@@ -128,6 +131,7 @@ extension BlockPool {
     if isLogging { log.note(.released, cause, by: holder, first, count, stride: stride, of: self) }
     if let lazy { return dropLazily(lazy, first, count, stride) }
     if let split { return dropReferences(split, first, count, stride) }
+    undo.touch(first, count, stride: stride)
     return dropToQueue(first, count, stride)
   }
 

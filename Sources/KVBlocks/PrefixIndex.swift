@@ -23,6 +23,9 @@ final class PrefixIndex {
   private let undo: UndoLog
   /// By entry, how many blocks have its content; nil where nobody asks.
   private var copies: UnsafeMutablePointer<UInt32>?
+  /// By block, the first word of the hash before that of its content: 0 where that begins its prefix, or
+  /// where nobody followed the pool when it was stored. nil until somebody does and something is.
+  private(set) var parents: UnsafeMutablePointer<UInt64>?
 
   private struct Entry: BitwiseCopyable {
     var tag: UInt32 = 0
@@ -58,6 +61,7 @@ final class PrefixIndex {
     previous.deallocate()
     entries.deallocate()
     copies?.deallocate()
+    parents?.deallocate()
   }
 
   /// Bytes of the column, the rings and the table.
@@ -141,6 +145,7 @@ final class PrefixIndex {
     link(target, before: id)
     if entries[place].first == id { entries[place].first = target }
     if let copies { copies[place] += 1 }
+    if let parents { setParent(of: target, parents[Int(id)]) }
     remove(id)
   }
 
@@ -216,9 +221,7 @@ final class PrefixIndex {
     words[3] = hash.words.3
   }
 
-  private func save(_ id: BlockID) {
-    if undo.isRecording { undo.blocks.append(.init(id: id, record: records[Int(id)])) }
-  }
+  private func save(_ id: BlockID) { undo.note(id, records) }
 
   /// Deletion by shifting back, as in `WideMap`; the tag says where an entry belongs.
   private func removeEntry(at index: Int) {
@@ -234,6 +237,29 @@ final class PrefixIndex {
       hole = i
     }
     entries[hole].first = 0
+  }
+
+  // MARK: Parents
+
+  /// Of a block that was just given content.
+  func setParent(of id: BlockID, _ hash: UInt64) {
+    let parents = parents ?? makeParents()
+    undo.note(parents + Int(id))
+    parents[Int(id)] = hash
+  }
+
+  @inline(never)
+  private func makeParents() -> UnsafeMutablePointer<UInt64> {
+    let made = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity + 1)
+    made.initialize(repeating: 0, count: capacity + 1)
+    parents = made
+    return made
+  }
+
+  /// They are kept from the next one on.
+  func forgetParents() {
+    parents?.deallocate()
+    parents = nil
   }
 
   // MARK: Copies

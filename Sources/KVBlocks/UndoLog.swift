@@ -5,6 +5,11 @@
 /// restored first. Nothing in here knows what the values mean.
 final class UndoLog {
   private(set) var isRecording = false
+  /// A bit a block for who follows the pool (`TouchedBlocks`); nil where nobody does. What is saved is
+  /// about to change, so this is where to learn of it.
+  var touched: UnsafeMutablePointer<UInt64>? { didSet { setNoting() } }
+  /// Either: the one test that a record's change pays.
+  private(set) var notesBlocks = false
 
   struct SavedBlock: BitwiseCopyable {
     var id: BlockID
@@ -101,10 +106,28 @@ final class UndoLog {
   func begin() {
     precondition(!isRecording, "recorded two commands at once")
     isRecording = true
+    setNoting()
   }
 
   /// Stops recording; what is recorded stays until `clear`.
-  func stop() { isRecording = false }
+  func stop() {
+    isRecording = false
+    setNoting()
+  }
+
+  private func setNoting() { notesBlocks = isRecording || touched != nil }
+
+  /// To be called before a record is changed.
+  @inline(__always)
+  func note(_ id: BlockID, _ records: UnsafeMutablePointer<BlockRecord>) {
+    if notesBlocks { record(id, records) }
+  }
+
+  @inline(never)
+  private func record(_ id: BlockID, _ records: UnsafeMutablePointer<BlockRecord>) {
+    if let touched { touched[Int(id >> 6)] |= 1 &<< UInt64(id & 63) }
+    if isRecording { blocks.append(.init(id: id, record: records[Int(id)])) }
+  }
 
   /// Memory that a list keeps from one command to the next. A dry run over a huge pool takes more.
   static let keptBytes = 1 << 20

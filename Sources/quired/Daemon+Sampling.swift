@@ -10,6 +10,13 @@ final class SamplingTimers {
   private var watches: LoopTimer?
   private var replays: LoopTimer?
   private let budget: SampleBudget?
+  /// When the next look is due, by the loop's clock.
+  private var due: UInt64 = 0
+
+  /// In between, what has changed is read as often as this, so that no look has much to read at once.
+  private static let catchUpNanoseconds: UInt64 = 100_000_000
+  /// The loop's timers count milliseconds.
+  private static let tickNanoseconds: UInt64 = 1_000_000
 
   init(_ service: QuireService, _ options: SamplingOptions, on loop: EventLoop) {
     self.service = service
@@ -28,8 +35,9 @@ final class SamplingTimers {
     }
     guard let budget else { return }
     service.startSampling(intervalMilliseconds: UInt32(budget.intervalNanoseconds / 1_000_000))
-    samples = timer(loop) { $0.sample() }
-    samples?.start(afterNanoseconds: budget.intervalNanoseconds)
+    samples = timer(loop) { $0.look(budget) }
+    due = EventLoop.clock + budget.intervalNanoseconds
+    samples?.start(afterNanoseconds: min(budget.intervalNanoseconds, Self.catchUpNanoseconds))
   }
 
   private func timer(_ loop: EventLoop, _ fire: @escaping (SamplingTimers) -> Void) -> LoopTimer {
@@ -38,10 +46,15 @@ final class SamplingTimers {
     return timer
   }
 
-  private func sample() {
-    guard let budget else { return }
+  private func look(_ budget: SampleBudget) {
     let begin = EventLoop.clock
-    service.analyses?.sample()
-    samples?.start(afterNanoseconds: budget.delay(after: EventLoop.clock - begin))
+    let isDue = begin + Self.tickNanoseconds >= due
+    if isDue { service.analyses?.sample() } else { service.analyses?.catchUp() }
+    let now = EventLoop.clock
+    // What a catching up takes counts, too.
+    let share = SampleBudget(intervalNanoseconds: 0, percent: budget.percent)
+    let idle = share.delay(after: now - begin)
+    due = isDue ? now + budget.delay(after: now - begin) : max(due, now + idle)
+    samples?.start(afterNanoseconds: min(due - now, max(idle, Self.catchUpNanoseconds)))
   }
 }

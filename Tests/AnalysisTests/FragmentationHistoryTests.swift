@@ -11,15 +11,8 @@ struct FragmentationHistoryTests {
   init() { tracker = FragmentationTracker(pool) }
 
   private func allocate(_ count: UInt32) {
-    let log = pool.attachChangeLog()
     _ = pool.apply(
       allocating: count, session: 0, ifRevision: 0, now: 0, isDryRun: false, into: outcome)
-    tracker.follow(pool, log, at: 0)
-  }
-
-  private func reset() {
-    pool.reset()
-    tracker.begin(pool)
   }
 
   @Test("keeps seconds for ten minutes, ten seconds for two hours, minutes for a day")
@@ -46,7 +39,7 @@ struct FragmentationHistoryTests {
     tracker.sample(pool, at: 60_000)
     allocate(700)
     tracker.sample(pool, at: 60_100)
-    reset()
+    pool.reset()
     allocate(20)
     tracker.sample(pool, at: 60_200)
     let samples = tracker.history.samples()
@@ -61,7 +54,7 @@ struct FragmentationHistoryTests {
   func thinned() {
     for second in 0..<10 as Range<UInt64> {
       if second == 4 { allocate(300) }
-      if second == 5 { reset() }
+      if second == 5 { pool.reset() }
       tracker.sample(pool, at: 1_000 * second)
     }
     let thin = tracker.history.samples(most: 3)

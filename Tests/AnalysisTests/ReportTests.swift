@@ -287,7 +287,7 @@ struct ReportTests {
     let pool = ReportedPool(blocks: 100)
     pool.admit(20)
     pool.sample()
-    pool.analyzer.stop()
+    pool.analyzer.stop(pool.pool)
     pool.admit(20)
     pool.now += 1_000
     pool.sample()

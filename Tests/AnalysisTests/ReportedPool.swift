@@ -36,7 +36,6 @@ final class ReportedPool {
   func run(_ kind: KVBlocks.Operation.Kind, session: SessionID = 0) -> Bool {
     let isDone = pool.apply(one: kind, session: session, into: outcome) != nil
     if isDone && !log.isEmpty {
-      if analyzer.isRunning { analyzer.follow(pool, log, at: now) }
       lifetimes.note(log, now)
     }
     return isDone

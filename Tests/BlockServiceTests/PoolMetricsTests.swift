@@ -84,8 +84,6 @@ struct PoolMetricsTests {
     freed.withUnsafeBufferPointer {
       _ = apply(.freeBlocks($0, generations: .init(start: nil, count: 0)), to: pool)
     }
-    // The pool was changed beside the service, which so was not told.
-    service.analyses?.all[0].tracker.begin(pool)
     service.analyses?.sample()
     let found = lines()
     for line in [

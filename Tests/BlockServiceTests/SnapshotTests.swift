@@ -107,6 +107,7 @@ struct SnapshotTests {
     admit(harness, 3...3, tokens: 9, label: "code")  // 5 6 7
     _ = try harness.allocate(2)  // 8, 9
     harness.succeed("Sequences/Free", .freeSequences([1]))
+    harness.service.analyses?.sample()
     harness.clock.now = 12_500
     let look = try snapshot(harness)
     var chat = OwnerFootprintFields()
@@ -119,6 +120,7 @@ struct SnapshotTests {
     code.idleMilliseconds = 2_500
     var raw = OwnerFootprintFields()
     (raw.blocks, raw.rawBlocks, raw.idleMilliseconds) = (2, 2, 2_500)
+    raw.heldIdleMilliseconds = 2_500
     #expect(look.owners == [code, raw, chat])
     #expect(look.sequences.map(\.sequenceID) == [3, 2])
     let first = try #require(look.sequences.first)

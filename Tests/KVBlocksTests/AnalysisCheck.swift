@@ -2,7 +2,8 @@ import Analysis
 import KVBlocks
 
 /// The analyzer follows a walk; each of its measures is counted again block by block, from what the pool
-/// says of each block and of each table.
+/// says of each block and of each table. It is told of no command: it knows by what the pool says may have
+/// changed between two looks.
 ///
 /// Whole states are compared after every 97th command: two thousand of them in a run of all walks.
 struct AnalysisCheck {
@@ -12,14 +13,15 @@ struct AnalysisCheck {
 
   init(_ pool: KVPool) { tracker = FragmentationTracker(pool) }
 
+  /// Another pool takes the place.
   mutating func begin(_ pool: KVPool) {
-    tracker.begin(pool)
+    tracker.catchUp(with: pool)
     parents = [:]
   }
 
-  /// After a command. Returns what is wrong; nil when all is right.
+  /// After a command. `log` is that of the pool, or of one that does the same. Returns what is wrong; nil
+  /// when all is right.
   mutating func follow(_ log: ChangeLog, _ pool: KVPool, _ step: Int) -> String? {
-    if !log.isEmpty { tracker.follow(pool, log, at: UInt64(step) * 100) }
     for entry in log.entries.elements {
       if entry.kind == .cleared && entry.cause == .pool { parents = [:] }
       if entry.kind == .stored {

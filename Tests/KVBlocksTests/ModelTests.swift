@@ -332,6 +332,10 @@ struct ModelTests {
     var mirror = ChangeMirror(pool)
     var analysis = AnalysisCheck(pool)
     var log = pool.attachChangeLog()
+    // The same once more without a log: where nothing but the analyzer follows, other code runs.
+    var quiet = KVPool(configuration, hasher: TestHasher(configuration))
+    var quietAnalysis = AnalysisCheck(quiet)
+    let quietOutcome = Outcome()
     var history: [TestCommand] = []
     let count = Self.commands / Self.all.count
 
@@ -345,8 +349,11 @@ struct ModelTests {
       let unchanged = pool.revision == revision
       if history.count < 5_000 && !unchanged { history.append(command) }
 
+      quiet.apply(command, into: quietOutcome)
       let unfollowed =
         mirror.follow(log, pool, changed: !unchanged) ?? analysis.follow(log, pool, step)
+        ?? quietAnalysis.follow(log, quiet, step + 7).map { "without a log: \($0)" }
+        ?? (quiet.historyDigest == pool.historyDigest ? nil : "a log makes a difference")
       let difference =
         (seen == expected ? nil : "outcome: \(seen) instead of \(expected)")
         ?? (unchanged && pool.stateDigest() != before ? "changed without a revision" : nil)
@@ -368,6 +375,9 @@ struct ModelTests {
         pool = loaded
         log = pool.attachChangeLog()
         analysis.begin(pool)
+        guard let other = reloaded(quiet) else { preconditionFailure("reloads once only") }
+        quiet = other
+        quietAnalysis.begin(quiet)
       }
       if history.count == 5_000 {
         replay(history, configuration, pool)

@@ -17,6 +17,12 @@ enum SamplingBenchmark {
     measure("every other block", blocks) { bench in bench.freeHalf(by: 0) }
     measure("random runs of 64", blocks) { bench in bench.freeHalf(by: 64) }
     measure("10,000 running sequences", blocks) { bench in bench.admit(10_000) }
+    let bench = Bench(blocks)
+    bench.freeHalf(by: 1)
+    for count in [1_000, 10_000, 100_000] as [UInt32] where count < blocks / 4 {
+      let text = "catching up, \(count) blocks have changed:"
+      print(text, Int(bench.median(changing: count) { bench.tracker.catchUp(with: bench.pool) }))
+    }
   }
 
   private static func measure(_ name: String, _ blocks: UInt32, _ prepare: (Bench) -> Void) {
@@ -44,7 +50,6 @@ enum SamplingBenchmark {
   final class Bench {
     let pool: KVPool
     let tracker: FragmentationTracker
-    private let log: ChangeLog
     private let outcome = Outcome()
     private let blocks: UInt32
     private var random: UInt64 = 1
@@ -54,7 +59,6 @@ enum SamplingBenchmark {
     init(_ blocks: UInt32) {
       self.blocks = blocks
       pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: 16))
-      log = pool.attachChangeLog()
       tracker = FragmentationTracker(pool)
     }
 
@@ -69,7 +73,6 @@ enum SamplingBenchmark {
         pool.apply(Command(session: 0, operations: operations), into: outcome)
       }
       precondition(outcome.results[0].refusal.reason == .none, "the pool refused")
-      tracker.follow(pool, log, at: 1)
     }
 
     /// All are taken, and then half of them given back: in runs of about so many, or every other one.
@@ -105,17 +108,17 @@ enum SamplingBenchmark {
       }
     }
 
-    func median(_ body: () -> Void) -> Double {
+    /// `changing`: as many blocks are taken or given back before each look.
+    func median(changing count: UInt32 = 1, _ body: () -> Void) -> Double {
       var times: [Double] = []
       for _ in 0..<31 {
         if isHeld {
-          withUnsafePointer(to: held) { id in
-            let ids = UnsafeBufferPointer(start: id, count: 1)
-            apply(.freeBlocks(ids, generations: .init(start: nil, count: 0)))
+          held.withUnsafeBufferPointer {
+            apply(.freeBlocks($0, generations: .init(start: nil, count: 0)))
           }
         } else {
-          apply(.allocate(count: 1))
-          held = outcome.blocks[0]
+          apply(.allocate(count: count))
+          held = Array(outcome.blocks.elements)
         }
         isHeld.toggle()
         var begin = timespec()
@@ -129,6 +132,6 @@ enum SamplingBenchmark {
       return times.sorted()[times.count / 2]
     }
 
-    private var held: BlockID = 0
+    private var held: [BlockID] = []
   }
 }

@@ -1,0 +1,115 @@
+import Analysis
+import KVBlocks
+import Testing
+
+/// What a tracker knows of a pool that tells it nothing.
+@Suite("following a pool")
+struct FollowingTests {
+  private let outcome = Outcome()
+
+  private func allocate(_ count: UInt32, of pool: KVPool, session: SessionID = 0) -> [BlockID] {
+    _ = pool.apply(
+      allocating: count, session: session, ifRevision: 0, now: 0, isDryRun: false, into: outcome)
+    return Array(outcome.blocks.elements)
+  }
+
+  private func free(_ ids: [BlockID], of pool: KVPool) {
+    ids.withUnsafeBufferPointer {
+      _ = pool.apply(
+        one: .freeBlocks($0, generations: .init(start: nil, count: 0)), into: outcome)
+    }
+  }
+
+  private func bits(_ touched: TouchedBlocks) -> [Int] {
+    (0..<touched.wordCount * 64).filter { touched.words[$0 / 64] >> UInt64($0 % 64) & 1 == 1 }
+  }
+
+  @Test("the shortest ways note the blocks that they take and give back, and no other")
+  func shortest() {
+    let pool = KVPool(PoolConfiguration(blocks: 200, blockSize: 16))
+    _ = allocate(3, of: pool)
+    let touched = pool.followTouches()
+    #expect(bits(touched) == [])
+    #expect(allocate(2, of: pool) == [4, 5])
+    #expect(bits(touched) == [4, 5])
+    touched.clear()
+    free([5, 2], of: pool)
+    #expect(bits(touched) == [2, 5])
+    touched.clear()
+    // What is refused, and 201 is no block, changes nothing.
+    free([1, 201], of: pool)
+    #expect(bits(touched).allSatisfy { $0 == 1 })
+    pool.unfollowTouches()
+    _ = allocate(1, of: pool)
+    #expect(pool.touched == nil)
+  }
+
+  @Test("pools are followed to their last block, whatever the number")
+  func lastBlocks() {
+    for blocks in [63, 64, 65, 127, 128, 129] as [UInt32] {
+      let pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: 16))
+      let tracker = FragmentationTracker(pool)
+      let ids = allocate(blocks, of: pool)
+      #expect(tracker.runs(of: pool).free.count == 0)
+      free([ids[0], ids[Int(blocks) - 1]], of: pool)
+      #expect(tracker.runs(of: pool).free.count == 2)
+      #expect(tracker.disagreement(with: pool) == nil)
+    }
+  }
+
+  @Test("another pool that takes the place, at whatever revision, is read as a whole")
+  func replaced() {
+    let first = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
+    let second = KVPool(PoolConfiguration(blocks: 300, blockSize: 16))
+    let tracker = FragmentationTracker(first)
+    _ = allocate(10, of: first)
+    #expect(tracker.runs(of: first).free.blocks == 90)
+    _ = allocate(30, of: second)
+    #expect(tracker.runs(of: second).free.blocks == 270)
+    _ = allocate(1, of: second)
+    #expect(tracker.runs(of: second).free.blocks == 269)
+    second.reset()
+    _ = allocate(2, of: second)
+    #expect(tracker.runs(of: second).free.blocks == 298)
+    #expect(tracker.disagreement(with: second) == nil)
+  }
+
+  @Test("who follows a pool that somebody else follows by now reads all of it, and is right")
+  func two() {
+    let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
+    let one = FragmentationTracker(pool)
+    let other = FragmentationTracker(pool)
+    _ = allocate(10, of: pool)
+    #expect(one.runs(of: pool).free.blocks == 90)
+    _ = allocate(10, of: pool)
+    #expect(other.runs(of: pool).free.blocks == 80)
+    #expect(one.runs(of: pool).free.blocks == 80)
+  }
+
+  @Test("one look alone leaves nothing behind in the pool")
+  func oneLook() {
+    let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
+    _ = allocate(10, of: pool)
+    #expect(FragmentationTracker(pool, follows: false).runs(of: pool).free.blocks == 90)
+    #expect(pool.touched == nil)
+  }
+
+  @Test("a session's last change is that of the first sample behind it, however long ago")
+  func sessions() {
+    let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
+    let tracker = FragmentationTracker(pool)
+    _ = allocate(1, of: pool, session: 7)
+    _ = allocate(1, of: pool, session: 8)
+    #expect(tracker.lastChange(by: 7, in: pool) == nil)
+    tracker.sample(pool, at: 1_000)
+    // Refused: nothing changes.
+    _ = allocate(1_000, of: pool, session: 7)
+    _ = allocate(1, of: pool, session: 8)
+    #expect(tracker.lastChange(by: 7, in: pool) == 1_000)
+    #expect(tracker.lastChange(by: 8, in: pool) == nil)
+    for day in 1...3 as ClosedRange<UInt64> { tracker.sample(pool, at: day * 86_400_000) }
+    #expect(tracker.lastChange(by: 7, in: pool) == 1_000)
+    #expect(tracker.lastChange(by: 8, in: pool) == 86_400_000)
+    #expect(tracker.lastChange(by: 9, in: pool) == nil)
+  }
+}
