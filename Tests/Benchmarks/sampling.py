@@ -1,121 +1,193 @@
 #!/usr/bin/env python3
-"""What looking at a server costs its callers: CPU per unary Allocate, in interleaved runs.
+"""What looking at a server costs its callers: CPU of the server per unary Allocate, in interleaved runs.
 
-One pool of a million blocks, half of them scattered free, and h2load's allocations over 8 connections x
-100 streams. Beside them: nothing (--sample-interval off), the history at the default of a look a second,
-a look ten times a second and a watcher of runs and slots at 10 Hz, and a hundred pollers of GetStats at
-10 Hz. CPU of the server over the run divided by the calls, so that what the lookers themselves take of the
-machine does not count.
+One pool of a million blocks, every other one free, and h2load's allocations over 8 connections x 100
+streams. Beside them: nothing (--sample-interval off), a look a second, a look ten times a second and a
+watcher of runs and slots at 10 Hz, and a hundred connections that poll GetStats ten times a second each. The
+servers live as long as the measurement and have one core, in turn; h2load, the watcher and the pollers have
+another. A round has a run of each row, and one of "nobody looks" before and behind each of them; a ratio is
+that of a run to the mean of its two neighbours, so that what the machine does meanwhile cancels. Printed:
+medians, with the quartiles. A run of "nobody looks" against its neighbours shows the method's own error.
+
+The exact figure beside it is a count of instructions:
+
+    sampling.py [ROUNDS [CALLS]]     15 rounds of 100,000 calls
+    sampling.py --count              instructions per call and per look under callgrind
 """
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-from unary import BODY, QUIRED, Process, load
+from unary import BODY, PATH, QUIRED, Process, grpc_arguments, h2load, load, pinned
 
-STUBS = os.environ.get("STUBS")
-ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
-CALLS = int(sys.argv[2]) if len(sys.argv) > 2 else 200_000
 BLOCKS = 1_000_000
-if STUBS:
-    sys.path.insert(0, STUBS)
-import grpc  # noqa: E402
-from quire.v1 import analyzer_pb2 as a, analyzer_pb2_grpc as ag  # noqa: E402
-from quire.v1 import block_pool_pb2 as b, block_pool_pb2_grpc as bg  # noqa: E402
+STATS = "/quire.v1.Analyzer/GetStats"
+
+
+def varint(value):
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out) + bytes([value])
+
+
+def part(field, content):
+    return varint(field << 3 | 2) + varint(len(content)) + content
+
+
+def number(field, value):
+    return varint(field << 3) + varint(value)
 
 
 class Pool(Process):
-    def __init__(self, *options):
-        super().__init__([QUIRED, "--listen", "127.0.0.1:0", "--pool",
-                          f"default:blocks={BLOCKS},block-size=16", *options])
-        self.channel = grpc.insecure_channel(
-            self.address, options=[("grpc.max_receive_message_length", 64 << 20)])
-        pool = bg.BlockPoolStub(self.channel)
-        ids = []
+    """A server with the pool, and a directory for the bodies of requests."""
+
+    def __init__(self, work, *options):
+        self.work = work
+        super().__init__([
+            *pinned(0), QUIRED, "--listen", "127.0.0.1:0", "--pool",
+            f"default:blocks={BLOCKS},block-size=16", *options])
+
+    def body(self, message):
+        path = os.path.join(self.work, f"{hash(message)}.bin")
+        with open(path, "wb") as file:
+            file.write(b"\0" + len(message).to_bytes(4, "big") + message)
+        return path
+
+    def call(self, path, message):
+        h2load(grpc_arguments(self.address, self.body(message), path), 1, pinned(1))
+
+    def scatter(self):
+        """All blocks are taken, in their order, and every other one is given back."""
+        self.call("/quire.v1.Pools/ResetPool", number(2, 1))
         for _ in range(4):
-            ids += pool.Allocate(b.AllocateRequest(allocate=b.Allocate(count=BLOCKS // 4))).block_ids
-        # Every other block, so that no run is longer than one.
-        free = [i for i in ids if i % 2]
-        for at in range(0, len(free), 100_000):
-            pool.Free(b.FreeRequest(free_blocks=b.FreeBlocks(block_ids=free[at:at + 100_000])))
-        self.analyzer = ag.AnalyzerStub(self.channel)
+            self.call(PATH, part(2, number(1, BLOCKS // 4)))
+        for first in range(1, BLOCKS + 1, 200_000):
+            ids = b"".join(varint(i) for i in range(first, first + 200_000, 2))
+            self.call("/quire.v1.BlockPool/Free", part(2, part(1, ids)))
+
+    def beside(self, path, message, *arguments):
+        """Calls that go on beside others until they are ended."""
+        return subprocess.Popen(
+            [*pinned(1), "h2load", "-t1", *arguments,
+             *grpc_arguments(self.address, self.body(message), path)],
+            stdout=subprocess.DEVNULL)
 
 
-def nobody(server, ended):
-    ended.wait()
+def watcher(server):
+    # Runs and slots every 100 ms.
+    return server.beside(
+        "/quire.v1.Analyzer/WatchStats", number(2, 100) + part(3, b"\1\2"), "-c1", "-n1", "-T600")
 
 
-def watcher(server, ended):
-    watch = server.analyzer.WatchStats(a.WatchStatsRequest(
-        interval_ms=100, include=[a.STATS_INCLUDE_RUNS, a.STATS_INCLUDE_SLOTS]))
-    server.ticks = 0
-    for _ in watch:
-        server.ticks += 1
-        if ended.is_set():
-            return
-
-
-def pollers(server, ended):
-    def poll():
-        while not ended.is_set():
-            begin = time.monotonic()
-            for _ in range(10):
-                server.analyzer.GetStats(a.GetStatsRequest())
-            ended.wait(max(0, 0.1 - (time.monotonic() - begin)))
-
-    threads = [threading.Thread(target=poll) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def pollers(server):
+    return server.beside(STATS, b"", "-c100", "-m1", "--rps=10", "-D600")
 
 
 ROWS = [
-    ("nobody looks", ["--sample-interval", "off"], nobody),
-    ("a look a second", ["--sample-interval", "1s"], nobody),
+    ("nobody looks", ["--sample-interval", "off"], None),
+    ("a look a second", ["--sample-interval", "1s"], None),
     ("ten a second, and a watcher", ["--sample-interval", "100ms"], watcher),
     ("a hundred pollers at 10 Hz", ["--sample-interval", "off"], pollers),
 ]
 
 
-def measure(options, look, body):
-    server = Pool(*options)
-    ended = threading.Event()
-    looker = threading.Thread(target=look, args=(server, ended))
-    looker.start()
-    time.sleep(0.3)
+def measure(server, look, body, calls):
+    """CPU nanoseconds per call, and calls per second."""
+    server.scatter()
+    beside = look(server) if look else None
+    if beside:
+        time.sleep(0.5)
     before, began = server.cpu_seconds_exactly(), time.monotonic()
-    load(server.address, CALLS, body)
+    load(server.address, calls, body, pinned(1))
     seconds = time.monotonic() - began
     cpu = server.cpu_seconds_exactly() - before
-    ended.set()
-    looker.join()
-    server.channel.close()
-    server.stop()
-    return cpu / CALLS * 1e6, CALLS / seconds
+    if beside:
+        beside.kill()
+        beside.wait()
+    return cpu / calls * 1e9, calls / seconds
 
 
-def main():
+def quartiles(values):
+    values = sorted(values)
+    return [statistics.median(values), values[len(values) // 4], values[(3 * len(values)) // 4]]
+
+
+def compare(rounds, calls):
     with tempfile.TemporaryDirectory() as work:
         body = os.path.join(work, "body.bin")
         with open(body, "wb") as file:
             file.write(BODY)
-        results = {name: [] for name, _, _ in ROWS}
-        for _ in range(ROUNDS):
-            for name, options, look in ROWS:
-                results[name].append(measure(options, look, body))
-        base = sorted(cpu for cpu, _ in results[ROWS[0][0]])[ROUNDS // 2]
-        print(f"{ROUNDS} interleaved rounds of {CALLS} calls, {BLOCKS} blocks; medians")
-        for name, _, _ in ROWS:
-            cpus = sorted(cpu for cpu, _ in results[name])
-            rates = sorted(rate for _, rate in results[name])
-            print(f"{name:30} {cpus[ROUNDS // 2]:6.2f} us a call ({cpus[0]:.2f} to {cpus[-1]:.2f})"
-                  f"  {100 * (cpus[ROUNDS // 2] / base - 1):+6.1f} %"
-                  f"  {rates[ROUNDS // 2]:8.0f} calls/s")
+        servers = [Pool(work, *options) for _, options, _ in ROWS]
+        cpu = {name: [] for name, _, _ in ROWS}
+        rate = {name: [] for name, _, _ in ROWS}
+        ratios = {name: [] for name, _, _ in ROWS}
+        for _ in range(rounds):
+            before = measure(servers[0], None, body, calls)
+            for (name, _, look), server in zip(ROWS, servers):
+                mine = measure(server, look, body, calls)
+                behind = measure(servers[0], None, body, calls)
+                ratios[name].append(2 * mine[0] / (before[0] + behind[0]))
+                cpu[name].append(mine[0])
+                rate[name].append(mine[1])
+                before = behind
+        for server in servers:
+            server.stop()
+    print(f"{rounds} rounds of runs of {calls} calls, {BLOCKS} blocks; medians (quartiles)")
+    for name, _, _ in ROWS:
+        median, low, high = (100 * (value - 1) for value in quartiles(ratios[name]))
+        print(f"{name:30} {statistics.median(cpu[name]):7.0f} ns of CPU a call"
+              f"  {median:+6.2f} % ({low:+.2f} to {high:+.2f})"
+              f"  {statistics.median(rate[name]):8.0f} calls/s")
+
+
+def instructions(work, options, path, message, lengths):
+    """Per call, of the server."""
+    body = os.path.join(work, "count.bin")
+    with open(body, "wb") as file:
+        file.write(b"\0" + len(message).to_bytes(4, "big") + message)
+    stripped = os.path.join(work, "quired")
+    if not os.path.exists(stripped):
+        subprocess.run(["cp", QUIRED, stripped], check=True)
+        subprocess.run(["strip", "-g", stripped], check=True)
+    totals = []
+    for calls in lengths:
+        out = os.path.join(work, f"callgrind.{calls}")
+        server = Process([
+            "valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--log-file=/dev/null",
+            stripped, "--listen", "127.0.0.1:0", "--pool", "default:blocks=65536,block-size=16",
+            *options])
+        h2load(["-c8", "-m100", *grpc_arguments(server.address, body, path)], calls)
+        server.stop()
+        summary = next(l for l in open(out, errors="replace") if l.startswith(("summary:", "totals:")))
+        totals.append(int(summary.split()[1]))
+    return (totals[1] - totals[0]) / (lengths[1] - lengths[0])
+
+
+def count():
+    """What a call costs more where the pool is followed, the reading of what it changed included. Of looks
+    there are none: the time under callgrind is not that of a server, so that they would be too many. What
+    they take is `SamplingBenchmark`'s to say."""
+    allocate = BODY[5:]
+    with tempfile.TemporaryDirectory() as work:
+        off = instructions(work, ["--sample-interval", "off"], PATH, allocate, (2_000, 12_000))
+        on = instructions(work, ["--sample-interval", "1h"], PATH, allocate, (2_000, 12_000))
+        stats = instructions(work, ["--sample-interval", "off"], STATS, b"", (2_000, 12_000))
+        whole = instructions(work, ["--sample-interval", "1h"], STATS, part(2, b"\1\2"), (500, 1_500))
+    print("instructions, user space:")
+    print(f"  Allocate, nobody follows             {off:9.0f}")
+    print(f"  Allocate, the pool is followed       {on:9.0f}  {on - off:+.0f}")
+    print(f"  GetStats                             {stats:9.0f}")
+    print(f"  GetStats with runs and slots         {whole:9.0f}")
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--count"]:
+        count()
+    else:
+        compare(int(sys.argv[1]) if len(sys.argv) > 1 else 15,
+                int(sys.argv[2]) if len(sys.argv) > 2 else 100_000)
