@@ -47,6 +47,7 @@ struct AdviceRules {
   static let mostUnusedEvictions = 0.5
   static let mostAhead = 0.1
   static let fullUse = 0.9
+  static let mostTime = 0.5
   static let littleUse = 0.5
   static let leastWindowMilliseconds: UInt64 = 600_000
   static let idleMilliseconds: UInt64 = 60_000
@@ -112,7 +113,7 @@ struct AdviceRules {
 
   private func paging() -> Advice {
     let threshold =
-      "\(Words.percent(Self.leastGainOfPaging)) more of the same sequences at once"
+      "\(Words.share(Self.leastGainOfPaging)) more of the same sequences at once"
     let reason =
       "a run for each sequence has to be worth what it reserves; equal lengths make it so"
     func rule(_ measured: String, _ change: (String, String)? = nil) -> Advice {
@@ -133,7 +134,7 @@ struct AdviceRules {
   }
 
   private func smallerBlocks() -> Advice {
-    let threshold = "\(Words.percent(Self.leastGain)) more of the same sequences at once"
+    let threshold = "\(Words.share(Self.leastGain)) more of the same sequences at once"
     let reason =
       "less than that is within what tomorrow's lengths differ by; sizes under "
       + "\(Self.smallestBlock) are left out, because attention kernels do not have them"
@@ -169,7 +170,7 @@ struct AdviceRules {
   }
 
   private func largerBlocks() -> Advice {
-    let threshold = "at most \(Words.percent(Self.mostLoss)) fewer of the same sequences at once"
+    let threshold = "at most \(Words.share(Self.mostLoss)) fewer of the same sequences at once"
     let reason =
       "blocks under \(Self.usualBlock) tokens make tables long and kernels slow; what they save has "
       + "to be worth it"
@@ -219,7 +220,7 @@ struct AdviceRules {
     let held = Double(look.heldSlots.held) / Double(max(1, report.configuration.blockSize))
     let share = held > 0 ? Double(look.emptyBlocks) / held : 0
     let reason = "a block ahead of the tokens is held by one sequence and could run another"
-    let threshold = "\(Words.percent(Self.mostAhead)) of the blocks that sequences hold"
+    let threshold = "\(Words.share(Self.mostAhead)) of the blocks that sequences hold"
     if report.configuration.strategy.needsRuns || !report.configuration.sizeClasses.isEmpty {
       return advice(
         .lookahead, "not judged: runs and size classes hold blocks ahead by design", threshold,

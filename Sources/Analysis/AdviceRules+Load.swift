@@ -44,11 +44,11 @@ extension AdviceRules {
     }
     return advice(
       .raiseWatermark, measured,
-      "\(Self.leastEvents) preemptions and \(Words.percent(Self.leastTrouble)) of the admissions, "
-        + "at a watermark under \(Words.percent(Self.highWatermark))",
+      "\(Self.leastEvents) preemptions and \(Words.share(Self.leastTrouble)) of the admissions, "
+        + "at a watermark under \(Words.share(Self.highWatermark))",
       because:
         "each preemption computes again what was there; a watermark leaves room to grow, and "
-        + "over \(Words.percent(Self.highWatermark)) the pool is too small rather than too open",
+        + "over \(Words.share(Self.highWatermark)) the pool is too small rather than too open",
       isGiven
         ? (
           "Raise the watermark to \(Words.fixed(min(wanted, Self.highWatermark), 3)): a block for "
@@ -79,7 +79,7 @@ extension AdviceRules {
           + "\(Words.percent(most)) of the pool used, "
           + "\(Words.count(counts.preemptions, "preemption")), "
           + "\(Words.count(counts.refusedLater, "refusal")) for want of blocks",
-      "\(Self.leastEvents) refusals, \(Words.percent(Self.leastTrouble)) of what was asked for, and "
+      "\(Self.leastEvents) refusals, \(Words.share(Self.leastTrouble)) of what was asked for, and "
         + "no preemption",
       because: "room that nobody grows into turns sequences away for nothing",
       isGiven
@@ -93,7 +93,7 @@ extension AdviceRules {
       "what is evicted without having been hit took the place of something; under "
       + "\(Self.leastEvictions) evictions say little"
     let threshold =
-      "\(Self.leastEvictions) evictions, \(Words.percent(Self.mostUnusedEvictions)) of them of "
+      "\(Self.leastEvictions) evictions, \(Words.share(Self.mostUnusedEvictions)) of them of "
       + "content that was never hit"
     func rule(_ measured: String, _ change: (String, String)? = nil) -> Advice {
       advice(.evictionPolicy, measured, threshold, because: reason, change)
@@ -127,7 +127,7 @@ extension AdviceRules {
     change += " Requests that nobody repeats can leave the cache alone (skip_prefix_lookup)."
     var figures =
       "hit rate \(counts.hitRate.map(Words.percent) ?? "not known"); no what-if backs this, because "
-      + "lengths know nothing of hits: play the trace with quire-load under both"
+      + "lengths know nothing of hits: play your trace under both (quire what-if)"
     if life.reuseGaps.count > 0 && life.idleBeforeEvict.count > 0 {
       figures =
         "half of the sampled hits came within \(Self.bound(life.reuseGaps)), half of what was evicted "
@@ -147,18 +147,23 @@ extension AdviceRules {
   func moreBlocks() -> Advice {
     let use = report.window.mean(use)
     let waste = report.look.internalFragmentation
+    // Blocks that a further sequence of the usual length takes.
+    let usual =
+      present.map { $0.row.blocks / max(1, sequences.sequences) } ?? 0
+    let closed = report.window.mean { $0.availableBlocks < usual ? 1 : 0 }
     let isShort = trouble >= Self.leastTrouble || preemptionShare >= Self.leastTrouble
     let isGiven =
       isShort && counts.refusedLater + counts.preemptions >= Self.leastEvents
-      && use >= Self.fullUse && waste < Self.mostAhead
+      && (use >= Self.fullUse || closed >= Self.mostTime) && waste < Self.mostAhead
     return advice(
       .moreBlocks,
-      "\(Words.percent(use)) in use, \(Words.percent(waste)) of the held slots unused, "
+      "\(Words.percent(use)) in use, no room for a further sequence of the mean length "
+        + "\(Words.percent(closed)) of the time, \(Words.percent(waste)) of the held slots unused, "
         + "\(Words.count(counts.refusedLater, "refusal")) for want of blocks, "
         + Words.count(counts.preemptions, "preemption"),
-      "refusals or preemptions at \(Words.percent(Self.leastTrouble)) of the admissions, "
-        + "\(Words.percent(Self.fullUse)) in use and under \(Words.percent(Self.mostAhead)) of it "
-        + "wasted",
+      "refusals or preemptions at \(Words.share(Self.leastTrouble)) of the admissions, "
+        + "\(Words.share(Self.fullUse)) in use or no room \(Words.share(Self.mostTime)) of the time, "
+        + "and under \(Words.share(Self.mostAhead)) of it wasted",
       because: "more blocks help where those there are in use and full; else cut the waste first",
       isGiven
         ? (
@@ -183,7 +188,7 @@ extension AdviceRules {
       report.window.intervalMilliseconds == 0
         ? "not known: nobody samples the pool"
         : "at most \(Words.percent(share)) in use within \(Words.duration(milliseconds: window))",
-      "under \(Words.percent(Self.littleUse)) for \(Words.duration(milliseconds: Self.leastWindowMilliseconds))"
+      "under \(Words.share(Self.littleUse)) for \(Words.duration(milliseconds: Self.leastWindowMilliseconds))"
         + ", and a quarter of the pool without content",
       because: "shorter windows miss the peaks of a day, and cached content is use, too",
       isLong && report.window.intervalMilliseconds > 0 && share < Self.littleUse
@@ -199,7 +204,7 @@ extension AdviceRules {
   func idleOwner() -> Advice {
     let reason = "blocks that nothing runs with for so long are forgotten more often than paused"
     let threshold =
-      "\(Words.percent(Self.idleShare)) of the pool held for "
+      "\(Words.share(Self.idleShare)) of the pool held for "
       + "\(Words.duration(milliseconds: Self.idleMilliseconds)) with nothing running"
     let now = report.look.timeMilliseconds
     let idle = report.look.owners.filter { owner in
@@ -235,7 +240,7 @@ extension AdviceRules {
         ? "nobody holds anything"
         : "\(ReportWords.owner(owners[0])) holds \(Words.percent(share)) of what "
           + Words.count(owners.count, "owner holds", "owners hold"),
-      "\(Words.percent(Self.greatShare)) of what is held, beside others, and "
+      "\(Words.share(Self.greatShare)) of what is held, beside others, and "
         + "\(Self.leastEvents) refusals for want of blocks",
       because: "what one holds only matters where others are turned away",
       isGiven

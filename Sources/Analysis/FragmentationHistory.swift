@@ -75,6 +75,9 @@ package struct HistorySample: Equatable {
       ).internalFragmentation)
   }
 
+  /// Blocks that an allocation can take.
+  package var availableBlocks: UInt32 { stats.free + stats.cached + stats.lazyPending }
+
   /// 1 - largest free run / free blocks; 0 when nothing is free.
   package var externalFragmentation: Double {
     stats.free == 0 ? 0 : 1 - Double(largestFreeRun) / Double(stats.free)

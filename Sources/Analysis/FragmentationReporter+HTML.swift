@@ -69,13 +69,19 @@ extension FragmentationReporter {
       + figure(
         "Blocks in use", Words.percent(look.usageByBlocks),
         "\(Words.grouped(look.usedBlocks)) of \(Words.grouped(stats.blocks)); "
-          + "\(Words.percent(look.usageBySlots)) of the slots")
+          + (look.layout.rawBlocks == 0
+            ? "\(Words.percent(look.usageBySlots)) of the slots"
+            : "\(Words.grouped(look.layout.rawBlocks)) raw, of unknown fill"))
       + figure(
         "External fragmentation", Words.percent(look.externalFragmentation),
         "refusals caused by fragmentation: \(Words.grouped(look.refusalsByFragmentation))")
       + figure(
-        "Internal fragmentation", Words.percent(look.internalFragmentation),
-        "\(Words.grouped(look.unusedSlots)) of \(Words.grouped(look.heldSlots.held)) slots unused")
+        "Internal fragmentation",
+        look.heldSlots.held == 0 ? "–" : Words.percent(look.internalFragmentation),
+        look.heldSlots.held == 0
+          ? "no sequence holds a slot"
+          : "\(Words.grouped(look.unusedSlots)) of \(Words.grouped(look.heldSlots.held)) slots unused"
+      )
       + figure(
         "Cache hits", counts.hitRate.map(Words.percent) ?? "–",
         "of \(Words.grouped(counts.queryTokens)) tokens looked up \(since)")
@@ -141,8 +147,9 @@ extension FragmentationReporter {
     let isOne = report.map.perCell == 1
     let partial =
       isOne && report.look.partialBlocks > 0
-      ? "<li><svg viewBox=\"0 0 14 14\" aria-hidden=\"true\"><path class=\"partial\" "
-        + "d=\"M13 14V2L1 14Z\"/></svg>partly filled \(Words.grouped(report.look.partialBlocks))</li>"
+      ? "<li><svg viewBox=\"0 0 14 14\" aria-hidden=\"true\"><rect width=\"14\" height=\"14\" "
+        + "fill=\"url(#s2)\"/><path class=\"partial\" "
+        + "d=\"M14 14V5L5 14Z\"/></svg>partly filled \(Words.grouped(report.look.partialBlocks))</li>"
       : ""
     var body = legend(states, stateCounts, partial) + ReportMap(map: report.map).svg()
     if !report.hotspots.isEmpty && report.look.externalFragmentation >= 0.1 {
@@ -171,18 +178,24 @@ extension FragmentationReporter {
           + "Start quired with --sample-interval 1s, or --admin, to have one.")
     }
     let window = report.window
+    let seen = [2, 3, 4, 1, 5].filter { state in
+      points.contains { ReportCharts.blocks($0.stats, state) > 0 }
+    }
     let span =
       "\(Words.count(window.samples.count, "sample")) in "
       + "\(Words.duration(milliseconds: window.milliseconds)), times are UTC"
     let preempted = window.counts.preemptions
     let refusals = report.look.refusalsByFragmentation
     return card(
-      "Blocks by state over time", legend(states) + charts.utilisation(),
-      span + "; ticks at the bottom are preemptions: \(Words.grouped(preempted)).")
+      "Blocks by state over time", legend(seen + [0]) + charts.utilisation(),
+      span
+        + (preempted == 0
+          ? "; no preemptions."
+          : "; ticks at the bottom are preemptions: \(Words.grouped(preempted))."))
       + card(
         "Fragmentation over time", charts.fragmentation(),
-        "External: 1 - longest free run / free blocks. Internal: slots held and not used. "
-          + "Refusals caused by fragmentation: \(Words.grouped(refusals)).")
+        "Refusals caused by fragmentation: \(Words.grouped(refusals)). External: 1 - longest free run "
+          + "/ free blocks. Internal: slots held and not used.")
   }
 
   private func runs() -> String {
@@ -214,15 +227,17 @@ extension FragmentationReporter {
     guard let life = report.life, life.lifetimes.count + life.reuseGaps.count > 0 else { return "" }
     let names = DurationHistogram.bounds.map { ReportCharts.short(UInt64($0)) } + ["more"]
     func chart(_ name: String, _ durations: DurationHistogram, _ state: Int) -> String {
-      "<div><h3>\(Markup.escaped(name)): \(Words.grouped(durations.count))</h3>\n"
-        + ReportCharts.bars(name, names, [(state, durations.counts)]) + "</div>\n"
+      durations.count == 0
+        ? ""
+        : "<div><h3>\(Markup.escaped(name)): \(Words.grouped(durations.count))</h3>\n"
+          + ReportCharts.bars(name, names, [(state, durations.counts)]) + "</div>\n"
     }
     return card(
       "How long blocks live",
       "<div class=\"pair\">" + chart("Lived", life.lifetimes, 2)
         + chart("Idle before evicted", life.idleBeforeEvict, 1)
         + chart("Between hits", life.reuseGaps, 3) + "</div>\n",
-      "Of one block in \(Words.grouped(life.every)) handed out: durations by seconds at most, heights "
+      "Sampled: \(Words.sampled(life.every)) handed out. Durations by seconds at most, heights "
         + "are logarithmic. A life ends when the block is handed out again or loses its content.")
   }
 }

@@ -127,7 +127,7 @@ extension FragmentationReporter {
         ["  " + (bound.isFinite ? Words.fixed(bound, 0) : "more")]
           + counts.map { Words.grouped($0) })
     }
-    return ["", "Sampled blocks, one in \(Words.grouped(life.every))"] + Self.table(rows)
+    return ["", "Sampled blocks, \(Words.sampled(life.every))"] + Self.table(rows)
   }
 
   // MARK: Tables

@@ -39,11 +39,11 @@ extension ReportAnswers {
     if life.lifetimes.count == 0 {
       return life.every == 0
         ? "Lifetimes: not sampled; see quired --lifetime-sample."
-        : "Lifetimes: none has ended yet; one block in \(Words.grouped(life.every)) is sampled."
+        : "Lifetimes: none has ended yet; \(Words.sampled(life.every)) is sampled."
     }
     var text =
-      "Lifetimes: of \(Words.count(life.lifetimes.count, "sampled block")) (one in "
-      + "\(Words.grouped(life.every))) half were taken again or evicted within "
+      "Lifetimes: of \(Words.count(life.lifetimes.count, "sampled block")) ("
+      + "\(Words.sampled(life.every))) half were taken again or evicted within "
       + "\(AdviceRules.bound(life.lifetimes)), nine tenths within "
       + "\(AdviceRules.bound(life.lifetimes, 0.9))."
     if life.reuseGaps.count > 0 {

@@ -168,7 +168,15 @@ struct ReportAnswers {
         : "nothing that was recorded changed."
       return text
     }
-    text += told.map(Self.sentence).joined(separator: " ")
+    let clear = told.filter { $0.correlation.verdict != .unclear }
+    let unclear = told.filter { $0.correlation.verdict == .unclear }.map {
+      "\($0.y) to \($0.x) (\(Self.numbers($0.correlation)))"
+    }
+    text += clear.map(Self.sentence).joined(separator: " ")
+    if !unclear.isEmpty {
+      text +=
+        (clear.isEmpty ? "no" : " No") + " clear relation of \(unclear.joined(separator: ", "))."
+    }
     let silent = relations.count - told.count
     if silent > 0 {
       text +=
@@ -178,14 +186,17 @@ struct ReportAnswers {
     return text + " What goes together need not be cause and effect."
   }
 
+  private static func numbers(_ correlation: RankCorrelation) -> String {
+    "rho \(correlation.rho.map { Words.fixed($0, 2) } ?? "-"), n "
+      + "\(Words.grouped(correlation.pairs)), effective n "
+      + Words.fixed(correlation.effectivePairs, 0)
+  }
+
   /// "External fragmentation rises with blocks in use (rho 0.81, n 599, effective n 41)."
   static func sentence(_ relation: ReportWindow.Relation) -> String {
     let y = relation.y.prefix(1).uppercased() + relation.y.dropFirst()
     let correlation = relation.correlation
-    let numbers =
-      "(rho \(correlation.rho.map { Words.fixed($0, 2) } ?? "-"), n "
-      + "\(Words.grouped(correlation.pairs)), effective n "
-      + "\(Words.fixed(correlation.effectivePairs, 0)))"
+    let numbers = "(\(numbers(correlation)))"
     switch correlation.verdict {
     case .tooShort:
       return "\(y) against \(relation.x): too short to say, n is \(correlation.pairs) of "
@@ -205,7 +216,7 @@ struct ReportAnswers {
       text += "nothing."
     } else {
       text +=
-        "\(Words.grouped(counts.refusedLater)) for want of blocks, "
+        "\(Words.grouped(counts.refusedLater)) for want of blocks (each attempt counts), "
         + "\(Words.grouped(counts.refusedRun)) for want of a run though there were blocks enough, "
         + "\(Words.grouped(counts.refusedNever)) that can never fit."
       if counts.refusedQuota > 0 {
@@ -238,8 +249,10 @@ struct ReportAnswers {
     if used > 0 && look.stats.runningSequences > 0 {
       let mean = Double(used) / Double(look.stats.runningSequences)
       text +=
-        ": room for \(Words.fixed(Double(lost) / mean, 1)) more sequences of the mean of "
-        + "\(Words.fixed(mean, 1)) tokens, if none of it were lost"
+        Double(lost) < mean
+        ? ": less than one more sequence of the mean of \(Words.fixed(mean, 1)) tokens takes"
+        : ": room for \(Words.fixed(Double(lost) / mean, 1)) more sequences of the mean of "
+          + "\(Words.fixed(mean, 1)) tokens, if none of it were lost"
     }
     text += "."
     if look.reserveMaxSlots > look.heldSlots.held && look.longestSequence > 0 {

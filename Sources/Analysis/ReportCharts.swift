@@ -18,9 +18,10 @@ struct ReportCharts {
 
   /// The frame of a chart of some size, with what it shows.
   private static func svg(
-    _ width: Double, _ height: Double, _ label: String, _ body: String
+    _ width: Double, _ height: Double, _ label: String, _ body: String, isFixed: Bool = false
   ) -> String {
-    "<svg class=\"chart\" viewBox=\"0 0 \(Markup.number(width)) \(Markup.number(height))\" "
+    "<svg class=\"chart\"" + (isFixed ? " style=\"max-width:\(Markup.number(width))px\"" : "")
+      + " viewBox=\"0 0 \(Markup.number(width)) \(Markup.number(height))\" "
       + "role=\"img\" aria-label=\"\(Markup.escaped(label))\">\(body)</svg>\n"
   }
 
@@ -70,17 +71,25 @@ struct ReportCharts {
     return body
   }
 
+  /// Blocks of a state, by its raw value.
+  static func blocks(_ stats: PoolStats, _ state: Int) -> UInt32 {
+    switch state {
+    case 0: stats.free
+    case 1: stats.cached
+    case 2: stats.active
+    case 3: stats.shared
+    case 4: stats.pinned
+    default: stats.lazyPending
+    }
+  }
+
   /// Blocks by state, one upon the other, with the watermark, the peak, and preemptions as ticks.
   func utilisation() -> String {
     let blocks = Double(report.look.stats.blocks)
-    let bands: [(Int, (PoolStats) -> UInt32)] = [
-      (2, { $0.active }), (3, { $0.shared }), (4, { $0.pinned }), (1, { $0.cached }),
-      (5, { $0.lazyPending }),
-    ]
     var body = axes { Words.grouped(UInt64(($0 * blocks).rounded())) }
     var floor = points.map { _ in 0.0 }
-    for (state, value) in bands {
-      let roof = zip(floor, points).map { $0 + Double(value($1.stats)) / blocks }
+    for state in [2, 3, 4, 1, 5] {
+      let roof = zip(floor, points).map { $0 + Double(Self.blocks($1.stats, state)) / blocks }
       defer { floor = roof }
       if zip(floor, roof).allSatisfy({ $0 == $1 }) { continue }
       let above = zip(points, roof).map { Self.point(x($0.timeMilliseconds), Self.y($1)) }
@@ -177,7 +186,7 @@ struct ReportCharts {
       }
       body += text(Double(place) * slot + slot / 2, 177, name, anchor: "middle")
     }
-    return svg(width, 184, label, body)
+    return svg(width, 184, label, body, isFixed: true)
   }
 
   /// log2(1 + n), exact at the powers and straight between them: for the height of a bar.

@@ -4,11 +4,11 @@ enum ReportStyle {
   static let css = """
     :root { color-scheme: light dark; --page: #f5f6f8; --card: #fff; --line: #dfe3e8; --ink: #1a1f26;
       --quiet: #56606c; --grid: #e4e8ec; --free: #dddddd; --cached: #56b4e9; --active: #0072b2;
-      --shared: #e69f00; --pinned: #cc79a7; --pending: #9a9a9a; --partial: #009e73; --error: #d55e00;
+      --shared: #e69f00; --pinned: #cc79a7; --pending: #9a9a9a; --error: #d55e00;
       --texture: rgba(0, 0, 0, .45); --good: #00795a; }
     @media (prefers-color-scheme: dark) { :root { --page: #12151a; --card: #1b2027; --line: #2d343d;
       --ink: #e6e9ee; --quiet: #9aa5b3; --grid: #2a313a; --free: #38404a; --active: #1b86cc;
-      --pending: #77808b; --partial: #12b886; --error: #f07030; --texture: rgba(0, 0, 0, .55);
+      --pending: #77808b; --error: #f07030; --texture: rgba(0, 0, 0, .55);
       --good: #2cc295; } }
     * { box-sizing: border-box; }
     body { margin: 0; background: var(--page); color: var(--ink);
@@ -18,7 +18,8 @@ enum ReportStyle {
     h2 { font-size: 17px; margin: 0 0 8px; }
     h3 { font-size: 14px; margin: 14px 0 4px; color: var(--quiet); font-weight: 600; }
     p { margin: 0 0 8px; max-width: 88ch; }
-    p:last-child { margin-bottom: 0; }
+    p:last-child, .advice:last-child { margin-bottom: 0; }
+    header p { max-width: none; }
     .quiet, small { color: var(--quiet); }
     .card { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
       padding: 16px 20px; min-width: 0; }
@@ -33,7 +34,7 @@ enum ReportStyle {
     .advice.none { border-color: var(--good); }
     .advice b { display: block; }
     .advice p { margin: 4px 0 0; }
-    svg.chart { display: block; width: 100%; height: auto; overflow: visible; }
+    svg.chart { display: block; width: 100%; height: auto; overflow: visible; margin-bottom: 6px; }
     svg text { font: 12px system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; fill: var(--quiet);
       font-variant-numeric: tabular-nums; }
     svg text.strong { fill: var(--ink); font-weight: 600; }
@@ -42,7 +43,7 @@ enum ReportStyle {
     .f0 { fill: var(--free); } .f1 { fill: var(--cached); } .f2 { fill: var(--active); }
     .f3 { fill: var(--shared); } .f4 { fill: var(--pinned); } .f5 { fill: var(--pending); }
     .texture { stroke: var(--texture); stroke-width: 1; fill: none; } .dot { fill: var(--texture); }
-    .partial { fill: var(--partial); stroke: var(--card); stroke-width: .5; }
+    .partial { fill: #fff; }
     .external { stroke: var(--error); } .internal { stroke: var(--active); stroke-dasharray: 6 3; }
     .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
     .limit { fill: none; stroke: var(--ink); stroke-width: 1.4; stroke-dasharray: 2 3; }
@@ -85,11 +86,14 @@ enum ReportStyle {
 
 /// Pieces of a page. Well-formed as XML, too.
 enum Markup {
-  /// Text of others, in elements and in attributes.
+  /// Text of others, in elements and in attributes. A number stays with its percent sign.
   static func escaped(_ text: String) -> String {
     var result = ""
     for scalar in ReportWords.safe(text).unicodeScalars {
       switch scalar {
+      case "%" where result.last == " ":
+        result.removeLast()
+        result += "\u{A0}%"
       case "&": result += "&amp;"
       case "<": result += "&lt;"
       case ">": result += "&gt;"

@@ -152,7 +152,7 @@ package struct ReportWindow: Equatable {
       relations += [
         relation("time", name) { (Double($1.timeMilliseconds), ratio($1)) },
         relation("arrivals per second", name) { (perSecond($0.admitted, $0), ratio($1)) },
-        relation("mean prompt of arrivals, tokens", name) { step, sample in
+        relation("mean prompt tokens of arrivals", name) { step, sample in
           meanPrompt(step).map { ($0, ratio(sample)) }
         },
         relation("blocks in use", name) { (usage($1), ratio($1)) },

@@ -20,6 +20,14 @@ enum ReportWords {
     return fixed(ratio * 100, 1) + " %"
   }
 
+  /// Of a sample: "every block", or "one block in 100".
+  static func sampled(_ every: UInt32) -> String {
+    every == 1 ? "every block" : "one block in \(grouped(every))"
+  }
+
+  /// A threshold: "5 %".
+  static func share(_ ratio: Double) -> String { fixed(ratio * 100, 0) + " %" }
+
   /// With a comma between thousands.
   static func grouped(_ value: some BinaryInteger) -> String {
     let digits = Array("\(value)")

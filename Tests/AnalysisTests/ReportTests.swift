@@ -263,14 +263,14 @@ struct ReportTests {
     }
     let relation = try #require(
       pool.report().window.relations.first {
-        $0.x == "mean prompt of arrivals, tokens" && $0.y == "internal fragmentation"
+        $0.x == "mean prompt tokens of arrivals" && $0.y == "internal fragmentation"
       })
     // The first sample begins the window, and the report's own look sees no arrival.
     #expect(relation.correlation.pairs == 59)
     #expect(relation.correlation.verdict == .falls)
     #expect(
       pool.report().words.contains(
-        "Internal fragmentation falls with mean prompt of arrivals, tokens (rho -1.00, n 59"))
+        "Internal fragmentation falls with mean prompt tokens of arrivals (rho -1.00, n 59"))
   }
 
   @Test("without a history the report says so, and how to have one")

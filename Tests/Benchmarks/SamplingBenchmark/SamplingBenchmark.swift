@@ -11,12 +11,18 @@ enum SamplingBenchmark {
     let words = CommandLine.arguments.dropFirst()
     let blocks = words.first.flatMap { UInt32($0) } ?? 1_000_000
     print("a look at a pool of \(blocks) blocks, us:")
-    print("state                     sample  with runs and slots  snapshot   map   begin")
+    print("state                     sample  with runs and slots  snapshot   map   begin  report")
     measure("all free", blocks) { _ in }
     measure("random, half is free", blocks) { bench in bench.freeHalf(by: 1) }
     measure("every other block", blocks) { bench in bench.freeHalf(by: 0) }
     measure("random runs of 64", blocks) { bench in bench.freeHalf(by: 64) }
-    measure("10,000 running sequences", blocks) { bench in bench.admit(10_000) }
+    measure("10,000 running sequences", blocks) { bench in
+      bench.admit(min(10_000, Int(blocks) / 100))
+    }
+    measure("cached, no prefix twice", blocks) { bench in bench.cacheAll() }
+    measure("50,000 short ones", blocks) { bench in
+      bench.admit(min(50_000, Int(blocks) / 20), 160)
+    }
     let bench = Bench(blocks)
     bench.freeHalf(by: 1)
     for count in [1_000, 10_000, 100_000] as [UInt32] where count < blocks / 4 {
@@ -37,8 +43,13 @@ enum SamplingBenchmark {
         _ = BlockLayoutAnalyzer(bench.pool, bench.tracker).map(from: 1, blocks, perCell: cells)
       },
       bench.median { _ = FragmentationTracker(bench.pool) },
+      bench.medianOfReports {
+        let report = bench.analyzer.report(
+          bench.pool, named: "default", at: bench.nextTime(), intervalMilliseconds: 1_000)
+        _ = FragmentationReporter(report).written(as: .html)
+      },
     ]
-    let widths = [8, 21, 10, 6, 8]
+    let widths = [8, 21, 10, 6, 8, 8]
     let row = zip(columns, widths).map { value, width in
       let text = "\(Int(value))"
       return String(repeating: " ", count: max(1, width - text.utf8.count)) + text
@@ -49,7 +60,8 @@ enum SamplingBenchmark {
   /// A pool, its analyzer, and a command between two looks, so that none finds the last one's runs.
   final class Bench {
     let pool: KVPool
-    let tracker: FragmentationTracker
+    let analyzer: MemoryFragmentationAnalyzer
+    var tracker: FragmentationTracker { analyzer.tracker }
     private let outcome = Outcome()
     private let blocks: UInt32
     private var random: UInt64 = 1
@@ -58,8 +70,9 @@ enum SamplingBenchmark {
 
     init(_ blocks: UInt32) {
       self.blocks = blocks
-      pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: 16))
-      tracker = FragmentationTracker(pool)
+      pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: 16, cachesPrefixes: true))
+      analyzer = MemoryFragmentationAnalyzer(pool)
+      analyzer.start(pool)
     }
 
     func nextTime() -> UInt64 {
@@ -101,11 +114,45 @@ enum SamplingBenchmark {
       return (bits ^ bits >> 27) >> 40 & 1 == 1
     }
 
-    func admit(_ count: Int) {
+    /// `tokens` 0: of many lengths.
+    func admit(_ count: Int, _ tokens: UInt32 = 0) {
       for i in 1...count {
-        let new = AddSequence(sequence: SequenceID(i), tokens: UInt32(100 + i % 900))
+        let new = AddSequence(
+          sequence: SequenceID(i), tokens: tokens == 0 ? UInt32(100 + i % 900) : tokens)
         apply(.admit(Admit(sequence: SequenceID(i), add: new)))
       }
+    }
+
+    /// Every block keeps a content of its own, of prefixes of sixteen blocks.
+    func cacheAll() {
+      var content: UInt64 = 0
+      for first in stride(from: 1, through: blocks, by: 16) {
+        let count = min(16, blocks - first + 1)
+        apply(.allocate(count: count))
+        let ids = Array(outcome.blocks.elements)
+        var hashes: [BlockHash] = []
+        for _ in ids {
+          content &+= 0x9E37_79B9_7F4A_7C15
+          hashes.append(BlockHash(content, content, content, content))
+        }
+        ids.withUnsafeBufferPointer { ids in
+          hashes.withUnsafeBytes {
+            apply(.cacheBlocks(ids, blockHashes: $0.bindMemory(to: UInt8.self)))
+          }
+          apply(.freeBlocks(ids, generations: .init(start: nil, count: 0)))
+        }
+      }
+    }
+
+    /// With a day of history: seconds, tens of seconds and minutes.
+    func medianOfReports(_ body: () -> Void) -> Double {
+      for (count, step) in [(700, 60_000), (700, 10_000), (600, 1_000)] as [(Int, UInt64)] {
+        for _ in 0..<count {
+          time += step
+          tracker.sample(pool, at: time)
+        }
+      }
+      return median(body)
     }
 
     /// `changing`: as many blocks are taken or given back before each look.
