@@ -36,6 +36,8 @@ package final class BlockPool {
   var isLogging = false { didSet { setDetour() } }
   /// Any of them: the one test that the common case pays for all.
   private(set) var hasDetour = false
+  /// Nothing but that somebody follows.
+  private(set) var isOnlyTouched = false
   /// Whose blocks these are.
   let tier: Tier
   /// Made by the command at hand and replaced by it again: undone, words in their memory are put back.
@@ -148,13 +150,27 @@ package final class BlockPool {
   ) {
     precondition(count <= available, "took more blocks than there are")
     if hasDetour {
+      if isOnlyTouched {
+        return takeTouching(count, for: holder, generation: generation, into: room)
+      }
       return takeByDetour(count, for: holder, generation: generation, into: room)
     }
     takeFromQueue(count, for: holder, generation: generation, into: room)
   }
 
   func setDetour() {
-    hasDetour = split != nil || lazy != nil || isLogging || undo.touched != nil
+    let isOdd = split != nil || lazy != nil || isLogging
+    hasDetour = isOdd || undo.touched != nil
+    isOnlyTouched = hasDetour && !isOdd
+  }
+
+  @inline(never)
+  private func takeTouching(
+    _ count: UInt32, for holder: Holder, generation: UInt32,
+    into room: UnsafeMutablePointer<BlockID>
+  ) {
+    takeFromQueue(count, for: holder, generation: generation, into: room)
+    undo.touch(room, Int(count))
   }
 
   /// `take` where one queue has all available blocks.

@@ -12,6 +12,8 @@ final class SamplingTimers {
   private let budget: SampleBudget?
   /// When the next look is due, by the loop's clock.
   private var due: UInt64 = 0
+  /// When watchers get theirs.
+  private var watchDue: UInt64 = 0
 
   /// In between, what has changed is read as often as this, so that no look has much to read at once.
   private static let catchUpNanoseconds: UInt64 = 100_000_000
@@ -25,8 +27,12 @@ final class SamplingTimers {
     }
     service.nanoseconds = { EventLoop.clock }
     service.sampleBudgetPercent = Double(options.budgetPercent)
-    watches = timer(loop) { $0.service.tickWatches() }
+    watches = timer(loop) {
+      $0.lookWithWatchers()
+      $0.service.tickWatches()
+    }
     service.onWatch = { [unowned self] milliseconds in
+      watchDue = EventLoop.clock + milliseconds * 1_000_000
       watches?.start(afterNanoseconds: milliseconds * 1_000_000)
     }
     replays = timer(loop) { $0.service.playTraces() }
@@ -46,9 +52,25 @@ final class SamplingTimers {
     return timer
   }
 
+  /// A look and what watchers get at the same time count the same runs, once.
+  private func lookWithWatchers() {
+    guard let budget, EventLoop.clock + Self.together(budget) >= due else { return }
+    due = 0
+    look(budget)
+  }
+
+  /// Looks are put off and made early by so much, to be at the same time as what watchers get.
+  private static func together(_ budget: SampleBudget) -> UInt64 {
+    min(budget.intervalNanoseconds, catchUpNanoseconds) / 2
+  }
+
   private func look(_ budget: SampleBudget) {
     let begin = EventLoop.clock
     let isDue = begin + Self.tickNanoseconds >= due
+    if isDue && due > 0 && watchDue > begin && watchDue - begin <= Self.together(budget) {
+      samples?.start(afterNanoseconds: watchDue - begin + Self.tickNanoseconds)
+      return
+    }
     if isDue { service.analyses?.sample() } else { service.analyses?.catchUp() }
     let now = EventLoop.clock
     // What a catching up takes counts, too.
