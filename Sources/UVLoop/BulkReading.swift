@@ -3,12 +3,12 @@
 /// A stream whose read filled the buffer has more to come, and a peer can see to it that it always has.
 /// With a read a turn for everybody four such peers would have most of the loop: their 64 KiB cost as
 /// much as dozens of calls. So whoever filled the buffer waits. When nobody else has had anything for `quiet`,
-/// all who wait are read; until then one a turn, in the order in which they came, as long as together they
-/// have had no more than `percent` of the time. One turn without others is not quiet: a client that waits for
+/// a few are read in each turn; until then one a turn, in the order in which they came, as long as together
+/// they have had no more than `percent` of the time. One turn without others is not quiet: a client that waits for
 /// its answers leaves one after each batch, and would find the loop busy when it comes back.
 ///
-/// Nobody waits for long: what one read costs too much is owed up to `mostOwed`, a fifth of a second, and a
-/// thousand who wait have all been read within a second more.
+/// Nobody waits for long: what one read costs too much is owed up to `mostOwed`, a fifth of a second. Of many
+/// who wait each is read after those before it, a twentieth of a second for every 50 or so.
 struct BulkReading {
   /// Of all time, while others have something to be read: tens of megabytes a second.
   static let percent: Int64 = 5
@@ -20,6 +20,9 @@ struct BulkReading {
 
   /// Nanoseconds without a read of anybody else, after which the loop is theirs who wait.
   static let quiet: UInt64 = 1_000_000
+
+  /// Of those who wait, in a turn that nobody else wants: whoever comes then waits for half a megabyte at most.
+  static let mostWhenQuiet = 8
 
   /// A stream's place in the queue.
   final class Turn {
@@ -66,7 +69,7 @@ struct BulkReading {
     othersRead = false
     isQuiet = now &- lastOthers >= BulkReading.quiet
     let isOpen = isOpen
-    let most = isQuiet ? Int.max : 1
+    let most = isQuiet ? BulkReading.mostWhenQuiet : 1
     var chosen: [Turn] = []
     // Those who closed take nobody's turn, and leave also when none is dealt.
     waiting.removeAll { turn in

@@ -55,8 +55,7 @@ package final class EventLoop {
     }
     uv_unref(handlePointer(prepare))
     uv_unref(handlePointer(check))
-    uv_unref(handlePointer(idle))
-    uv_unref(handlePointer(pace))
+    // The other two run while a stream waits, which is nothing else to libuv and keeps the loop running.
   }
 
   deinit {
@@ -139,8 +138,16 @@ package final class EventLoop {
     } else {
       uv_idle_stop(idle)
       if uv_is_active(handlePointer(pace)) == 0 {
+        // libuv counts from the turn's beginning.
+        uv_update_time(raw)
         uv_timer_start(
-          pace, { EventLoop.owner(of: $0!.pointee.loop).timerFired() }, 1, 0)
+          pace,
+          {
+            let loop = EventLoop.owner(of: $0!.pointee.loop)
+            loop.timerFired()
+            // One that is due when a turn begins fires before the poll, which is then not to sleep.
+            uv_idle_start(loop.idle) { _ in }
+          }, 1, 0)
       }
     }
   }

@@ -11,8 +11,8 @@ struct BulkReadingTests {
     var resumed: [Int] = []
     var turns: [BulkReading.Turn] = []
 
-    init() {
-      turns = (0..<3).map { number in
+    init(_ count: Int = 3) {
+      turns = (0..<count).map { number in
         BulkReading.Turn { [unowned self] in resumed.append(number) }
       }
       _ = bulk.next(at: 0)
@@ -36,6 +36,14 @@ struct BulkReadingTests {
     #expect(queue.endTurn(at: 5.9, others: false) == [])
     #expect(queue.endTurn(at: 6, others: false) == [0, 1, 2])
     #expect(queue.bulk.isEmpty)
+  }
+
+  @Test("eight a turn are read of many, when nobody else had anything")
+  func many() {
+    let queue = Queue(19)
+    #expect(queue.endTurn(at: 1, others: false) == Array(0..<8))
+    #expect(queue.endTurn(at: 1, others: false) == Array(8..<16))
+    #expect(queue.endTurn(at: 1, others: false) == [16, 17, 18])
   }
 
   @Test("one a turn is read also in a turn of nobody else's, while the others are not quiet")
