@@ -44,7 +44,7 @@ struct AdviceRules {
   /// Kept back for growth: more is a pool that is too small.
   static let highWatermark = 0.1
   static let leastEvictions: UInt64 = 100
-  static let mostUnusedEvictions = 0.5
+  static let mostStoredAgain = 0.2
   static let mostAhead = 0.1
   static let fullUse = 0.9
   static let mostTime = 0.5

@@ -90,25 +90,23 @@ extension AdviceRules {
 
   func evictionPolicy() -> Advice {
     let reason =
-      "what is evicted without having been hit took the place of something; under "
-      + "\(Self.leastEvictions) evictions say little"
+      "content that comes back after its eviction was computed twice; letting go of what nobody asks "
+      + "for again is what a cache is to do, and under \(Self.leastEvictions) evictions say little"
     let threshold =
-      "\(Self.leastEvictions) evictions, \(Words.share(Self.mostUnusedEvictions)) of them of "
-      + "content that was never hit"
+      "\(Self.leastEvictions) evictions, \(Words.share(Self.mostStoredAgain)) of them stored again"
     func rule(_ measured: String, _ change: (String, String)? = nil) -> Advice {
       advice(.evictionPolicy, measured, threshold, because: reason, change)
     }
     if !report.configuration.cachesPrefixes { return rule("the pool caches no prefixes") }
-    guard let life = report.life else {
+    guard let losses = report.losses else {
       return rule(
-        "not known: nobody followed the blocks (quired --block-history on); "
+        "not known: nobody keeps account of evictions (quired --block-history on); "
           + "\(Words.count(counts.evictions, "eviction"))")
     }
-    let share = life.evicted == 0 ? 0 : Double(life.evictedUnused) / Double(life.evicted)
     let measured =
-      "\(Words.grouped(life.evictedUnused)) of \(Words.count(life.evicted, "eviction")), "
-      + "\(Words.percent(share)), were of content that was never hit"
-    if life.evicted < Self.leastEvictions || share < Self.mostUnusedEvictions {
+      "\(Words.grouped(losses.storedAgain)) of \(Words.count(losses.evicted, "eviction")), "
+      + "\(Words.percent(losses.share)), were of content that was stored again later"
+    if losses.evicted < Self.leastEvictions || losses.share < Self.mostStoredAgain {
       return rule(measured)
     }
     var change: String
@@ -128,7 +126,7 @@ extension AdviceRules {
     var figures =
       "hit rate \(counts.hitRate.map(Words.percent) ?? "not known"); no what-if backs this, because "
       + "lengths know nothing of hits: play your trace under both (quire what-if)"
-    if life.reuseGaps.count > 0 && life.idleBeforeEvict.count > 0 {
+    if let life = report.life, life.reuseGaps.count > 0 && life.idleBeforeEvict.count > 0 {
       figures =
         "half of the sampled hits came within \(Self.bound(life.reuseGaps)), half of what was evicted "
         + "had lain idle for at most \(Self.bound(life.idleBeforeEvict)); " + figures

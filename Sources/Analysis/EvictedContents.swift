@@ -37,6 +37,9 @@ package final class EvictedContents {
   private let secret: MapSecret
   /// Noted in all. The record of number n is at (n - 1) modulo the capacity.
   package private(set) var count: UInt64 = 0
+  /// Of the evicted contents, those that were stored again since, each time counting: what an eviction cost.
+  /// A lower bound: what was pushed out is not recognised.
+  package private(set) var storedAgain: UInt64 = 0
   /// When everything was lost at once, without a record for each: the pool began anew.
   package private(set) var clearedAt: Revision?
 
@@ -60,13 +63,18 @@ package final class EvictedContents {
   /// Evictions that were pushed out: of content without a record nobody knows whether it was one of them.
   package var forgotten: UInt64 { count > UInt64(capacity) ? count - UInt64(capacity) : 0 }
 
-  /// All that a command evicted. Content that other blocks have still is none of it. O(entries and
-  /// blocks evicted).
+  /// All that a command evicted. Content that other blocks have still is none of it. O(entries, and
+  /// blocks evicted and stored).
   package func note(_ log: ChangeLog, at revision: Revision, _ milliseconds: UInt64) {
     for entry in log.entries.elements {
       if entry.kind == .cleared && entry.cause == .pool {
         forget()
         clearedAt = revision
+      }
+      if entry.kind == .stored {
+        // What others have, too, was never lost or has been counted.
+        for content in log.contents(of: entry)
+        where content.copies == 1 && last(of: content.hash) != nil { storedAgain += 1 }
       }
       if entry.kind != .evicted { continue }
       let blocks = log.blocks(of: entry)
@@ -85,6 +93,7 @@ package final class EvictedContents {
   package func forget() {
     newest.update(repeating: 0, count: capacity)
     count = 0
+    storedAgain = 0
     clearedAt = nil
   }
 

@@ -83,6 +83,11 @@ package struct HistorySample: Equatable {
     stats.free == 0 ? 0 : 1 - Double(largestFreeRun) / Double(stats.free)
   }
 
+  /// The same of free and cached blocks together.
+  package var availableFragmentation: Double {
+    availableBlocks == 0 ? 0 : 1 - Double(largestAvailableRun) / Double(availableBlocks)
+  }
+
   /// 1 - slots used / slots held; 0 when nothing is held.
   package var internalFragmentation: Double {
     HeldSlots(used: sequenceSlotsUsed, held: sequenceSlotsHeld).internalFragmentation

@@ -16,8 +16,9 @@ package struct FragmentationReport {
   /// sqrt(2 L m_meta / m_token), tokens; nil without a geometry or sequences.
   package var optimalBlockSize: Double?
   package var window: ReportWindow
-  /// nil where nobody follows the blocks one by one.
+  /// nil where nobody follows the blocks one by one, or the contents.
   package var life: BlockLife?
+  package var losses: Losses?
   /// Every rule of advice, in order, fired or not.
   package internal(set) var advice: [Advice] = []
   package internal(set) var answers: [Answer] = []
@@ -60,6 +61,21 @@ package struct FragmentationReport {
     }
   }
 
+  /// What became of content that was evicted.
+  package struct Losses: Equatable {
+    /// Contents that no block had any more, since they are followed.
+    package var evicted: UInt64
+    /// Of these, stored again later, each time counting.
+    package var storedAgain: UInt64
+
+    package init(_ contents: EvictedContents) {
+      evicted = contents.count
+      storedAgain = contents.storedAgain
+    }
+
+    package var share: Double { evicted == 0 ? 0 : Double(storedAgain) / Double(evicted) }
+  }
+
   /// - Parameters:
   ///   - samples: Of the pool's past, oldest first, before this look; empty where nobody samples it.
   ///   - intervalMilliseconds: Between samples, as configured; 0 = nobody samples it.
@@ -67,7 +83,7 @@ package struct FragmentationReport {
   ///   pools of up to 100,000 blocks, a search for each block that has content.
   init(
     of pool: KVPool, named name: String, _ tracker: FragmentationTracker, at milliseconds: UInt64,
-    samples: [HistorySample], intervalMilliseconds: UInt32, life: BlockLife?
+    samples: [HistorySample], intervalMilliseconds: UInt32, life: BlockLife?, losses: Losses?
   ) {
     self.pool = name
     configuration = pool.configuration
@@ -92,6 +108,7 @@ package struct FragmentationReport {
     let past = samples.filter { $0.timeMilliseconds < milliseconds }
     window = ReportWindow(past + [now], intervalMilliseconds: intervalMilliseconds)
     self.life = life
+    self.losses = losses
     whatIf = []
     let sequences = WhatIf(known.prefix(Self.mostLengths))
     whatIf = Self.sweep(sequences, pool)

@@ -104,6 +104,10 @@ extension FragmentationReporter {
   }
 
   private func addLife(to table: inout CSVTable) {
+    if let losses = report.losses {
+      table.row("cache", "", "evicted_contents", "\(losses.evicted)", "blocks")
+      table.row("cache", "", "stored_again", "\(losses.storedAgain)", "blocks")
+    }
     guard let life = report.life else { return }
     table.row("block_life", "", "sampled_one_in", "\(life.every)", "blocks")
     table.row("block_life", "", "evicted", "\(life.evicted)", "blocks")

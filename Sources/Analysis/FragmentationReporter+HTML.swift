@@ -64,7 +64,7 @@ extension FragmentationReporter {
         + "<small>\(Markup.escaped(note))</small></div>\n"
     }
     let counts = report.window.counts
-    let since = report.window.intervalMilliseconds == 0 ? "since it was made" : "in the window"
+    let since = report.window.isWholeLife ? "since it was made" : "in the window"
     return "<section class=\"figures\">\n"
       + figure(
         "Blocks in use", Words.percent(look.usageByBlocks),
@@ -174,8 +174,10 @@ extension FragmentationReporter {
     if points.count < 2 {
       return card(
         "Blocks by state", legend(states, stateCounts) + charts.bar(),
-        "As they are now: there is no history. "
-          + "Start quired with --sample-interval 1s, or --admin, to have one.")
+        report.window.intervalMilliseconds > 0
+          ? "As they are now: this is the first look at it."
+          : "As they are now: there is no history. "
+            + "Start quired with --sample-interval 1s, or --admin, to have one.")
     }
     let window = report.window
     let seen = [2, 3, 4, 1, 5].filter { state in
@@ -195,7 +197,9 @@ extension FragmentationReporter {
       + card(
         "Fragmentation over time", charts.fragmentation(),
         "Refusals caused by fragmentation: \(Words.grouped(refusals)). External: 1 - longest free run "
-          + "/ free blocks. Internal: slots held and not used.")
+          + "/ free blocks"
+          + (report.configuration.cachesPrefixes ? ", and of free and cached blocks together" : "")
+          + ". Internal: slots held and not used.")
   }
 
   private func runs() -> String {

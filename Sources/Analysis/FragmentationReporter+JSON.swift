@@ -24,6 +24,8 @@ extension FragmentationReporter {
     json.put("window", object: window())
     json.put("relations", objects: report.window.relations.map(relation))
     json.put("block_life", object: report.life.map(life))
+    json.put("evicted_contents", report.losses.map { Double($0.evicted) } ?? .nan)
+    json.put("stored_again", report.losses.map { Double($0.storedAgain) } ?? .nan)
     json.put("orphaned_blocks", look.orphanedBlocks.map { Double($0) } ?? .nan)
     json.put(
       "answers",
@@ -110,6 +112,7 @@ extension FragmentationReporter {
     var json = JSONText()
     json.put("interval_ms", window.intervalMilliseconds)
     json.put("samples", window.samples.count)
+    json.put("whole_life", window.isWholeLife)
     json.put("from_ms", window.samples[0].timeMilliseconds)
     json.put("duration_ms", window.milliseconds)
     json.put("admitted", counts.admitted)

@@ -42,16 +42,18 @@ package final class MemoryFragmentationAnalyzer {
   ///   - milliseconds: Now, since the epoch.
   ///   - since: Samples from then on; 0 = all that are kept.
   ///   - intervalMilliseconds: Between samples, as configured; 0 = none were taken.
-  ///   - lifetimes: Of the pool's blocks; nil where nobody follows them one by one.
+  ///   - life: How long the pool's blocks live; nil where nobody follows them one by one.
+  ///   - losses: What it evicted; nil where nobody keeps account of that.
   /// - Complexity: O(blocks + n log n), n sequences and samples; see `FragmentationReport`.
   package func report(
     _ pool: KVPool, named name: String, at milliseconds: UInt64, since: UInt64 = 0,
-    intervalMilliseconds: UInt32 = 0, lifetimes: BlockLifetimes? = nil
+    intervalMilliseconds: UInt32 = 0, life: FragmentationReport.BlockLife? = nil,
+    losses: FragmentationReport.Losses? = nil
   ) -> FragmentationReport {
     FragmentationReport(
       of: pool, named: name, isRunning ? tracker : FragmentationTracker(pool, follows: false),
       at: milliseconds,
       samples: tracker.history.samples(since: since), intervalMilliseconds: intervalMilliseconds,
-      life: lifetimes.map { FragmentationReport.BlockLife($0) })
+      life: life, losses: losses)
   }
 }

@@ -71,6 +71,9 @@ extension ReportAnswers {
         + "\(Words.percent(Double(life.evictedUnused) / Double(life.evicted))) were of content that "
         + "was never hit"
     }
+    if let losses = report.losses, losses.evicted > 0 {
+      text += ", \(Words.percent(losses.share)) of content that was stored again later"
+    }
     text += ". \(Words.count(look.stats.cached, "block")) cached"
     if let orphans = look.orphanedBlocks {
       text += ", \(Words.grouped(orphans)) of them behind a hole where no lookup gets to them"

@@ -63,7 +63,7 @@ struct ReportAnswers {
 
   /// "In the last 10 min", or "Since the pool was made".
   var span: String {
-    report.window.intervalMilliseconds == 0
+    report.window.isWholeLife
       ? "since the pool was made"
       : "in the \(Words.duration(milliseconds: report.window.milliseconds)) recorded"
   }
@@ -95,6 +95,13 @@ struct ReportAnswers {
     }
     text += " The ratio (1 - longest run / free) is \(Words.percent(look.externalFragmentation)),"
     text += " refusals caused by fragmentation: \(Words.grouped(look.refusalsByFragmentation))."
+    let available = look.runs.available
+    if look.stats.cached > 0 && available.count > 0 {
+      text +=
+        " Counting cached blocks, which are evicted as blocks are wanted,"
+        + " \(Words.count(available.blocks, "block")) lie in \(Words.count(available.count, "run")), "
+        + "the longest of \(Words.grouped(available.largest)): \(Words.percent(available.fragmentation))."
+    }
     if report.configuration.strategy.needsRuns {
       text += " In this pool every allocation needs a run, so the ratio is a cost."
     } else if look.externalFragmentation >= 0.1 {
@@ -136,6 +143,7 @@ struct ReportAnswers {
       return "Over time: not known, the pool is not sampled. Start quired with --sample-interval 1s"
         + " (or --admin) to have a history."
     }
+    if window.isWholeLife { return "Over time: nothing yet, this is the first look at it." }
     func range(_ name: String, _ ratio: (HistorySample) -> Double) -> String {
       let values = window.samples.map(ratio)
       return "\(name) between \(Words.percent(values.min() ?? 0)) and "
@@ -153,7 +161,7 @@ struct ReportAnswers {
   }
 
   private func workload() -> String {
-    if report.window.intervalMilliseconds == 0 {
+    if report.window.isWholeLife {
       return "With the workload: not known, for want of a history."
     }
     let relations = report.window.relations.filter { $0.x != "time" }

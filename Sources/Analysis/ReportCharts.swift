@@ -125,17 +125,24 @@ struct ReportCharts {
   func fragmentation() -> String {
     var body = axes { "\(Int($0 * 100)) %" }
     var ends: [(Double, String)] = []
-    for (kind, ratio) in [
+    var curves: [(String, (HistorySample) -> Double)] = [
       ("external", { $0.externalFragmentation }), ("internal", { $0.internalFragmentation }),
-    ] as [(String, (HistorySample) -> Double)] {
+    ]
+    if report.configuration.cachesPrefixes {
+      curves.insert(("with cached", { $0.availableFragmentation }), at: 0)
+    }
+    for (name, ratio) in curves {
+      let kind = name == "with cached" ? "available" : name
       let line = points.map { Self.point(x($0.timeMilliseconds), Self.y(ratio($0))) }
       body += "<path class=\"curve \(kind)\" d=\"M\(line.joined(separator: "L"))\"/>"
-      ends.append((Self.y(ratio(points[points.count - 1])), kind))
+      ends.append((Self.y(ratio(points[points.count - 1])), name))
     }
     // Names at the ends of their lines, not on top of each other.
     ends.sort { $0.0 < $1.0 }
-    if ends[1].0 - ends[0].0 < 15 { ends[0].0 = min(ends[0].0, Self.bottom - 15) }
-    if ends[1].0 - ends[0].0 < 15 { ends[1].0 = ends[0].0 + 15 }
+    for i in ends.indices {
+      let room = Double(ends.count - 1 - i) * 15
+      ends[i].0 = max(min(ends[i].0, Self.bottom - room), i == 0 ? Self.top : ends[i - 1].0 + 15)
+    }
     for (y, kind) in ends { body += Self.text(Self.right + 6, y + 4, kind, isStrong: true) }
     return Self.svg(Self.width, Self.height, "Fragmentation over time", body)
   }
@@ -168,7 +175,7 @@ struct ReportCharts {
     _ label: String, _ names: [String], _ series: [(state: Int, counts: [UInt64])]
   ) -> String {
     let most = series.flatMap(\.counts).max() ?? 0
-    let slot = max(30.0, min(76, 500 / Double(max(1, names.count))))
+    let slot = max(42.0, min(76, 500 / Double(max(1, names.count))))
     let width = max(500, slot * Double(names.count) + 10)
     let top = log2(most)
     var body = "<path class=\"grid\" d=\"M0 160H\(Markup.number(width))\"/>"

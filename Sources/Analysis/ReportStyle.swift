@@ -45,6 +45,7 @@ enum ReportStyle {
     .texture { stroke: var(--texture); stroke-width: 1; fill: none; } .dot { fill: var(--texture); }
     .partial { fill: #fff; }
     .external { stroke: var(--error); } .internal { stroke: var(--active); stroke-dasharray: 6 3; }
+    .available { stroke: var(--cached); stroke-dasharray: 2 2; }
     .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
     .limit { fill: none; stroke: var(--ink); stroke-width: 1.4; stroke-dasharray: 2 3; }
     .peak { fill: none; stroke: var(--quiet); stroke-width: 1.2; stroke-dasharray: 7 4; }

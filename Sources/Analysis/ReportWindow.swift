@@ -7,8 +7,8 @@ package struct ReportWindow: Equatable {
   package var intervalMilliseconds: UInt32
   /// Oldest first; the last is the look that the report was made by. Never empty.
   package var samples: [HistorySample]
-  /// What happened between the first and the last sample; where nobody samples, since the pool was made,
-  /// loaded or reset.
+  /// What happened between the first and the last sample; where there is one only, since the pool was
+  /// made, loaded or reset.
   package var counts: Counts
   package var relations: [Relation]
 
@@ -98,13 +98,16 @@ package struct ReportWindow: Equatable {
     self.samples = samples
     self.intervalMilliseconds = intervalMilliseconds
     let steps = zip(samples, samples.dropFirst()).map { Counts(from: $0, to: $1) }
-    if intervalMilliseconds == 0 {
+    if samples.count == 1 {
       counts = Counts(samples[samples.count - 1])
     } else {
       counts = steps.reduce(into: Counts()) { $0.add($1) }
     }
     relations = Self.relations(samples, steps)
   }
+
+  /// There is no window: counts are those of the pool's whole life.
+  package var isWholeLife: Bool { samples.count == 1 }
 
   package var milliseconds: UInt64 {
     samples[samples.count - 1].timeMilliseconds - samples[0].timeMilliseconds

@@ -15,7 +15,8 @@ extension QuireService {
     let report = (analyzer ?? MemoryFragmentationAnalyzer(hosted.pool)).report(
       hosted.pool, named: hosted.name, at: clockNow, since: request.sinceMilliseconds,
       intervalMilliseconds: analyzer == nil ? 0 : analyses?.intervalMilliseconds ?? 0,
-      lifetimes: hosted.lifetimes?.lifetimes)
+      life: hosted.lifetimes.map { .init($0.lifetimes) },
+      losses: hosted.history.map { .init($0.evicted) })
     packer.reset()
     packer.report(
       revision: hosted.pool.revision, contentType: format.contentType,

@@ -6,7 +6,8 @@ import Testing
 final class ReportedPool {
   let pool: KVPool
   let analyzer: MemoryFragmentationAnalyzer
-  let lifetimes: BlockLifetimes
+  private let lifetimes: BlockLifetimes
+  private let evicted = EvictedContents(secret: MapSecret(3, 4))
   private let log: ChangeLog
   private let outcome = Outcome()
   /// Milliseconds since the epoch.
@@ -37,6 +38,7 @@ final class ReportedPool {
     let isDone = pool.apply(one: kind, session: session, into: outcome) != nil
     if isDone && !log.isEmpty {
       lifetimes.note(log, now)
+      evicted.note(log, at: pool.revision, now)
     }
     return isDone
   }
@@ -88,7 +90,8 @@ final class ReportedPool {
   func report(_ name: String = "default", since: UInt64 = 0) -> FragmentationReport {
     analyzer.report(
       pool, named: name, at: now, since: since,
-      intervalMilliseconds: analyzer.tracker.history.isEmpty ? 0 : 1_000, lifetimes: lifetimes)
+      intervalMilliseconds: analyzer.tracker.history.isEmpty ? 0 : 1_000, life: .init(lifetimes),
+      losses: .init(evicted))
   }
 
   /// Names of the rules that advise something.
