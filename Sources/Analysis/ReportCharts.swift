@@ -106,7 +106,7 @@ struct ReportCharts {
     var ticks = ""
     for (before, after) in zip(points, points.dropFirst())
     where after.stats.preemptions > before.stats.preemptions {
-      ticks += "M\(Markup.number(x(after.timeMilliseconds))) \(Markup.number(Self.bottom))v-9"
+      ticks += "M\(Markup.number(x(after.timeMilliseconds))) \(Markup.number(Self.bottom))v-13"
     }
     if !ticks.isEmpty {
       body += "<path class=\"tick\" d=\"\(ticks)\"><title>preemptions</title></path>"

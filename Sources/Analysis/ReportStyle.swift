@@ -49,7 +49,7 @@ enum ReportStyle {
     .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
     .limit { fill: none; stroke: var(--ink); stroke-width: 1.4; stroke-dasharray: 2 3; }
     .peak { fill: none; stroke: var(--quiet); stroke-width: 1.2; stroke-dasharray: 7 4; }
-    .tick { stroke: var(--error); stroke-width: 1.6; fill: none; }
+    .tick { stroke: var(--error); stroke-width: 2.4; fill: none; }
     .legend { display: flex; gap: 4px 16px; flex-wrap: wrap; list-style: none; margin: 0 0 10px;
       padding: 0; font-size: 13px; color: var(--quiet); }
     .legend svg { width: 14px; height: 14px; vertical-align: -2px; margin-right: 5px; }
