@@ -128,6 +128,8 @@ package struct FragmentationReport {
   private static func sweep(_ sequences: WhatIf, _ pool: KVPool) -> [WhatIfLine] {
     if sequences.sequences == 0 { return [] }
     let present = WhatIf.Pool(asIs: pool)
+    // Lengths alone do not say which class a sequence is of.
+    let hasClasses = !pool.configuration.sizeClasses.isEmpty
     var pools: [(String, WhatIf.Pool)] = []
     var sizes = BlockArithmetic.usualBlockSizes
     if !sizes.contains(present.blockSize) { sizes.append(present.blockSize) }
@@ -138,7 +140,8 @@ package struct FragmentationReport {
       pools.append(("paged, blocks of \(paged.blockSize)", paged))
     }
     return pools.map { name, made in
-      WhatIfLine(name: name, isPresent: made == present, pool: made, row: sequences.row(made))
+      WhatIfLine(
+        name: name, isPresent: !hasClasses && made == present, pool: made, row: sequences.row(made))
     }
   }
 

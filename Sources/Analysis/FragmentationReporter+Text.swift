@@ -19,7 +19,7 @@ extension FragmentationReporter {
     let look = report.look
     let stats = look.stats
     var made =
-      "\(Words.count(stats.blocks, "block")) of \(Words.grouped(stats.blockSize)) tokens, "
+      "\(Words.count(stats.blocks, "block")) of \(blockSizes) tokens, "
       + "\(report.configuration.strategy.words), "
     made +=
       report.configuration.cachesPrefixes
@@ -43,6 +43,14 @@ extension FragmentationReporter {
         + "\(Words.grouped(stats.waitingSequences)) waiting, "
         + "\(Words.grouped(stats.preemptedSequences)) preempted",
     ]
+  }
+
+  /// "16", or "8 and 32" in a pool with size classes.
+  private var blockSizes: String {
+    let classes = report.configuration.sizeClasses
+    return classes.isEmpty
+      ? Words.grouped(report.configuration.blockSize)
+      : classes.map { Words.grouped($0.blockSize) }.joined(separator: " and ")
   }
 
   static func wrapped(_ text: String) -> [String] {
