@@ -20,7 +20,7 @@ extension ReportAnswers {
     text +=
       " Their last blocks leave \(Words.fixed(lengths.meanTail, 1)) of \(size) slots unused on "
       + "average; \(Words.fixed(expected, 1)) is what lengths of all kinds leave, (B - 1) / 2."
-    if size > 1 && Double(lengths.shortTails) >= Double(lengths.sequences) / 2
+    if size > 1 && Double(lengths.shortTails) >= Double(lengths.sequences) * 3 / 4
       && UInt64(lengths.sequences) >= AdviceRules.leastSequences
     {
       text +=
