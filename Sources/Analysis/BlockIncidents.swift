@@ -58,7 +58,8 @@ package final class BlockIncidents {
 
   /// All that a command did. O(blocks named).
   package func note(_ log: ChangeLog, at revision: Revision, _ milliseconds: UInt64) {
-    for entry in log.entries.elements where entry.kind != .sequenceForked {
+    for entry in log.entries.elements {
+      if case .sequenceForked = entry.kind { continue }
       notes[Int(noteCount & noteMask)] = Note(
         revision: revision, milliseconds: milliseconds, owner: entry.owner, first: idCount,
         count: entry.count, kind: entry.kind, cause: entry.cause, tier: entry.tier)

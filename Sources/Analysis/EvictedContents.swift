@@ -67,16 +67,16 @@ package final class EvictedContents {
   /// blocks evicted and stored).
   package func note(_ log: ChangeLog, at revision: Revision, _ milliseconds: UInt64) {
     for entry in log.entries.elements {
-      if entry.kind == .cleared && entry.cause == .pool {
+      if case .cleared = entry.kind, case .pool = entry.cause {
         forget()
         clearedAt = revision
       }
-      if entry.kind == .stored {
+      if case .stored = entry.kind {
         // What others have, too, was never lost or has been counted.
         for content in log.contents(of: entry)
         where content.copies == 1 && last(of: content.hash) != nil { storedAgain += 1 }
       }
-      if entry.kind != .evicted { continue }
+      guard case .evicted = entry.kind else { continue }
       let blocks = log.blocks(of: entry)
       for (i, content) in log.contents(of: entry).enumerated() where content.copies == 0 {
         let place = slot(of: content.hash)

@@ -108,7 +108,8 @@ package final class HostedPool {
   @inline(__always)
   func tellObservers(at milliseconds: UInt64) {
     Unmanaged.passUnretained(pool)._withUnsafeGuaranteedRef { pool in
-      pool.withChanges { log in
+      guard let changes = pool.changes else { return }
+      changes._withUnsafeGuaranteedRef { log in
         var i = 0
         // Observers come and go between commands.
         while i < unretained.count {

@@ -14,12 +14,9 @@ extension KVPool {
   /// Nothing is recorded any more.
   package func detachChangeLog() { setLogging(false) }
 
-  /// `tell` gets the log where there is one and the last command changed something, without reference
-  /// counting.
-  @inline(__always)
-  package func withChanges(_ tell: (ChangeLog) -> Void) {
-    if !isLogging || log.isEmpty { return }
-    Unmanaged.passUnretained(log)._withUnsafeGuaranteedRef { tell($0) }
+  /// The log where there is one and the last command changed something, without reference counting.
+  package var changes: Unmanaged<ChangeLog>? {
+    isLogging && !log.isEmpty ? .passUnretained(log) : nil
   }
 
   /// nil where nobody asked for one.
