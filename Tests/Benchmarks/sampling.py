@@ -7,7 +7,8 @@ watcher of runs and slots at 10 Hz, and a hundred connections that poll GetStats
 servers live as long as the measurement and have one core, in turn; h2load, the watcher and the pollers have
 another. A round has a run of each row, and one of "nobody looks" before and behind each of them; a ratio is
 that of a run to the mean of its two neighbours, so that what the machine does meanwhile cancels. Printed:
-medians, with the quartiles. A run of "nobody looks" against its neighbours shows the method's own error.
+medians, with the quartiles; and the ratio of the lower quartiles of all runs, for what others do on the
+machine only ever adds. A run of "nobody looks" against its neighbours shows the method's own error.
 
 The exact figure beside it is a count of instructions:
 
@@ -126,13 +127,16 @@ def compare(rounds, calls):
         cpu = {name: [] for name, _, _ in ROWS}
         rate = {name: [] for name, _, _ in ROWS}
         ratios = {name: [] for name, _, _ in ROWS}
+        base = []
         for _ in range(rounds):
             before = measure(servers[0], None, body, calls)
+            base.append(before[0])
             for (name, _, look), server in zip(ROWS, servers):
                 mine = measure(server, look, body, calls)
                 behind = measure(servers[0], None, body, calls)
                 ratios[name].append(2 * mine[0] / (before[0] + behind[0]))
                 cpu[name].append(mine[0])
+                base.append(behind[0])
                 rate[name].append(mine[1])
                 before = behind
         for server in servers:
@@ -142,6 +146,7 @@ def compare(rounds, calls):
         median, low, high = (100 * (value - 1) for value in quartiles(ratios[name]))
         print(f"{name:30} {statistics.median(cpu[name]):7.0f} ns of CPU a call"
               f"  {median:+6.2f} % ({low:+.2f} to {high:+.2f})"
+              f"  {100 * (quartiles(cpu[name])[1] / quartiles(base)[1] - 1):+6.2f} %"
               f"  {statistics.median(rate[name]):8.0f} calls/s")
 
 
