@@ -56,6 +56,7 @@ browser: deps ## The dashboard in a real browser without a screen.
 check-all: test soak conformance monitoring browser fuzz build ## All that is too slow for `make test` too: real traces, interop, Prometheus, a browser, fuzzing, ten million commands, a mirror of a million events.
 	Tests/EndToEnd/traces.sh
 	QUIRE_MIRROR_EVENTS=1000000 QUIRED=.build/release/quired Tests/EndToEnd/run.sh -k 'mirror or mooncake'
+	QUIRE_VLLM=1 QUIRED=.build/release/quired Tests/EndToEnd/run.sh -k zmq
 
 demo: build ## Server on loopback, a small trace replayed into it, a report.
 	clients/load/demo.sh

@@ -1,6 +1,7 @@
 internal import CMsgPack
 
-/// Values behind one another in MessagePack, each in its shortest form, as msgspec writes them.
+/// Values behind one another in MessagePack, each in its shortest form but where it says so, as msgspec
+/// writes them.
 final class MessagePackBuffer {
   private let buffer: UnsafeMutablePointer<msgpack_sbuffer>
   private let packer: UnsafeMutablePointer<msgpack_packer>
@@ -29,6 +30,12 @@ final class MessagePackBuffer {
 
   func array(_ count: Int) { check(msgpack_pack_array(packer, count)) }
   func map(_ count: Int) { check(msgpack_pack_map(packer, count)) }
+  /// Of less than 2^16 pairs, in the form for 16 and more.
+  func wideMap(_ count: UInt16) {
+    withUnsafeBytes(of: (UInt8(0xDE), UInt8(count >> 8), UInt8(truncatingIfNeeded: count))) {
+      check(msgpack_sbuffer_write(buffer, $0.baseAddress, $0.count))
+    }
+  }
   func number(_ value: UInt64) { check(msgpack_pack_uint64(packer, value)) }
   func double(_ value: Double) { check(msgpack_pack_double(packer, value)) }
   func null() { check(msgpack_pack_nil(packer)) }

@@ -119,7 +119,9 @@ final class VLLMEventEncoder {
     _ pool: KVPool
   ) {
     count += 1
-    events.map(8)
+    // msgspec does not look how many of a class's fields it leaves out before it has chosen the form: vLLM's
+    // class has 15 and the type.
+    events.wideMap(8)
     type("BlockStored")
     events.text("block_hashes")
     events.array(contents.count)

@@ -285,7 +285,7 @@ struct  Quire__V1__AllBlocksCleared
 
 
 /*
- * A sequence got children.
+ * A sequence got children. Of one Fork there is an event for each 4,096 children, the last with what is left.
  */
 struct  Quire__V1__BlocksForked
 {
