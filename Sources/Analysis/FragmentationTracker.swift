@@ -14,6 +14,8 @@ package final class FragmentationTracker {
   private let following: BlockMirror
   package private(set) var history = FragmentationHistory()
   private(set) var idle = IdleHoldings()
+  /// Looked at as often as `idle`.
+  package private(set) var owners = OwnerHistory()
   /// The runs as they were at `revision`; they are counted again when it has moved.
   private var known: PoolRuns?
   private var knownRevision: Revision = 0
@@ -170,12 +172,14 @@ package final class FragmentationTracker {
       sessionTimes[session] = milliseconds
     }
     if idle.isDue(at: milliseconds) {
-      idle.look(RequestBlockAnalyzer(pool, self).owners(), at: milliseconds)
+      let holders = RequestBlockAnalyzer(pool, self).owners()
+      idle.look(holders, at: milliseconds)
+      owners.add(holders, at: milliseconds)
     }
   }
 
   /// Bytes of its own, the history's included.
-  package var memory: Int { following.memory + history.memory }
+  package var memory: Int { following.memory + history.memory + owners.memory }
 }
 
 /// The runs of a pool: of its free blocks, and of the free and the cached ones.

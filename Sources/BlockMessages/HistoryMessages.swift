@@ -25,7 +25,7 @@ package struct HistoryPeaksFields: Equatable {
   package init() {}
 }
 
-/// The samples, last first, each with `historySample`; then `historyBeforeSamples`.
+/// The owners, last first, each with `ownerHistory`; `ownerTimes`; the samples, last first, each with `historySample`; then `historyBeforeSamples`.
 extension MessagePacker {
   package mutating func historySample(_ sample: HistorySampleFields) {
     let mark = mark
@@ -49,6 +49,22 @@ extension MessagePacker {
     close(2, since: mark)
   }
 
+  /// - Parameters:
+  ///   - name: UTF-8.
+  ///   - blocks: One for each of `ownerTimes`.
+  package mutating func ownerHistory(session: UInt64, name: [UInt8], blocks: [UInt32]) {
+    let mark = mark
+    blocks.withUnsafeBufferPointer { packedUInt32(3, $0) }
+    name.withUnsafeBufferPointer { text(2, $0) }
+    fixed64(1, session)
+    close(4, since: mark)
+  }
+
+  /// Milliseconds.
+  package mutating func ownerTimes(_ times: [UInt64]) {
+    times.withUnsafeBufferPointer { packedUInt64(3, $0) }
+  }
+
   package mutating func historyBeforeSamples(intervalMilliseconds: UInt32) {
     uint32(1, intervalMilliseconds)
   }
@@ -62,6 +78,19 @@ package struct HistoryMessage: WireMessage {
   }
 
   package var intervalMilliseconds: UInt32 { m.pointee.interval_ms }
+  /// Milliseconds.
+  package var ownerTimes: [UInt64] {
+    Array(list(m.pointee.owner_times_ms, m.pointee.n_owner_times_ms))
+  }
+  package var owners: [(session: UInt64, name: [UInt8], blocks: [UInt32])] {
+    list(m.pointee.owners, m.pointee.n_owners).compactMap { owner in
+      guard let owner else { return nil }
+      return (
+        owner.pointee.session, Array(text(owner.pointee.name)),
+        Array(list(owner.pointee.blocks, owner.pointee.n_blocks))
+      )
+    }
+  }
   package var samples: [HistorySampleFields] {
     list(m.pointee.samples, m.pointee.n_samples).compactMap { sample in
       guard let sample else { return nil }

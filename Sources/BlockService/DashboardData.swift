@@ -91,6 +91,8 @@ package final class DashboardData {
     json.put("slotsHeld", slots.sequenceSlotsHeld)
     json.put("slotsUsed", slots.sequenceSlotsUsed)
     json.put("rawBlocks", slots.rawBlocks)
+    json.put(
+      "emptyBlocks", pool.unusedSlots().parts.reduce(0 as UInt64) { $0 + UInt64($1.emptyBlocks) })
     json.put("lat", latency())
     json.put("sequences", objects: sequences(pool, tracker, at: now))
     return json.finished
@@ -199,6 +201,46 @@ package final class DashboardData {
     json.put("refusedRun", samples.map { $0.stats.refusals[Int(Refusal.Reason.noRun.rawValue)] })
     json.put("ext", samples.map(\.externalFragmentation))
     json.put("int", samples.map(\.internalFragmentation))
+    return json.finished
+  }
+
+  /// Who held most, over time: `[]` each where nobody looked.
+  package func owners(_ name: String) -> String? {
+    guard let hosted = find(name) else { return nil }
+    let series = (service.analyses?.owners(of: hosted) ?? OwnerHistory())
+      .series(most: Self.mostHistory)
+    var json = JSONText()
+    json.put("t", series.times)
+    json.put(
+      "owners",
+      objects: series.owners.prefix(OwnerHistory.mostAtOnce).map { owner in
+        var one = JSONText()
+        one.put("session", "\(owner.session)")
+        one.put("label", String(decoding: owner.label, as: UTF8.self))
+        one.put("blocks", owner.blocks)
+        return one
+      })
+    return json.finished
+  }
+
+  /// The blocks of a sequence, as stretches `first, count` one after the other; nil = there is none.
+  package func sequence(_ name: String, session: UInt64, _ id: UInt64) -> String? {
+    guard let hosted = find(name),
+      let view = hosted.pool.describe(session: session, sequence: id)
+    else { return nil }
+    var stretches: [UInt32] = []
+    // Blocks of the host are none of the map's.
+    for block in view.state == .swapped ? [] : Array(view.blocks).sorted() where block > 0 {
+      if let first = stretches.dropLast().last, let count = stretches.last, first + count == block {
+        stretches[stretches.count - 1] += 1
+      } else {
+        stretches += [block, 1]
+      }
+    }
+    var json = JSONText()
+    json.put("sequence", "\(id)")
+    json.put("state", "\(view.state)")
+    json.put("stretches", stretches)
     return json.finished
   }
 

@@ -53,6 +53,11 @@ package final class PoolAnalyses: RegistryFollower {
     for one in all { one.analyzer.catchUp(with: one.hosted.pool) }
   }
 
+  /// Who held what, as long as that stays. O(pools).
+  package func owners(of hosted: HostedPool) -> OwnerHistory? {
+    analyzer(of: hosted)?.tracker.owners
+  }
+
   /// A look at each pool goes into its history, as long as they are followed.
   package func sample() {
     let now = clock()

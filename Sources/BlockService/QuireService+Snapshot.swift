@@ -95,7 +95,13 @@ extension QuireService {
     }
     let most = request.maxSamples == 0 ? 1_000 : Int(request.maxSamples)
     let history = analyses?.history(of: hosted) ?? FragmentationHistory()
+    let owners = analyses?.owners(of: hosted) ?? OwnerHistory()
+    let series = owners.series(since: request.sinceMilliseconds, most: most)
     packer.reset()
+    for owner in series.owners.reversed() {
+      packer.ownerHistory(session: owner.session, name: owner.label, blocks: owner.blocks)
+    }
+    packer.ownerTimes(series.times)
     for sample in history.samples(since: request.sinceMilliseconds, most: most).reversed() {
       packer.historySample(HistorySampleFields(sample, hosted))
     }

@@ -97,8 +97,16 @@ final class AdminPort {
         let text = data.block(pool, id)
       else { return .text(404, "there is no such block") }
       return json(text)
+    case "/api/owners": return json(data.owners(pool))
+    case "/api/sequence":
+      guard let id = request.parameter("id").flatMap({ UInt64($0) }),
+        let text = data.sequence(
+          pool, session: request.parameter("session").flatMap({ UInt64($0) }) ?? 0, id)
+      else { return .text(404, "there is no such sequence") }
+      return json(text)
     default:
-      return .text(404, "there are /api/pools, look, history, map and block")
+      return .text(
+        404, "there are /api/pools, look, history, owners, map, block and sequence")
     }
   }
 

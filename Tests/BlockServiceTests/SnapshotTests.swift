@@ -301,6 +301,31 @@ struct SnapshotTests {
     return try harness.decode(HistoryMessage.self, reply)
   }
 
+  @Test("a history says who held what, each ten seconds")
+  func ownersOverTime() throws {
+    let harness = ServiceHarness(blocks: 16, blockSize: 4)
+    #expect(try history(harness).ownerTimes.isEmpty)
+    harness.service.startSampling(intervalMilliseconds: 1_000)
+    let analyses = try #require(harness.service.analyses)
+    harness.clock.now = 20_000
+    _ = try harness.allocate(3)
+    analyses.sample()
+    harness.clock.now = 25_000
+    harness.succeed(
+      "Sequences/Admit",
+      .admit(
+        AdmitFields(
+          sequenceID: 1, add: AddFields(sequenceID: 1, tokenCount: 17, label: "chat"))))
+    analyses.sample()
+    harness.clock.now = 30_000
+    analyses.sample()
+    let whole = try history(harness)
+    #expect(whole.ownerTimes == [20_000, 30_000])
+    #expect(whole.owners.map { String(decoding: $0.name, as: UTF8.self) } == ["chat", ""])
+    #expect(whole.owners.map(\.blocks) == [[0, 5], [3, 3]])
+    #expect(try history(harness, most: 1).owners.map(\.blocks) == [[5], [3]])
+  }
+
   @Test("a history has the last values of each second, and the peaks of all its looks")
   func histories() throws {
     let harness = ServiceHarness(blocks: 16, blockSize: 4)

@@ -13,6 +13,7 @@ POOLS = [
     "full:blocks=512,block-size=16",
     "checkerboard:blocks=1024,block-size=16,prefix-caching=off",
     "runs:blocks=256,block-size=16,strategy=buddy,prefix-caching=off",
+    "ahead:blocks=256,block-size=16",
     "large:blocks=1000000,block-size=16",
 ]
 ADMIN = "quired: admin listening on "
@@ -72,6 +73,13 @@ def fill(client):
             runs.allocate(count)
         except grpc.RpcError:
             pass
+
+    # Slots for drafts: two whole blocks behind the tokens of each.
+    ahead = client.on("ahead")
+    for i in (1, 2):
+        ahead.add(i, 40)
+        ahead.Sequences.Admit(q.AdmitRequest(
+            call=ahead.call(), admit=q.Admit(sequence_id=i, lookahead_tokens=35)))
 
     large = client.on("large")
     got = []

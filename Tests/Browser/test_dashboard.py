@@ -159,3 +159,43 @@ def test_it_fits_a_narrow_window(driver, server):
         picture(driver, "default-narrow")
     finally:
         driver.set_window_size(size["width"], size["height"])
+
+
+def test_a_click_in_the_table_shows_the_blocks_of_a_sequence(driver, server):
+    open_page(driver, server, "full", 512)
+
+    def lit():
+        return driver.execute_script("return map.canvas.dataset.lit")
+
+    assert lit() == ""
+    table = len(server.client.on("full").get(5).block_ids)
+    row = next(r for r in driver.find_elements(By.CSS_SELECTOR, "#seq tbody tr")
+               if r.find_element(By.CSS_SELECTOR, "td").text == "5")
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", row)
+    row.click()
+    until(driver, lambda: lit() == str(table))
+    assert row.get_attribute("aria-selected") == "true"
+    driver.execute_script("scrollTo(0, 0)")
+    picture(driver, "full-sequence-light")
+    # It stays as the map goes on, until it is given up.
+    before = looks(driver)
+    until(driver, lambda: looks(driver) > before + 1)
+    assert lit() == str(table)
+    driver.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
+    until(driver, lambda: lit() == "")
+
+
+def test_blocks_ahead_of_their_tokens_are_shown_as_such(driver, server):
+    open_page(driver, server, "ahead", 256)
+    ahead = list(server.client.on("ahead").get(1).block_ids)[-2:]
+    kinds = driver.execute_script(
+        "return arguments[0].map(id => BlockMap.kind(map.cells[id - 1]))", ahead)
+    assert kinds == ["ahead", "ahead"]
+    assert "ahead of its tokens 4" in text(driver, "legend")
+    picture(driver, "ahead-light")
+
+
+def test_owners_have_a_line_over_time(driver, server):
+    open_page(driver, server, "full", 512)
+    until(driver, lambda: driver.find_elements(By.CSS_SELECTOR, "#owners .spark path"))
+    assert "job-" in text(driver, "owners")

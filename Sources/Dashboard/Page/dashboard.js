@@ -9,6 +9,8 @@ const BOUNDS = [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, .01, .02, 
 let pool = null, look = null, previous = null, source = null, generation = 0;
 let rows = [], latency = [], ticks = [], calls = null;
 let sort = { key: "blocks", down: true };
+// The sequence whose blocks are shown on the map: its row's key.
+let chosen = null, ownersDue = 0;
 const map = new BlockMap($("map"), $("tip"));
 
 const percent = v => (v * 100).toFixed(v > 0 && v < 1 ? 1 : 0) + " %";
@@ -37,6 +39,9 @@ async function choose(name) {
   look = previous = null;
   rows = []; latency = []; ticks = []; calls = null;
   map.selected = 0;
+  map.lit = chosen = null;
+  ownersDue = 0;
+  $("owners").tBodies[0].replaceChildren();
   map.set(new Uint8Array(0));
   $("block").innerHTML = '<span class="quiet">Click a block to see who has it.</span>';
   document.title = `${name} · Quire`;
@@ -66,6 +71,7 @@ async function askForMap(mine) {
         const bytes = await ask(`api/map?pool=${encodeURIComponent(pool)}`, "bytes");
         if (mine !== generation) return;
         map.set(BlockMap.decode(bytes, look.blocks));
+        if (chosen) await light();
         if (map.selected) show(map.selected);
       } catch (error) { pause = 2000; }
       pause = Math.max(look ? look.mapMs - (performance.now() - began) : pause, 50);
@@ -94,6 +100,63 @@ function take(next) {
   takeLatency(next);
   names(next.names);
   if (!document.hidden) requestAnimationFrame(draw);
+  if (next.t >= ownersDue) { ownersDue = next.t + 10000; askForOwners(generation); }
+}
+
+// Owners over time
+
+async function askForOwners(mine) {
+  let past;
+  try { past = await ask(`api/owners?pool=${encodeURIComponent(pool)}`); } catch (error) { return; }
+  if (mine !== generation) return;
+  const most = Math.max(1, ...past.owners.flatMap(o => o.blocks));
+  $("owners-now").textContent = past.t.length ? `those that held most since ${Charts.clock(past.t[0])}; 0 is also: not among the eight that held most` : "nobody looked yet; see --sample-interval";
+  $("owners").tBodies[0].replaceChildren(...past.owners.map(o => {
+    const row = document.createElement("tr");
+    const name = row.insertCell(), session = row.insertCell(), now = row.insertCell(), line = row.insertCell();
+    name.textContent = o.label || "no label";
+    if (!o.label) name.className = "quiet";
+    session.textContent = o.session === "0" ? "default" : o.session;
+    now.textContent = count(o.blocks[o.blocks.length - 1] || 0);
+    now.className = "n";
+    line.append(sparkline(o.blocks, past.t, most));
+    return row;
+  }));
+  $("owners-card").hidden = !past.owners.length;
+}
+
+/** Blocks over time, the same scale for all. */
+function sparkline(values, times, most) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const area = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  const from = times[0], span = Math.max(1, times[times.length - 1] - from);
+  const points = values.map((v, i) => `${(300 * (times[i] - from) / span).toFixed(1)},${(27 - 24 * v / most).toFixed(1)}`);
+  svg.setAttribute("viewBox", "0 0 300 28");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("class", "spark");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", `from ${values[0]} to ${values[values.length - 1]} blocks, at most ${Math.max(...values)}`);
+  if (points.length === 1) points.push("300," + points[0].split(",")[1]);
+  area.setAttribute("d", `M0,28 L${points.join(" L")} L300,28 Z`);
+  svg.append(area);
+  return svg;
+}
+
+// The blocks of one sequence
+
+async function light() {
+  const mine = generation, wish = chosen;
+  let found = null;
+  try { found = await ask(`api/sequence?pool=${encodeURIComponent(pool)}&id=${wish.id}&session=${wish.session}`); } catch (error) { /* It has gone. */ }
+  if (mine !== generation || chosen !== wish) return;
+  if (found) map.light(found.stretches); else mark(null);
+}
+
+/** Chooses a sequence of the table, or none. */
+function mark(sequence) {
+  chosen = sequence && chosen && chosen.id === sequence.id && chosen.session === sequence.session ? null : sequence;
+  if (chosen) light(); else map.light(null);
+  if (look) table();
 }
 
 function takeLatency(next) {
@@ -182,7 +245,7 @@ function figures() {
 }
 
 function legend() {
-  const entries = [["free", look.free], ["cached", look.cached], ["active", look.active], ["partial", null], ["shared", look.shared], ["pinned", look.pinned], ["pending", look.pending || null], ["reserved", null]];
+  const entries = [["free", look.free], ["cached", look.cached], ["active", look.active], ["partial", null], ["shared", look.shared], ["pinned", look.pinned], ["pending", look.pending || null], ["ahead", look.emptyBlocks || null], ["reserved", null]];
   const list = $("legend");
   const dark = document.documentElement.className;
   if (list.dataset.theme !== dark || !list.children.length) {
@@ -195,9 +258,9 @@ function legend() {
       return item;
     }));
   }
-  const words = { partial: "active, partly filled", reserved: "rounded up", pending: "freed lazily" };
+  const words = BlockMap.words;
   entries.forEach(([kind, n], i) => {
-    list.children[i].hidden = n === null && kind === "pending" || kind === "reserved" && look.strategy !== "buddy";
+    list.children[i].hidden = n === null && (kind === "pending" || kind === "ahead") || kind === "reserved" && look.strategy !== "buddy";
     list.children[i].lastChild.textContent = (words[kind] || kind) + (n === null ? "" : ` ${count(n)}`);
   });
 }
@@ -235,6 +298,9 @@ function table() {
       row = fresh;
     }
     const set = (k, text) => { if (row.cells[k].textContent !== text) row.cells[k].textContent = text; };
+    row.sequence = s;
+    row.tabIndex = 0;
+    row.setAttribute("aria-selected", String(!!chosen && chosen.id === s.id && chosen.session === s.session));
     set(0, s.id); set(1, s.label); set(2, s.state); set(3, count(s.tokens)); set(4, count(s.blocks));
     row.cells[2].className = "state-" + s.state;
     const bar = row.cells[5].firstChild;
@@ -276,6 +342,14 @@ document.querySelectorAll("th[data-key]").forEach(th => th.addEventListener("cli
   sort = { key: th.dataset.key, down: sort.key === th.dataset.key ? !sort.down : true };
   if (look) table();
 }));
+$("seq").tBodies[0].addEventListener("click", event => {
+  const row = event.target.closest("tr");
+  if (row && row.sequence) mark(row.sequence);
+});
+$("seq").tBodies[0].addEventListener("keydown", event => {
+  if ((event.key === "Enter" || event.key === " ") && event.target.sequence) { event.preventDefault(); mark(event.target.sequence); }
+});
+document.addEventListener("keydown", event => { if (event.key === "Escape" && chosen) mark(null); });
 const prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
 function theme() {
   const wish = localStorage.getItem("quire-theme");

@@ -3,7 +3,7 @@
 
 // As `BlockLayoutAnalyzer.bytes` has them.
 const STATES = ["free", "cached", "active", "shared", "pinned", "pending"];
-const PARTIAL = 8, RAW = 16, ROUNDING = 32;
+const PARTIAL = 8, RAW = 16, ROUNDING = 32, AHEAD = 64;
 
 class BlockMap {
   constructor(canvas, tip) {
@@ -11,6 +11,8 @@ class BlockMap {
     this.tip = tip;
     this.cells = new Uint8Array(0);
     this.selected = 0;
+    // A byte a block, not 0 for the blocks of the sequence that is chosen; null = none is.
+    this.lit = null;
     this.onSelect = () => {};
     canvas.addEventListener("click", e => this.select(this.at(e)));
     canvas.addEventListener("mousemove", e => this.hover(e));
@@ -41,6 +43,17 @@ class BlockMap {
 
   set(cells) { this.cells = cells; this.draw(); }
 
+  /** Pales all blocks but those of the stretches `first, count`, one after the other; null = none. */
+  light(stretches) {
+    if (stretches) {
+      this.lit = new Uint8Array(this.cells.length);
+      for (let i = 0; i < stretches.length; i += 2) this.lit.fill(1, stretches[i] - 1, stretches[i] - 1 + stretches[i + 1]);
+    } else {
+      this.lit = null;
+    }
+    this.draw();
+  }
+
   /** Colour and pattern of each look a cell can have, as 32-bit pixels of a tile. */
   tile(kind, size) {
     const canvas = document.createElement("canvas");
@@ -52,13 +65,16 @@ class BlockMap {
   static kind(byte) {
     if (byte & ROUNDING) return "reserved";
     const state = STATES[byte & 7] || "free";
+    if (byte & AHEAD) return "ahead";
     return state === "active" && byte & PARTIAL ? "partial" : state;
   }
+
+  static words = { partial: "active, partly filled", reserved: "rounded up", ahead: "ahead of its tokens", pending: "freed lazily" };
 
   static paint(c, kind, size) {
     const gap = size >= 6 ? 1 : 0, side = size - gap;
     c.clearRect(0, 0, size, size);
-    c.fillStyle = Charts.color(kind);
+    c.fillStyle = Charts.color(kind === "ahead" ? "reserved" : kind);
     c.fillRect(0, 0, side, side);
     if (kind === "shared" && size >= 4) {
       c.save();
@@ -72,6 +88,10 @@ class BlockMap {
     if (kind === "partial" && size >= 4) {
       c.fillStyle = Charts.color("active");
       c.fillRect(0, 0, side, Math.floor(side / 2));
+    }
+    if (kind === "ahead" && size >= 4) {
+      c.fillStyle = Charts.color("active");
+      c.fillRect(0, Math.floor(side / 2), side, Math.max(1, Math.floor(side / 6)));
     }
     if (kind === "pinned" && size >= 6) {
       c.fillStyle = "rgba(0,0,0,.6)";
@@ -109,9 +129,12 @@ class BlockMap {
     const theme = document.documentElement.className + size;
     if (!this.tiles || this.tilesOf !== theme) {
       this.tilesOf = theme;
-      this.tiles = Array.from({ length: 64 }, (_, byte) => this.tile(BlockMap.kind(byte), size));
+      this.tiles = Array.from({ length: 128 }, (_, byte) => this.tile(BlockMap.kind(byte), size));
+      // The card shines through.
+      this.pale = this.tiles.map(tile => tile.map(p => (p & 0xffffff | (p >>> 24) * .22 << 24) >>> 0));
     }
-    const tiles = this.tiles;
+    const { tiles, pale } = this;
+    const lit = this.lit && this.lit.length === cells.length ? this.lit : null;
     if (size === 1) {
       const plain = tiles.map(t => t[0]);
       // No room for a hatch: every other pixel of what is shared is dark.
@@ -119,13 +142,13 @@ class BlockMap {
       for (let i = 0, row = 0; i < cells.length; row += width) {
         const end = Math.min(cells.length, i + columns);
         for (let x = 0; i < end; i++, x++) {
-          const byte = cells[i] & 63;
-          pixels[row + x] = (byte & 7) === 3 && (x + row / width & 1) ? dark[byte] : plain[byte];
+          const byte = cells[i] & 127;
+          pixels[row + x] = lit && !lit[i] ? pale[byte][0] : (byte & 7) === 3 && (x + row / width & 1) ? dark[byte] : plain[byte];
         }
       }
     } else {
       for (let i = 0; i < cells.length; i++) {
-        const tile = tiles[cells[i] & 63];
+        const tile = (lit && !lit[i] ? pale : tiles)[cells[i] & 127];
         let at = Math.floor(i / columns) * size * width + i % columns * size;
         for (let y = 0; y < size; y++, at += width) pixels.set(tile.subarray(y * size, y * size + size), at);
       }
@@ -133,6 +156,7 @@ class BlockMap {
     c.putImageData(image, 0, 0);
     if (this.selected && this.selected <= cells.length) this.mark(c);
     this.canvas.dataset.drawn = String(cells.length);
+    this.canvas.dataset.lit = lit ? String(lit.reduce((a, b) => a + b, 0)) : "";
   }
 
   mark(c) {
@@ -156,7 +180,7 @@ class BlockMap {
     this.tip.hidden = !id;
     if (!id) return;
     const byte = this.cells[id - 1];
-    this.tip.textContent = `${id} · ${BlockMap.kind(byte)}${byte & RAW ? ", raw" : ""}`;
+    this.tip.textContent = `${id} · ${BlockMap.words[BlockMap.kind(byte)] || BlockMap.kind(byte)}${byte & RAW ? ", raw" : ""}`;
     const left = event.clientX - this.canvas.getBoundingClientRect().left;
     this.tip.style.left = Math.min(left + 12, this.canvas.clientWidth - this.tip.offsetWidth) + "px";
     this.tip.style.top = event.clientY - this.canvas.getBoundingClientRect().top + 16 + "px";

@@ -17,6 +17,8 @@ extension CommandSpec {
         "--sequence", "ID", .whole(0...UInt64.max), "the prefix: what this sequence consists of"),
       OptionSpec(
         "--salt", "SALT", .text, "with --tokens or --tokens-file: the salt they are hashed with"),
+      OptionSpec(
+        "--lora", "NAME", .text, "with --tokens or --tokens-file: the adapter they are hashed with"),
     ],
     notes: """
       The conclusion comes first, then what it rests on: for a block who holds it and what happened to
@@ -39,7 +41,7 @@ extension CommandSpec {
         guard let id = UInt64(operands[1]), id > 0, id <= UInt64(UInt32.max) else {
           throw UsageError("'\(operands[1])' is no block id; expected a whole number from 1")
         }
-        for option in ways + ["--salt"] where invocation.has(option) {
+        for option in ways + ["--salt", "--lora"] where invocation.has(option) {
           throw UsageError("\(option) is for explain prefix")
         }
       case "prefix":
@@ -54,8 +56,9 @@ extension CommandSpec {
               ? "explain prefix needs --tokens, --tokens-file or --sequence"
               : "\(given.joined(separator: " and ")) are two prefixes; give one")
         }
-        if invocation.has("--salt"), invocation.has("--sequence") {
-          throw UsageError("--salt needs --tokens or --tokens-file; a sequence has its own")
+        for option in ["--salt", "--lora"]
+        where invocation.has(option) && invocation.has("--sequence") {
+          throw UsageError("\(option) needs --tokens or --tokens-file; a sequence has its own")
         }
       case let word?:
         throw UsageError(
@@ -102,9 +105,10 @@ extension Command {
           try TokenFile.read(path)
         } ?? invocation.wholes("--tokens") ?? [])
       lookup.set("content", content)
-      if let salt = invocation.text("--salt") {
+      if invocation.has("--salt") || invocation.has("--lora") {
         var options = Message("SequenceOptions")
-        options.set("cache_salt", salt)
+        options.set("cache_salt", invocation.text("--salt") ?? "")
+        options.set("lora_name", invocation.text("--lora") ?? "")
         lookup.set("options", options)
       }
     }

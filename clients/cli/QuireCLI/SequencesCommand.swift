@@ -13,19 +13,34 @@ extension CommandSpec {
         "id, tokens, blocks, shared, runs, preemptions or priority; all but id from the largest "
           + "(default: the server's order)"),
       OptionSpec("--limit", "N", .whole(1...1_000_000_000), "only the first N"),
+      OptionSpec(
+        "--owners", .flag,
+        "instead: who holds most, by session and label, now and over the last two hours or --since"),
+      OptionSpec(
+        "--since", "S", .number(1...86_400), "with --owners: the last S seconds (default: 7200)"),
     ],
     notes: """
       BLOCKS is what the table holds, SHARED how many of these others hold, too, RUNS how many
       stretches of adjacent blocks it takes: the copies a transfer would need. With an ID, its table
-      as well.
+      as well. With --owners, HELD IDLE is for how long an owner was seen to hold blocks with nothing
+      running, GREW by how many blocks since: what a leak looks like. Over time the server keeps the
+      eight that hold most at each look.
       """,
     examples: [
       "sequences --state running --sort blocks --limit 20", "sequences 42",
-      "sequences --csv > sequences.csv",
+      "sequences --csv > sequences.csv", "sequences --owners --since 600",
     ],
     check: { invocation throws(UsageError) in
       if let id = invocation.operands.first, UInt64(id) == nil {
         throw UsageError("'\(id)' is no sequence id; expected a whole number")
+      }
+      if invocation.has("--owners") {
+        if !invocation.operands.isEmpty { throw UsageError("--owners and an ID are two questions") }
+        for option in ["--state", "--sort"] where invocation.has(option) {
+          throw UsageError("\(option) is for sequences, not for --owners")
+        }
+      } else if invocation.has("--since") {
+        throw UsageError("--since needs --owners")
       }
     })
 }
@@ -56,7 +71,9 @@ enum SequenceOrder: String, CaseIterable {
 extension Command {
   func sequences() throws(Failure) -> ExitCode {
     let connection = try connect()
-    if let operand = invocation.operands.first, let id = UInt64(operand) {
+    if invocation.has("--owners") {
+      try owners(connection)
+    } else if let operand = invocation.operands.first, let id = UInt64(operand) {
       var request = connection.request("GetSequenceRequest")
       request.set("sequence_id", id)
       let sequence = try connection.call("Sequences/Get", request, reply: "Sequence")
