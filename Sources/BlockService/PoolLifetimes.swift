@@ -1,4 +1,4 @@
-package import Analysis
+internal import Analysis
 package import KVBlocks
 
 /// How long the blocks of one pool live.
@@ -21,33 +21,20 @@ package final class PoolLifetimes: PoolObserver {
   }
 }
 
-/// Those of all pools of a registry. Pools are followed from the beginning, or from the first time on that
-/// somebody asks for any of them; until then it costs nothing.
+/// Those of all pools of a registry, as they come and go.
 package final class PoolLifetimeMeter: RegistryFollower {
-  /// One block handed out in so many is sampled; 0 = none.
-  package let sampleEvery: UInt32
+  private let sampleEvery: UInt32
   private let clock: () -> UInt64
-  private var isAsked: Bool
 
-  init(
-    sampleEvery: UInt32, from beginning: PoolHistories.Beginning, clock: @escaping () -> UInt64
-  ) {
+  init(sampleEvery: UInt32, clock: @escaping () -> UInt64) {
     self.sampleEvery = sampleEvery
-    isAsked = beginning == .theBeginning
     self.clock = clock
   }
 
-  package func lifetimes(of hosted: HostedPool) -> BlockLifetimes {
-    isAsked = true
-    if let known = hosted.lifetimes { return known.lifetimes }
+  package func poolCame(_ hosted: HostedPool) {
     let new = PoolLifetimes(of: hosted.pool, sampleEvery: sampleEvery)
     hosted.lifetimes = new
     hosted.observe(new, at: clock())
-    return new.lifetimes
-  }
-
-  package func poolCame(_ hosted: HostedPool) {
-    if isAsked { _ = lifetimes(of: hosted) }
   }
 
   package func poolWent(_ hosted: HostedPool) {
@@ -57,17 +44,13 @@ package final class PoolLifetimeMeter: RegistryFollower {
 }
 
 extension QuireService {
-  /// Lets lifetimes be asked for, and measures them from now on or from the first question on.
+  /// From here on it is measured how long blocks live, for `PoolMetrics` and reports: each command is told.
   ///
   /// - Parameter every: One block handed out in so many has its lifetime measured; 0 = none, and only
   ///   evictions are counted.
-  package func measureLifetimes(
-    every: UInt32, from beginning: PoolHistories.Beginning = .theFirstQuestion
-  ) {
+  package func measureLifetimes(every: UInt32) {
     precondition(lifetimeMeter == nil, "lifetimes are measured already")
-    let meter = PoolLifetimeMeter(sampleEvery: every, from: beginning) { [unowned self] in
-      clockNow
-    }
+    let meter = PoolLifetimeMeter(sampleEvery: every) { [unowned self] in clockNow }
     lifetimeMeter = meter
     registry.follow(meter)
   }

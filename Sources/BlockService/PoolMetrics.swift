@@ -17,18 +17,14 @@ package final class PoolMetrics: MetricsSource {
   private let registry: PoolRegistry
   private let addsVLLMNames: Bool
   private let analyses: () -> PoolAnalyses?
-  private let lifetimes: () -> PoolLifetimeMeter?
 
   /// - Parameters:
   ///   - addsVLLMNames: Also say what vLLM says, under its names.
   ///   - analyses: What samples the pools; nil = nothing does.
-  ///   - lifetimes: What measures how long blocks live, which begins when it is asked for; nil = nothing.
   package init(
     _ registry: PoolRegistry, addsVLLMNames: Bool = false,
-    analyses: @escaping () -> PoolAnalyses? = { nil },
-    lifetimes: @escaping () -> PoolLifetimeMeter? = { nil }
+    analyses: @escaping () -> PoolAnalyses? = { nil }
   ) {
-    self.lifetimes = lifetimes
     self.analyses = analyses
     self.registry = registry
     self.addsVLLMNames = addsVLLMNames
@@ -45,11 +41,9 @@ package final class PoolMetrics: MetricsSource {
     writeWork(looks, to: &text)
     if let analyses = analyses() { RunMetrics.write(analyses, to: &text) }
     WaitMetrics.write(registry.pools, to: &text)
-    let lifetimes = lifetimes()
-    if let lifetimes { WaitMetrics.write(registry.pools, lifetimes, to: &text) }
     if addsVLLMNames {
       VLLMMetrics.write(registry.pools.map(\.name), looks, to: &text)
-      VLLMMetrics.writeWaits(registry.pools, lifetimes, to: &text)
+      VLLMMetrics.writeWaits(registry.pools, to: &text)
     }
   }
 

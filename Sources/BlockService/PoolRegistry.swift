@@ -13,7 +13,7 @@ package final class HostedPool {
   private var unretained: [Unretained] = []
   /// nil where none is kept.
   var history: PoolHistory?
-  /// nil where nobody has asked for them, and where waits are not measured.
+  /// nil where they are not measured.
   var lifetimes: PoolLifetimes?
   var waits: AdmissionWaits?
   /// Whether there are any; read after each command.

@@ -40,8 +40,8 @@ package final class QuireService {
   private let clock: () -> UInt64
   /// nil: none are kept.
   private(set) var histories: PoolHistories?
-  /// nil: lifetimes cannot be asked for, and waits are not measured.
-  package internal(set) var lifetimeMeter: PoolLifetimeMeter?
+  /// nil: lifetimes and waits are not measured.
+  var lifetimeMeter: PoolLifetimeMeter?
   var waitMeter: AdmissionWaitMeter?
   /// Called after a call that left a pool short of what proactive eviction keeps: have `evictAhead`
   /// called soon, and not within a call.

@@ -5,10 +5,7 @@ internal import Metrics
 /// What vLLM's own `/metrics` says, under its names, so that its dashboards work unchanged: a pool is
 /// a model of one engine. vLLM's names have colons, which `promtool check metrics` does not like.
 enum VLLMMetrics {
-  /// `lifetimes`: nil where none are measured.
-  static func writeWaits(
-    _ pools: [HostedPool], _ lifetimes: PoolLifetimeMeter?, to text: inout MetricsText
-  ) {
+  static func writeWaits(_ pools: [HostedPool], to text: inout MetricsText) {
     func labels(_ hosted: HostedPool) -> MetricLabels {
       MetricLabels("model_name", hosted.name).adding("engine", "0")
     }
@@ -18,7 +15,6 @@ enum VLLMMetrics {
     for hosted in pools {
       if let waits = hosted.waits { text.sample(labels(hosted), waits.queue) }
     }
-    guard let lifetimes else { return }
     for (name, help, histogram) in [
       (
         "lifetime", "Histogram of KV cache block lifetime from allocation to eviction.",
@@ -35,7 +31,8 @@ enum VLLMMetrics {
     ] {
       text.family("vllm:kv_block_\(name)_seconds", .histogram, unit: "seconds", help)
       for hosted in pools {
-        text.sample(labels(hosted), lifetimes.lifetimes(of: hosted)[keyPath: histogram])
+        guard let lifetimes = hosted.lifetimes?.lifetimes else { continue }
+        text.sample(labels(hosted), lifetimes[keyPath: histogram])
       }
     }
   }

@@ -19,14 +19,12 @@ enum WaitMetrics {
       "admission_wait_seconds",
       "From the first admission refused for want of room to the one accepted; 0 = none was refused."
     ) { $0.admission }
+    writeLifetimes(pools, to: &text)
   }
 
-  /// The first time is when the measuring begins.
-  static func write(
-    _ pools: [HostedPool], _ meter: PoolLifetimeMeter, to text: inout MetricsText
-  ) {
-    let all = pools.map {
-      (labels: MetricLabels("pool", $0.name), lifetimes: meter.lifetimes(of: $0))
+  private static func writeLifetimes(_ pools: [HostedPool], to text: inout MetricsText) {
+    let all = pools.compactMap { hosted in
+      hosted.lifetimes.map { (MetricLabels("pool", hosted.name), $0.lifetimes) }
     }
     func each(
       _ name: String, _ help: String, _ histogram: (BlockLifetimes) -> DurationHistogram

@@ -24,12 +24,9 @@ final class AdminPort {
     streams = LookStreams(data, on: grpc.loop)
     service.measureWaits()
     metrics.add(
-      PoolMetrics(
-        service.registry, addsVLLMNames: arguments.addsVLLMNames,
-        analyses: { [unowned service] in service.analyses },
-        lifetimes: { [unowned service] in
-          service.lifetimeMeter.flatMap { $0.sampleEvery == 0 ? nil : $0 }
-        }))
+      PoolMetrics(service.registry, addsVLLMNames: arguments.addsVLLMNames) { [unowned service] in
+        service.analyses
+      })
     metrics.add(meter)
     metrics.add(ServerMetrics(grpc))
     metrics.add(ProcessMetrics())

@@ -7,8 +7,13 @@ package struct AnalysisOptions: Equatable {
   }
 
   package var blockHistory = BlockHistory.auto
-  /// One block handed out in so many has its lifetime measured; 0 = none.
-  package var lifetimeSample: UInt32 = 100
+  /// One block handed out in so many has its lifetime measured; 0 = none, nil = not said.
+  package var lifetimeSample: UInt32?
+  /// nil = nothing is to be measured, and commands are told to nobody for it.
+  package var measuredLifetimes: UInt32? {
+    if lifetimeSample == 0 { return nil }
+    return lifetimeSample ?? (blockHistory == .on ? 100 : nil)
+  }
 
   /// Blocks of a pool that WhatIf may play a trace into, and the share of a core's time that it may take.
   package var whatIfBlocks: UInt32 = 1 << 18

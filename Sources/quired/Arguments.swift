@@ -92,9 +92,9 @@ package struct Arguments: Equatable {
       --block-history WHEN   remember what happened to blocks and what was evicted, for
                              ExplainBlock and ExplainLookup, up to 12 MiB a pool: on, off, or
                              auto: of a pool from the first such question on (default auto)
-      --lifetime-sample N    measure the lifetime of one block in N that are handed out, 0 to
-                             1000000, 0: of none; from the first scrape of /metrics on, or from the
-                             beginning with --block-history on (default 100)
+      --lifetime-sample N    measure the lifetime of one block in N that are handed out, 1 to
+                             1000000, for /metrics and reports; 0: of none. Each command is told for
+                             it (default 100 with --block-history on, else 0)
       --what-if-blocks N     blocks of a pool that WhatIf may play a trace into; a pool is made at
                              once, about 10 ms for the default (default 262144)
       --what-if-percent N    of a core's time that playing traces may take, 1 to 100, in pieces of

@@ -22,9 +22,9 @@ extension Daemon {
       daemon.service.keepHistories(
         from: arguments.analysis.blockHistory == .on ? .theBeginning : .theFirstQuestion)
     }
-    daemon.service.measureLifetimes(
-      every: arguments.analysis.lifetimeSample,
-      from: arguments.analysis.blockHistory == .on ? .theBeginning : .theFirstQuestion)
+    if let every = arguments.analysis.measuredLifetimes {
+      daemon.service.measureLifetimes(every: every)
+    }
     daemon.service.replayLimit = arguments.analysis.whatIfBlocks
     daemon.service.replayPercent = Double(arguments.analysis.whatIfPercent)
     daemon.noteConnections()

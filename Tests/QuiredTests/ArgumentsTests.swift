@@ -27,7 +27,7 @@ struct ArgumentsTests {
     #expect(arguments.logLevel == .info)
     #expect(arguments.logFormat == .text)
     #expect(arguments.analysis.blockHistory == .auto)
-    #expect(arguments.analysis.lifetimeSample == 100)
+    #expect(arguments.analysis.measuredLifetimes == nil)
   }
 
   @Test("has pools looked at where somebody looks, or where it says so")

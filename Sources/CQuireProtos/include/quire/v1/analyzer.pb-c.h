@@ -903,8 +903,8 @@ struct  Quire__V1__OwnerFootprint
    */
   uint32_t raw_blocks;
   /*
-   * Milliseconds since a command of the session last changed anything, as far as the server followed
-   * the pool; 0 = just now, or not known.
+   * Milliseconds since the first sample that saw the last change by a command of the session; 0 = not
+   * known, or there was no sample since.
    */
   uint64_t idle_ms;
   uint32_t running_sequences;
