@@ -41,7 +41,8 @@ struct AdviceRules {
   /// Preemptions or refusals, of the admissions.
   static let leastTrouble = 0.05
   static let leastEvents: UInt64 = 5
-  /// Kept back for growth: more is a pool that is too small.
+  /// Kept back for growth: vLLM's own default, and from where on the pool is too small.
+  static let lowWatermark = 0.01
   static let highWatermark = 0.1
   static let leastEvictions: UInt64 = 100
   static let mostStoredAgain = 0.2
@@ -181,6 +182,7 @@ struct AdviceRules {
       return rule("blocks have \(Self.usualBlock) tokens or more")
     }
     if let noLengths { return rule(noLengths) }
+    if smallerBlocks().isGiven { return rule("smaller ones are advised") }
     guard let usual = report.whatIf.first(where: { $0.pool.blockSize == Self.usualBlock }) else {
       return rule("not judged")
     }

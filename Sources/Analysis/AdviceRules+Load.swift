@@ -2,8 +2,10 @@ internal import KVBlocks
 
 /// What to change about who is let in, what is kept, and how much there is.
 extension AdviceRules {
+  /// Refusals for want of blocks, of them and all calls that got blocks: raw ones and those that let a
+  /// sequence grow are refused as admissions are.
   private var trouble: Double {
-    let tried = counts.admitted + counts.refusedLater
+    let tried = max(counts.admitted, counts.allocateCalls) + counts.refusedLater
     return tried == 0 ? 0 : Double(counts.refusedLater) / Double(tried)
   }
 
@@ -16,17 +18,32 @@ extension AdviceRules {
     return 1 - Double(stats.free + stats.cached + stats.lazyPending) / Double(stats.blocks)
   }
 
+  /// The most of the pool's blocks in use at once: of all samples, or, without any, of its life.
+  private var mostUsed: Double {
+    let window = report.window
+    let most =
+      window.isWholeLife
+      ? report.look.stats.highWatermark : window.samples.map(\.peaks.usedBlocks).max() ?? 0
+    return Double(most) / Double(report.configuration.blocks)
+  }
+
   // MARK: Watermark
 
   func raiseWatermark() -> Advice {
     let configuration = report.configuration
+    if configuration.strategy.reservesAtAdmission {
+      return advice(
+        .raiseWatermark, "not judged: a sequence has all its blocks from the beginning",
+        "preemptions of sequences that grow", because: "a watermark leaves room to grow", nil)
+    }
     let measured =
       "\(Words.count(counts.preemptions, "preemption")), \(Words.percent(preemptionShare)) of "
       + "\(Words.count(counts.admitted, "admission")); watermark "
       + Words.percent(configuration.watermark)
     // A block for each that runs, so that all may grow once.
     let running = report.window.samples.map(\.stats.runningSequences).max() ?? 0
-    let wanted = max(0.01, Double(running) / Double(configuration.blocks))
+    let each = Double(running) / Double(configuration.blocks)
+    let wanted = min(max(Self.lowWatermark, each), Self.highWatermark)
     let isTooMuch = configuration.watermark >= Self.highWatermark
     let isGiven =
       counts.preemptions >= Self.leastEvents && preemptionShare >= Self.leastTrouble && !isTooMuch
@@ -34,7 +51,7 @@ extension AdviceRules {
     var figures = ""
     if isGiven, let now = present {
       var pool = now.pool
-      pool.watermark = min(wanted, Self.highWatermark)
+      pool.watermark = wanted
       let row = sequences.row(pool)
       figures =
         "\(Words.fixed(row.effectiveBatch, 1)) of these sequences are let in at once instead of "
@@ -51,17 +68,25 @@ extension AdviceRules {
         + "over \(Words.share(Self.highWatermark)) the pool is too small rather than too open",
       isGiven
         ? (
-          "Raise the watermark to \(Words.fixed(min(wanted, Self.highWatermark), 3)): a block for "
-            + "each of the \(Words.grouped(running)) sequences that ran at once, to grow into.",
+          "Raise the watermark to \(Words.fixed(wanted, 3)): "
+            + (wanted == each
+              ? "a block for each of the \(Words.grouped(running)) sequences that ran at once, to grow into."
+              : wanted > each
+                ? "the least that is usual, more than a block for each of the "
+                  + "\(Words.grouped(running)) sequences that ran at once."
+                : "less than a block for each of the \(Words.grouped(running)) sequences that ran at "
+                  + "once, as more is a pool that is too small."),
           figures
         ) : nil)
   }
 
   func lowerWatermark() -> Advice {
     let configuration = report.configuration
-    let most = report.window.samples.map(use).max() ?? 0
+    let most = mostUsed
+    // Who was refused with the room in use was not refused by the watermark.
     let isGiven =
       configuration.watermarkBlocks > 0 && counts.preemptions == 0
+      && most <= 1 - configuration.watermark
       && counts.refusedLater >= Self.leastEvents && trouble >= Self.leastTrouble
     var figures = ""
     if isGiven, let now = present {
@@ -79,8 +104,8 @@ extension AdviceRules {
           + "\(Words.percent(most)) of the pool used, "
           + "\(Words.count(counts.preemptions, "preemption")), "
           + "\(Words.count(counts.refusedLater, "refusal")) for want of blocks",
-      "\(Self.leastEvents) refusals, \(Words.share(Self.leastTrouble)) of what was asked for, and "
-        + "no preemption",
+      "\(Self.leastEvents) refusals, \(Words.share(Self.leastTrouble)) of what was asked for, no "
+        + "preemption, and nothing ever in what is kept back",
       because: "room that nobody grows into turns sequences away for nothing",
       isGiven
         ? ("Lower the watermark, by half at first, and watch the preemptions.", figures) : nil)
@@ -159,7 +184,8 @@ extension AdviceRules {
         + "\(Words.percent(closed)) of the time, \(Words.percent(waste)) of the held slots unused, "
         + "\(Words.count(counts.refusedLater, "refusal")) for want of blocks, "
         + Words.count(counts.preemptions, "preemption"),
-      "refusals or preemptions at \(Words.share(Self.leastTrouble)) of the admissions, "
+      "refusals at \(Words.share(Self.leastTrouble)) of what was asked for or preemptions at "
+        + "\(Words.share(Self.leastTrouble)) of the admissions, "
         + "\(Words.share(Self.fullUse)) in use or no room \(Words.share(Self.mostTime)) of the time, "
         + "and under \(Words.share(Self.mostAhead)) of it wasted",
       because: "more blocks help where those there are in use and full; else cut the waste first",
@@ -180,17 +206,17 @@ extension AdviceRules {
     let share = Double(most) / Double(blocks)
     let window = report.window.milliseconds
     let isLong = window >= Self.leastWindowMilliseconds
-    let cached = report.window.samples.map(\.stats.free).min() ?? 0
+    let leastFree = report.window.samples.map(\.stats.free).min() ?? 0
     return advice(
       .fewerBlocks,
       report.window.intervalMilliseconds == 0
         ? "not known: nobody samples the pool"
         : "at most \(Words.percent(share)) in use within \(Words.duration(milliseconds: window))",
       "under \(Words.share(Self.littleUse)) for \(Words.duration(milliseconds: Self.leastWindowMilliseconds))"
-        + ", and a quarter of the pool without content",
+        + ", and half of the pool without content all the time",
       because: "shorter windows miss the peaks of a day, and cached content is use, too",
       isLong && report.window.intervalMilliseconds > 0 && share < Self.littleUse
-        && counts.admitted + counts.allocateCalls > 0 && UInt64(cached) * 4 >= UInt64(blocks)
+        && counts.admitted + counts.allocateCalls > 0 && UInt64(leastFree) * 2 >= UInt64(blocks)
         ? (
           "Half of the pool would have done. Give the memory to something else, or let more in.",
           "most in use at once: \(Words.grouped(most)) of \(Words.count(blocks, "block"))"

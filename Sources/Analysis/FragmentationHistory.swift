@@ -16,6 +16,8 @@ package struct HistorySample: Equatable {
   /// Sequences admitted for the first time, and their tokens, since the pool was made, loaded or reset.
   package var admitted: UInt64
   package var promptTokens: UInt64
+  /// Another one from when on the counters began anew: the pool was reset, or another took its place.
+  package var life: UInt32
   /// Looks that are folded into this one, and the most that any of them saw.
   package var looks: UInt32 = 1
   package var peaks: Peaks
@@ -63,6 +65,7 @@ package struct HistorySample: Equatable {
     rawBlocks = slots.rawBlocks
     admitted = pool.tally.admitted
     promptTokens = pool.tally.promptTokens
+    life = tracker.lives
     peaks = Peaks(
       usedBlocks: stats.blocks - stats.free - stats.cached - stats.lazyPending,
       reservedBlocks: stats.reserved, cachedBlocks: stats.cached,

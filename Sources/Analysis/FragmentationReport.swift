@@ -91,7 +91,6 @@ package struct FragmentationReport {
       of: pool, tracker, at: milliseconds, sequences: 10,
       withOrphans: pool.configuration.cachesPrefixes
         && pool.configuration.blocks <= Self.mostBlocksForOrphans)
-    look.owners = Array(look.owners.prefix(Self.mostOwners))
     tally = pool.tally
     let layout = BlockLayoutAnalyzer(pool, tracker)
     let blocks = pool.configuration.blocks
@@ -110,7 +109,8 @@ package struct FragmentationReport {
     self.life = life
     self.losses = losses
     whatIf = []
-    let sequences = WhatIf(known.prefix(Self.mostLengths))
+    let sequences = WhatIf(
+      known.prefix(Self.mostLengths), expected: pool.expectedLengths(limit: Self.mostLengths))
     whatIf = Self.sweep(sequences, pool)
     let tokenBytes =
       Double(pool.configuration.bytesPerBlock) / Double(max(1, pool.configuration.blockSize))
@@ -122,6 +122,8 @@ package struct FragmentationReport {
     }
     advice = AdviceRules(self, sequences).all()
     answers = ReportAnswers(self).all()
+    // What is listed; shares are of all.
+    look.owners = Array(look.owners.prefix(Self.mostOwners))
   }
 
   /// The pool as it is, its slots cut otherwise, and, where it is not paged, paged.

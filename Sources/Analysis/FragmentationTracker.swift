@@ -19,6 +19,8 @@ package final class FragmentationTracker {
   /// The runs as they were at `revision`; they are counted again when it has moved.
   private var known: PoolRuns?
   private var knownRevision: Revision = 0
+  /// How often all of a pool was read anew.
+  private(set) var lives: UInt32 = 0
   private var largest: (free: [UInt32], available: [UInt32])?
   /// Of each session the first sample that saw its last command that changed something.
   private var sessionTimes: [SessionID: UInt64] = [:]
@@ -46,6 +48,7 @@ package final class FragmentationTracker {
   @discardableResult
   func mirror(of pool: KVPool) -> BlockMirror {
     if !following.settle(pool) {
+      lives &+= 1
       known = nil
       largest = nil
     }

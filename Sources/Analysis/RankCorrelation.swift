@@ -3,8 +3,9 @@
 ///
 /// rho is Pearson's r of the ranks, equal values sharing the mean of their ranks; -1 to 1. Samples of a
 /// pool resemble their neighbours, so n of them say less than n that are independent: `effectivePairs` is
-/// n (1 - a b) / (1 + a b), at most n (Bartlett 1935). a is the correlation of x's ranks with themselves
-/// one sample later, b that of what x leaves unexplained of y's ranks: a trend is not held against itself.
+/// n (1 - a b) / (1 + a b), at most n (Bartlett 1935), where a and b are the correlations of x's and of y's
+/// ranks with themselves one sample later. Where x is the time itself, a is 1, b is that of what the time
+/// leaves unexplained of y's ranks, since else every trend would be held against itself.
 package struct RankCorrelation: Equatable, Sendable {
   package enum Verdict: String, Sendable {
     /// Fewer than `leastPairs`: nothing is said.
@@ -16,7 +17,7 @@ package struct RankCorrelation: Equatable, Sendable {
     case unclear
   }
 
-  /// Fewer say nothing: of 20 independent pairs without any relation one in twenty has |rho| above 0.44.
+  /// Fewer say nothing: of 20 independent pairs without any relation one in twenty has |rho| above 0.45.
   package static let leastPairs = 20
   /// A relation that explains less than a tenth of the ranks (0.3 squared) helps nobody.
   package static let leastRho = 0.3
@@ -26,8 +27,11 @@ package struct RankCorrelation: Equatable, Sendable {
   package let rho: Double?
   package let effectivePairs: Double
 
+  /// - Parameters:
+  ///   - pairs: In the order in which they were taken.
+  ///   - isOverTime: x is the time.
   /// - Complexity: O(n log n).
-  package init(_ pairs: [(x: Double, y: Double)]) {
+  package init(_ pairs: [(x: Double, y: Double)], isOverTime: Bool = false) {
     self.pairs = pairs.count
     let x = Self.ranks(pairs.map(\.x))
     let y = Self.ranks(pairs.map(\.y))
@@ -37,7 +41,7 @@ package struct RankCorrelation: Equatable, Sendable {
       return
     }
     self.rho = rho
-    let rest = Self.residuals(of: y, on: x)
+    let rest = isOverTime ? Self.residuals(of: y, on: x) : y
     let a = Self.pearson(x.dropLast(), x.dropFirst()) ?? 0
     let b = Self.pearson(rest.dropLast(), rest.dropFirst()) ?? 0
     let both = min(max(a * b, 0), 0.999)

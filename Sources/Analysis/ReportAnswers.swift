@@ -23,7 +23,9 @@ package enum FragmentationPattern: String, Sendable {
 
   package init(_ look: FragmentationSnapshot) {
     let free = look.runs.free
-    if look.usedBlocks == 0 && look.stats.cached == 0 && free.count <= 1 {
+    if look.usedBlocks == 0 && look.stats.cached == 0 && look.stats.lazyPending == 0
+      && free.count <= 1
+    {
       self = .unused
     } else if free.blocks == 0 {
       self = .nothingFree
@@ -258,9 +260,9 @@ struct ReportAnswers {
       let mean = Double(used) / Double(look.stats.runningSequences)
       text +=
         Double(lost) < mean
-        ? ": less than one more sequence of the mean of \(Words.fixed(mean, 1)) tokens takes"
-        : ": room for \(Words.fixed(Double(lost) / mean, 1)) more sequences of the mean of "
-          + "\(Words.fixed(mean, 1)) tokens, if none of it were lost"
+        ? ": less than the \(Words.fixed(mean, 1)) slots that a sequence uses on average"
+        : ": room for \(Words.fixed(Double(lost) / mean, 1)) more sequences, at "
+          + "\(Words.fixed(mean, 1)) slots that one uses on average, if none of it were lost"
     }
     text += "."
     if look.reserveMaxSlots > look.heldSlots.held && look.longestSequence > 0 {
@@ -285,8 +287,8 @@ struct ReportAnswers {
     var why: [String] = []
     if look.heldSlots.held > 0 {
       why.append(
-        "sequences leave \(Words.percent(look.internalFragmentation)) of their slots unused and no "
-          + "other block size is worth the change")
+        "sequences leave \(Words.percent(look.internalFragmentation)) of their slots unused"
+          + (isSizeJudged ? " and no other block size is worth the change" : ""))
     }
     why.append(
       "\(Words.some(counts.refusedRun, "request was", "requests were")) refused for scattered blocks"
@@ -294,7 +296,23 @@ struct ReportAnswers {
     why.append(
       "\(Words.some(counts.preemptions, "sequence was", "sequences were")) preempted and "
         + "\(Words.some(counts.refusedLater, "request", "requests")) refused for want of blocks")
-    if look.usedBlocks == 0 && counts.allocatedBlocks == 0 { why = ["nothing uses the pool"] }
+    if counts.refusedNever > 0 {
+      why.append(
+        "\(Words.some(counts.refusedNever, "request", "requests")) for more than the whole pool has, "
+          + "which its clients have to cut")
+    }
+    if counts.refusedQuota > 0 {
+      why.append("\(Words.some(counts.refusedQuota, "request was", "requests were")) over a quota")
+    }
+    if look.usedBlocks == 0 && counts.allocatedBlocks == 0 && counts.refused == 0 {
+      why = ["nothing uses the pool"]
+    }
     return ["Nothing to change, because " + why.joined(separator: ", ") + "."]
+  }
+
+  /// Whether the lengths there are say anything of block sizes.
+  private var isSizeJudged: Bool {
+    report.configuration.sizeClasses.isEmpty && !report.configuration.strategy.needsRuns
+      && report.lengths.sequences >= Int(AdviceRules.leastSequences)
   }
 }

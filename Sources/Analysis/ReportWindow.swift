@@ -48,27 +48,24 @@ package struct ReportWindow: Equatable {
       hitTokens = stats.prefixHitTokens
     }
 
-    /// From one sample to the next. Counters of a pool that was reset in between begin anew.
+    /// From one sample to the next. Where the pool was reset or another was loaded in between, nothing is
+    /// known of the time between: what a dump's counters have happened before.
     init(from before: HistorySample, to after: HistorySample) {
-      let begin = Counts(before)
-      self = Counts(after)
       milliseconds = after.timeMilliseconds - before.timeMilliseconds
-      if after.stats.revision < before.stats.revision
-        || after.stats.allocatedBlocks < before.stats.allocatedBlocks
-      {
-        return
-      }
+      if after.life != before.life { return }
+      let begin = Counts(before)
+      let between = milliseconds
+      self = Counts(after)
+      milliseconds = between
       for path in Self.all {
         self[keyPath: path] &-= min(self[keyPath: path], begin[keyPath: path])
       }
     }
 
-    private static var all: [WritableKeyPath<Counts, UInt64>] {
-      [
-        \.admitted, \.promptTokens, \.allocatedBlocks, \.allocateCalls, \.preemptions, \.evictions,
-        \.refusedLater, \.refusedNever, \.refusedQuota, \.refusedRun, \.queryTokens, \.hitTokens,
-      ]
-    }
+    private static let all: [any WritableKeyPath<Counts, UInt64> & Sendable] = [
+      \.admitted, \.promptTokens, \.allocatedBlocks, \.allocateCalls, \.preemptions, \.evictions,
+      \.refusedLater, \.refusedNever, \.refusedQuota, \.refusedRun, \.queryTokens, \.hitTokens,
+    ]
 
     mutating func add(_ other: Counts) {
       milliseconds += other.milliseconds
@@ -134,7 +131,7 @@ package struct ReportWindow: Equatable {
       _ x: String, _ y: String, _ pair: (Counts, HistorySample) -> (x: Double, y: Double)?
     ) -> Relation {
       let pairs = zip(steps, ends).compactMap { $0.milliseconds > 0 ? pair($0, $1) : nil }
-      return Relation(x: x, y: y, correlation: RankCorrelation(pairs))
+      return Relation(x: x, y: y, correlation: RankCorrelation(pairs, isOverTime: x == "time"))
     }
     func perSecond(_ count: UInt64, _ step: Counts) -> Double {
       Double(count) * 1_000 / Double(step.milliseconds)

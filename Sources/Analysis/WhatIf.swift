@@ -56,19 +56,24 @@ package struct WhatIf: Sendable {
   /// Bytes of an entry of a sequence's table.
   package static let tableEntryBytes = 4
 
-  /// Tokens, and how many sequences have so many.
-  private let lengths: [(tokens: UInt64, sequences: UInt64)]
+  /// Tokens, those that are expected in the end, and how many sequences are so.
+  private let lengths: [(tokens: UInt64, expected: UInt64, sequences: UInt64)]
   package let sequences: UInt64
   package let tokens: UInt64
 
+  /// - Parameter expected: Of each, tokens in the end, by which the contiguous strategies reserve; those
+  ///   without one have what they have.
   /// - Complexity: O(n log n).
-  package init(_ lengths: some Sequence<UInt32>) {
-    var grouped: [(tokens: UInt64, sequences: UInt64)] = []
-    for tokens in lengths.sorted() {
-      if grouped.last?.tokens == UInt64(tokens) {
+  package init(_ lengths: some Sequence<UInt32>, expected: [UInt32] = []) {
+    let all = lengths.enumerated().map { index, tokens in
+      (UInt64(tokens), UInt64(max(tokens, index < expected.count ? expected[index] : 0)))
+    }
+    var grouped: [(tokens: UInt64, expected: UInt64, sequences: UInt64)] = []
+    for (tokens, expected) in all.sorted(by: <) {
+      if let last = grouped.last, last.tokens == tokens, last.expected == expected {
         grouped[grouped.count - 1].sequences += 1
       } else {
-        grouped.append((UInt64(tokens), 1))
+        grouped.append((tokens, expected, 1))
       }
     }
     self.lengths = grouped
@@ -82,7 +87,10 @@ package struct WhatIf: Sendable {
   /// O(different lengths).
   package func row(_ pool: Pool) -> Row {
     var held: UInt64 = 0
-    for length in lengths { held += length.sequences * Self.blocks(for: length.tokens, in: pool) }
+    for length in lengths {
+      held +=
+        length.sequences * Self.blocks(for: length.tokens, expected: length.expected, in: pool)
+    }
     let wasted = held * UInt64(pool.blockSize) - tokens
     let usable = Double(pool.blocks) * (1 - pool.watermark)
     return Row(
@@ -94,15 +102,16 @@ package struct WhatIf: Sendable {
   }
 
   /// Blocks that one sequence holds. It never holds less than it has tokens, whatever the longest may be.
-  static func blocks(for tokens: UInt64, in pool: Pool) -> UInt64 {
+  static func blocks(for tokens: UInt64, expected: UInt64, in pool: Pool) -> UInt64 {
     let limit = pool.longest > 0 ? UInt64(pool.longest) : pool.blocks * UInt64(pool.blockSize)
     let exact = BlockArithmetic.blocks(for: tokens, blockSize: pool.blockSize)
     let slots: UInt64
     switch pool.strategy {
-    case .freeQueue, .firstFit, .bestFit, .contiguousExact: return exact
+    case .freeQueue, .firstFit, .bestFit: return exact
     case .buddy: return powerOfTwo(from: exact)
     case .contiguousMax: slots = limit
-    case .contiguousPowerOfTwo: slots = min(powerOfTwo(from: tokens), limit)
+    case .contiguousPowerOfTwo: slots = min(powerOfTwo(from: expected), limit)
+    case .contiguousExact: slots = min(expected, limit)
     }
     return max(exact, BlockArithmetic.blocks(for: slots, blockSize: pool.blockSize))
   }

@@ -10,7 +10,10 @@ extension QuireService {
     let known =
       request.lengths.isEmpty
       ? pool.lengths(limit: WhatIfPlan.mostLengths + 1) : Array(request.lengths)
-    let whatIf = WhatIf(known.prefix(WhatIfPlan.mostLengths))
+    let whatIf = WhatIf(
+      known.prefix(WhatIfPlan.mostLengths),
+      expected: request.lengths.isEmpty
+        ? pool.expectedLengths(limit: WhatIfPlan.mostLengths) : [])
     packer.reset()
     packer.whatIfReply(
       revision: pool.revision,

@@ -70,6 +70,17 @@ extension KVPool {
     return lengths
   }
 
+  /// The tokens that the same sequences are to have in the end, as far as their clients said; what they
+  /// have where that is more.
+  package func expectedLengths(limit: Int) -> [UInt32] {
+    var lengths: [UInt32] = []
+    for slot in 0..<Int(sequences.slotCount) where lengths.count < limit {
+      let sequence = sequences.slots[slot]
+      if sequence.isUsed { lengths.append(max(sequence.tokens, sequence.expectedTokens)) }
+    }
+    return lengths
+  }
+
   /// Blocks of which the session holds raw references, and its sequences in any state. O(1).
   package func holds(session: SessionID) -> (rawBlocks: UInt32, sequences: UInt32) {
     let slot = sessions.find(session)

@@ -3,8 +3,10 @@ import Testing
 
 @Suite("rank correlation")
 struct RankCorrelationTests {
-  private func correlation(_ x: [Double], _ y: [Double]) -> RankCorrelation {
-    RankCorrelation(Array(zip(x, y)).map { (x: $0, y: $1) })
+  private func correlation(
+    _ x: [Double], _ y: [Double], isOverTime: Bool = false
+  ) -> RankCorrelation {
+    RankCorrelation(Array(zip(x, y)).map { (x: $0, y: $1) }, isOverTime: isOverTime)
   }
 
   @Test("equal values share the mean of their ranks")
@@ -39,12 +41,30 @@ struct RankCorrelationTests {
     #expect(correlation([], []).rho == nil)
   }
 
-  @Test("what always rises or falls together does so, also along a trend")
-  func together() {
+  @Test("what always rises or falls with the time does so: a trend is not held against itself")
+  func trend() {
     let numbers = (0..<20).map(Double.init)
-    #expect(correlation(numbers, numbers.map { $0 * $0 }).verdict == .rises)
+    #expect(correlation(numbers, numbers.map { $0 * $0 }, isOverTime: true).verdict == .rises)
+    #expect(correlation(numbers, numbers.map { -$0 }, isOverTime: true).verdict == .falls)
+    #expect(correlation(numbers, numbers, isOverTime: true).effectivePairs == 20)
+  }
+
+  @Test(
+    "two that both only rise are one pair, not thirty: nothing says that one goes with the other")
+  func trends() {
+    let found = correlation((0..<30).map(Double.init), (0..<30).map { Double($0 * $0) })
+    #expect(found.rho == 1)
+    // a = b = 1, cut at 0.999: 30 x 0.001 / 1.999.
+    #expect(abs(found.effectivePairs - 0.015_007_503_751_875_9) < 1e-12)
+    #expect(found.verdict == .unclear)
+  }
+
+  @Test("ups and downs that go together do so")
+  func together() {
+    // 7 is prime to 29, so neighbours are 7 or 22 apart.
+    let numbers = (0..<29).map { Double($0 * 7 % 29) }
     #expect(correlation(numbers, numbers.map { -$0 }).verdict == .falls)
-    #expect(correlation(numbers, numbers).effectivePairs == 20)
+    #expect(correlation(numbers, numbers.map { $0 * $0 }).verdict == .rises)
   }
 
   @Test("what never changes goes with nothing")
@@ -59,7 +79,7 @@ struct RankCorrelationTests {
     // rho 0.387 of forty independent pairs would be clear: it takes 0.31. Here a = 1 and
     // b = 0.8352198262935714, so n is 40 x (1 - b) / (1 + b).
     let plateaus = [0, 3, 1, 2].flatMap { [Double](repeating: $0, count: 10) }
-    let found = correlation((0..<40).map(Double.init), plateaus)
+    let found = correlation((0..<40).map(Double.init), plateaus, isOverTime: true)
     #expect(abs(try #require(found.rho) - 0.387_419_422_113_029_8) < 1e-12)
     #expect(abs(found.effectivePairs - 3.591_508_141_871_382) < 1e-9)
     #expect(found.verdict == .unclear)

@@ -83,7 +83,7 @@ struct ReportTests {
     #expect(report.words.contains("leave 15.0 of 16 slots unused on average; 7.5 is what"))
     #expect(report.words.contains("Usage by blocks is 31.3 %, by slots 16.6 %."))
     // 150 slots, 17 tokens each: 8.8 more.
-    #expect(report.words.contains("room for 8.8 more sequences of the mean of 17.0 tokens"))
+    #expect(report.words.contains("room for 8.8 more sequences, at 17.0 slots that one uses"))
   }
 
   @Test("nine sequences are no distribution")
@@ -147,108 +147,6 @@ struct ReportTests {
     for format in [FragmentationReporter.Format.json, .csv, .html] {
       #expect(!FragmentationReporter(report).written(as: format).isEmpty)
     }
-  }
-
-  // MARK: Load
-
-  @Test("one owner that holds most while others are turned away")
-  func owner() throws {
-    let pool = ReportedPool(blocks: 64, blockSize: 16)
-    for _ in 0..<10 { pool.admit(80, label: "hot") }
-    for _ in 0..<2 { pool.admit(32, label: "other") }
-    for _ in 0..<5 { pool.admit(320, label: "other") }
-    let report = pool.report()
-    let advice = try report.advice(.oneOwner)
-    // 50 of 54 blocks.
-    #expect(advice.measured == "'hot' holds 92.6 % of what 2 owners hold")
-    #expect(advice.isGiven)
-    #expect(report.words.contains("Owners: 'hot' holds most, 50 blocks, 92.6 % of what is held"))
-    #expect(report.words.contains("Refused since the pool was made: 5 for want of blocks"))
-  }
-
-  @Test("a full pool that turns sequences away wants more blocks, not other ones")
-  func full() throws {
-    let pool = ReportedPool(blocks: 64, blockSize: 16)
-    for _ in 0..<16 { pool.admit(64) }
-    for _ in 0..<5 { pool.admit(64, keeps: true) }
-    let report = pool.report()
-    #expect(report.advised.map(\.rule) == [.moreBlocks])
-    #expect(
-      try report.advice(.moreBlocks).figures
-        == "the 21 sequences it knows take 84 blocks all at once; there are 64")
-  }
-
-  @Test("preemptions raise the watermark by a block for each sequence that runs")
-  func preempted() throws {
-    let pool = ReportedPool(blocks: 1_000, blockSize: 16)
-    for _ in 0..<30 { pool.admit(160) }
-    pool.preempt([26, 27, 28, 29, 30])
-    let report = pool.report()
-    #expect(report.advised.map(\.rule) == [.raiseWatermark])
-    let advice = try report.advice(.raiseWatermark)
-    #expect(advice.measured == "5 preemptions, 16.7 % of 30 admissions; watermark 0 %")
-    // 25 of 1,000 blocks; 97.5 sequences of 10 blocks in what is left.
-    #expect(advice.change.hasPrefix("Raise the watermark to 0.025: "))
-    #expect(advice.figures.hasPrefix("97.5 of these sequences are let in at once instead of 100.0"))
-    #expect(
-      advice.figures.contains("threw away 800 computed tokens, against 4,800 tokens of prompts"))
-  }
-
-  @Test("a watermark that only turns sequences away comes down")
-  func watermark() throws {
-    let pool = ReportedPool(blocks: 99, blockSize: 16, watermark: 0.5)
-    for _ in 0..<10 { pool.admit(64) }
-    for _ in 0..<5 { pool.admit(320, keeps: true) }
-    let report = pool.report()
-    #expect(report.advised.map(\.rule) == [.lowerWatermark])
-  }
-
-  /// Twenty rounds in eight blocks, each of which evicts what the round before had stored.
-  private func rounds(_ content: (UInt64) -> UInt64) -> FragmentationReport {
-    let pool = ReportedPool(
-      PoolConfiguration(blocks: 8, blockSize: 4, cachesPrefixes: true))
-    for round in 0..<20 as Range<UInt64> {
-      pool.allocate(8)
-      pool.cache(Array(1...8), content: content(round))
-      pool.free(Array(1...8))
-    }
-    return pool.report()
-  }
-
-  @Test("two sets of content that evict each other thrash the cache")
-  func thrash() throws {
-    let report = rounds { $0 % 2 }
-    let advice = try report.advice(.evictionPolicy)
-    #expect(advice.isGiven)
-    // 19 times all eight, and 18 times they come back.
-    #expect(
-      advice.measured
-        == "144 of 152 evictions, 94.7 %, were of content that was stored again later")
-    #expect(advice.figures.contains("no what-if backs this"))
-    #expect(report.words.contains("8 blocks cached"))
-  }
-
-  @Test("content that nobody asks for again may go: no policy is to be changed for it")
-  func once() throws {
-    let advice = try rounds { $0 }.advice(.evictionPolicy)
-    #expect(!advice.isGiven)
-    #expect(
-      advice.measured == "0 of 152 evictions, 0 %, were of content that was stored again later")
-  }
-
-  @Test("who holds a tenth of the pool for a minute with nothing running is named")
-  func idle() throws {
-    let pool = ReportedPool(blocks: 100)
-    pool.allocate(10, session: 7)
-    for _ in 0..<8 {
-      pool.sample()
-      pool.now += 10_000
-    }
-    let report = pool.report()
-    let advice = try report.advice(.idleOwner)
-    #expect(advice.isGiven)
-    #expect(advice.change.contains("the holder of raw blocks of session 7"))
-    #expect(advice.figures == "10 blocks for 80 s, +0 since")
   }
 
   // MARK: The window

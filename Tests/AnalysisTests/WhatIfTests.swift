@@ -52,6 +52,17 @@ struct WhatIfTests {
     #expect(WhatIf([70]).row(pool(100, 16, strategy, longest: 160)).blocks == blocks)
   }
 
+  @Test(
+    "the contiguous strategies reserve what is expected: 32 tokens of 500 in the end",
+    arguments: [
+      (.freeQueue, 2), (.contiguousExact, 32), (.contiguousPowerOfTwo, 32), (.contiguousMax, 64),
+    ] as [(AllocationStrategy, UInt64)])
+  func expected(strategy: AllocationStrategy, blocks: UInt64) {
+    let row = WhatIf([32], expected: [500]).row(pool(128, 16, strategy, longest: 1_024))
+    #expect(row.blocks == blocks)
+    #expect(row.wastedSlots == blocks * 16 - 32)
+  }
+
   @Test("a power of two is cut at the longest sequence, and nothing holds less than it has")
   func cut() {
     #expect(WhatIf([70]).row(pool(100, 16, .contiguousPowerOfTwo, longest: 96)).blocks == 6)
