@@ -267,7 +267,7 @@ function legend() {
 
 function table() {
   const body = $("seq").tBodies[0];
-  $("seq-now").textContent = look.running ? `the ${Math.min(look.running, 30)} of ${count(look.running)} running that hold most${look.waiting + look.preempted + look.swapped ? ", and some that wait" : ""}` : "";
+  $("seq-now").textContent = look.running ? `the ${Math.min(look.running, 30)} of ${count(look.running)} running that hold most${look.waiting + look.preempted + look.swapped ? ", and some that wait" : ""} · a click shows its blocks on the map` : "";
   for (const th of document.querySelectorAll("th[data-key]")) {
     if (th.dataset.key === sort.key) th.setAttribute("aria-sort", sort.down ? "descending" : "ascending"); else th.removeAttribute("aria-sort");
   }
