@@ -157,6 +157,11 @@ struct EventEncoder: ~Copyable {
     _ entry: ChangeLog.Entry, _ log: ChangeLog, _ pool: KVPool, _ kind: EventKind, _ largest: Int,
     _ close: (inout EventEncoder) -> Void
   ) {
+    let isOfCopies =
+      switch kind {
+      case .copiesRemoved: true
+      default: false
+      }
     let contents = log.contents(of: entry)
     let blocks = log.blocks(of: entry)
     let hashBytes = pool.configuration.hashBytes
@@ -166,10 +171,10 @@ struct EventEncoder: ~Copyable {
       ids.removeAll()
       counts.removeAll()
       while i < contents.count && ids.count < Self.mostBlocks {
-        if (contents[i].copies > 0) == (kind == .copiesRemoved) {
+        if (contents[i].copies > 0) == isOfCopies {
           Self.add(contents[i].hash, hashBytes, to: &hashes)
           ids.append(blocks[i])
-          if kind == .copiesRemoved { counts.append(contents[i].copies) }
+          if isOfCopies { counts.append(contents[i].copies) }
         }
         i += 1
       }
@@ -220,7 +225,12 @@ struct EventEncoder: ~Copyable {
   /// that and from what came behind, backwards.
   private mutating func findMovedHashes(_ log: ChangeLog, _ pool: KVPool) {
     let entries = log.entries.elements
-    guard entries.contains(where: { $0.kind == .moved && $0.cause == .defragment }) else { return }
+    var moves = false
+    for entry in entries {
+      // Comparing a value of another module would be a call.
+      if case .moved = entry.kind, case .defragment = entry.cause { moves = true }
+    }
+    if !moves { return }
     var had: [BlockID: BlockHash?] = [:]
     for entry in entries.reversed() {
       switch entry.kind {

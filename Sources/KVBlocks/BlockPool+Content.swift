@@ -110,8 +110,8 @@ extension BlockPool {
     return true
   }
 
-  /// Blocks that have the content of this one. Only where there is a log, and O(1).
-  func copies(of id: BlockID) -> UInt32 { index?.copies(of: id) ?? 0 }
+  /// Blocks that have the content that was cached last. Only where there is a log, and O(1).
+  var cachedCopies: UInt32 { index?.insertedCopies ?? 0 }
 
   /// A block loses its content: it keeps its references and its place in the queue (in split mode it
   /// joins the free blocks, as one that is given back). Returns false, and nothing changed, where it

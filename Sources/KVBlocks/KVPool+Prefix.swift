@@ -135,7 +135,7 @@ extension KVPool {
           by: .sequence(slot), at: i, parent: i == 0 ? nil : chains.hash(i - 1, of: slot), blocks,
           first: block)
       }
-      if isNew { log.noteStored(block, hash, copies: blocks.copies(of: block)) }
+      if isNew { log.noteStored(block, hash, copies: blocks.cachedCopies) }
       isOpen = isNew
     }
     return made

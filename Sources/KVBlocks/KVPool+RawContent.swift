@@ -140,7 +140,7 @@ extension KVPool {
       if isNew && !isOpen {
         log.beginStored(by: holderOfCommand, at: 0, parent: before, blocks, first: ids[i])
       }
-      if isNew { log.noteStored(ids[i], hash, copies: blocks.copies(of: ids[i])) }
+      if isNew { log.noteStored(ids[i], hash, copies: blocks.cachedCopies) }
       isOpen = isNew
     }
     return stored

@@ -23,6 +23,8 @@ final class PrefixIndex {
   private let undo: UndoLog
   /// By entry, how many blocks have its content; nil where nobody asks.
   private var copies: UnsafeMutablePointer<UInt32>?
+  /// Of the content that was inserted last; 0 where they are not counted.
+  private(set) var insertedCopies: UInt32 = 0
   /// By block, the first word of the hash before that of its content: 0 where that begins its prefix, or
   /// where nobody followed the pool when it was stored. nil until somebody does and something is.
   private(set) var parents: UnsafeMutablePointer<UInt64>?
@@ -127,6 +129,7 @@ final class PrefixIndex {
       link(id, before: first)
       if let copies { copies[place] += 1 }
     }
+    if let copies { insertedCopies = copies[place] }
   }
 
   /// The content of a block becomes that of another, at the same place of its ring.
@@ -273,11 +276,6 @@ final class PrefixIndex {
       copies = newValue ? .allocate(capacity: mask + 1) : nil
       for i in 0...mask { copies?[i] = countRing(from: entries[i].first) }
     }
-  }
-
-  /// Blocks that have the content of a block that has some; 0 where it is not counted.
-  func copies(of id: BlockID) -> UInt32 {
-    copies.map { $0[place(hash(of: id), records[Int(id)].group)] } ?? 0
   }
 
   private func countRing(from first: BlockID) -> UInt32 {
