@@ -20,7 +20,8 @@ package final class TraceReplay {
 
   /// What came of it.
   package struct Result: Equatable, Sendable {
-    /// Requests that were played, and of them those that would not fit the empty pool.
+    /// Requests that were played, and of them those that did not come to their end: longer than a sequence
+    /// may be, larger than the pool, or than what was reserved, some of them after they had begun.
     package var requests: UInt64 = 0
     package var neverFit: UInt64 = 0
     /// Tokens of prompts that were looked up at their first admission, and those that were found.
@@ -34,8 +35,8 @@ package final class TraceReplay {
     /// Blocks held: the most, and the mean over the time in which anything ran.
     package var peakBlocks: UInt32 = 0
     package var meanBlocks: Double = 0
-    /// Slots of the tables of running sequences, those of them without a token, and the sequences, in the
-    /// same mean.
+    /// Slots of the tables of running sequences, with what the strategy rounds them up by, those of them
+    /// without a token, and the sequences, in the same mean.
     package var meanTableSlots: Double = 0
     package var meanWastedSlots: Double = 0
     package var meanRunning: Double = 0
@@ -61,7 +62,7 @@ package final class TraceReplay {
 
   private struct Life: BitwiseCopyable {
     var known: UInt64
-    /// Entries of its table.
+    /// Entries of its table, and what the strategy rounds them up by.
     var blocks: UInt32 = 0
     var generated: UInt32 = 0
     var hash = ContentHash()
@@ -296,7 +297,14 @@ package final class TraceReplay {
       }
     }
     let decoded = outcome.results[0]
-    precondition(decoded.refusal.reason == .none, "the decode of a replay was refused")
+    if decoded.refusal.reason != .none {
+      // Nothing is known that the pool refuses as a whole; were there anything, a trace from anywhere must
+      // not bring down who plays it: those who run end with what they have.
+      result.neverFit += UInt64(running.count)
+      for index in running { end(Int(index)) }
+      running.removeAll(keepingCapacity: true)
+      return false
+    }
     let preempted = Set(outcome.preempted.elements(decoded.preempted))
     let refused = Set(outcome.refusedIndexes.elements(decoded.refusedIndexes))
     let counts = outcome.counts.elements(decoded.counts)
@@ -308,8 +316,9 @@ package final class TraceReplay {
       let count = counts.isEmpty ? 0 : counts[place]
       lives[i]?.known += 1
       known += 1
-      lives[i]?.blocks += count
-      held += UInt64(count)
+      let taken = rounded(count)
+      lives[i]?.blocks += taken
+      held += UInt64(taken)
       if preempted.contains(SequenceID(i + 1)) {
         forgetTable(i)
         back.append(index)
@@ -342,12 +351,23 @@ package final class TraceReplay {
     result.duration = now
   }
 
-  /// A step has computed all that is known: one more token is sampled, or it is finished.
+  /// A step has computed all that is known: one more token is sampled, or it is finished. It ends, too, where
+  /// it has as many tokens as a sequence of the pool can have, though it wants more.
   private func hasEnded(_ i: Int) -> Bool {
     lives[i]?.generated += 1
-    guard let life = lives[i], life.generated >= trace.requests[i].output else { return false }
+    guard let life = lives[i] else { preconditionFailure("what does not live has run") }
+    if life.generated < trace.requests[i].output {
+      if life.known < UInt64(pool.tokenLimit) { return false }
+      result.neverFit += 1
+    }
     end(i)
     return true
+  }
+
+  /// Blocks that the pool gives out for so many new ones of a table.
+  private func rounded(_ blocks: UInt32) -> UInt32 {
+    if pool.configuration.strategy != .buddy || blocks <= 1 { return blocks }
+    return 1 << (32 - UInt32((blocks - 1).leadingZeroBitCount))
   }
 
   /// A piece of the second part of a step: some of the line get in, up to the first that does not fit.
@@ -396,7 +416,9 @@ package final class TraceReplay {
                 sequence: id,
                 add: AddSequence(
                   sequence: id, tokens: request.input,
-                  expectedTokens: request.input &+ request.output,
+                  // The last one is never fed back.
+                  expectedTokens: UInt32(
+                    clamping: UInt64(request.input) + UInt64(request.output) - 1),
                   blockHashes: UnsafeBufferPointer(rebasing: bytes[begin * 8..<end * 8])),
                 keepsOnRefusal: true))))
         begin = end
@@ -447,7 +469,8 @@ package final class TraceReplay {
       waits += Double(now - trace.requests[i].arrival)
       admitted += 1
     }
-    let blocks = answer.newBlocks.count + answer.cachedBlocks.count + answer.nullBlocks
+    let blocks =
+      rounded(answer.newBlocks.count) + answer.cachedBlocks.count + answer.nullBlocks
     lives[i]?.blocks = blocks
     held += UInt64(blocks)
     known += life.known

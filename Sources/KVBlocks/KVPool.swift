@@ -40,7 +40,7 @@ package final class KVPool {
   var shapes: [ClassShape]
   let hasClasses: Bool
   /// Most tokens of a sequence, and most slots it is given.
-  let tokenLimit: UInt32
+  package let tokenLimit: UInt32
   /// 0 with full attention.
   let window: UInt32
   /// Of the size class at hand, or of the pool: tokens of a block, usable blocks, and blocks that a hit

@@ -159,6 +159,50 @@ struct TraceReplayTests {
     #expect((paged.peakBlocks, paged.refusals) == (32, 0))
   }
 
+  @Test(
+    "who has as many tokens as a sequence may have ends there, whatever its answer wants",
+    arguments: [.freeQueue, .buddy, .contiguousMax, .contiguousExact] as [AllocationStrategy])
+  func tokenLimit(strategy: AllocationStrategy) {
+    // 60 tokens, and four more with room for 64: 65 are too many. The second is too long at once; the third
+    // has 64 in the end and is whole.
+    let requests = [(60, 10), (65, 1), (60, 5)].map {
+      ReplayTrace.Request(arrival: 0, input: UInt32($0.0), output: UInt32($0.1))
+    }
+    let trace = ReplayTrace(requests: requests, contents: [], contentTokens: 512)
+    let result = play(
+      trace, Self.steps, pool(16, caches: false, strategy: strategy, longest: 64))
+    #expect((result.requests, result.neverFit) == (3, 2))
+    #expect((result.peakRunning, result.duration) == (2, 120_000))
+    // With content, over the block that is filled last.
+    let cached = play(trace, Self.steps, pool(16, longest: 64))
+    #expect((cached.neverFit, cached.duration) == (2, 120_000))
+  }
+
+  @Test("what a request holds in the end is reserved for it: its last token is never fed back")
+  func reservedExactly() {
+    // 32 + 1 - 1 tokens are two blocks of 16, of which four hold two; 500 + 13 - 1 are 512, of which eight
+    // of 64 hold one.
+    let short = ReplayTrace.Request(arrival: 0, input: 32, output: 1)
+    let exact = play(
+      ReplayTrace(requests: [short, short], contents: [], contentTokens: 512), Self.steps,
+      pool(4, caches: false, strategy: .contiguousExact))
+    #expect((exact.refusals, exact.peakBlocks, exact.neverFit) == (0, 4, 0))
+    let long = ReplayTrace.Request(arrival: 0, input: 500, output: 13)
+    let power = play(
+      ReplayTrace(requests: [long], contents: [], contentTokens: 512), Self.steps,
+      pool(64, caches: false, strategy: .contiguousPowerOfTwo))
+    #expect((power.peakBlocks, power.neverFit) == (32, 0))
+  }
+
+  @Test("what buddy rounds up is waste: 80 tokens take eight blocks of 16, not five")
+  func buddy() {
+    let trace = ReplayTrace(
+      requests: [ReplayTrace.Request(arrival: 0, input: 80, output: 2)], contents: [],
+      contentTokens: 512)
+    let result = play(trace, Self.steps, pool(16, caches: false, strategy: .buddy))
+    #expect((result.meanBlocks, result.meanTableSlots, result.meanWastedSlots) == (8, 128, 48))
+  }
+
   @Test("the same trace in the same pool gives the same, whatever happens between its pieces")
   func determinism() {
     var random: UInt64 = 42

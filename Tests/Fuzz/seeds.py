@@ -88,7 +88,8 @@ REQUESTS = {
                 ("LookupRequest", "lookup{content{token_ids:[1,2,3,4,5,6,7,8,9]}}", 50), ("ExplainBlockRequest", "block_id:2 max_incidents:3"),
                 ("FreeSequencesRequest", "free_sequences{sequence_ids:1}"), ("AllocateRequest", "allocate{count:24}"),
                 ("LookupRequest", "lookup{content{token_ids:[1,2,3,4,5,6,7,8,9]} options{cache_salt:\"s\"}}", 50)],
-    "whatif": [ADMIT, ("WhatIfRequest", "block_sizes:[1,16]"), ("WhatIfRequest", "lengths:[17,33] configs{blocks:9 block_size:4 strategy:STRATEGY_BUDDY}")],
+    "whatif": [ADMIT, ("WhatIfRequest", "block_sizes:[1,16]"), ("WhatIfRequest", "lengths:[17,33] configs{blocks:9 block_size:4 strategy:STRATEGY_BUDDY}"),
+               ("WhatIfRequest", "configs{blocks:16 block_size:4 max_model_tokens:16} trace{arrival_us:[0,9] input_tokens:[12,14] output_tokens:[9,3] content_counts:[1,1] content_ids:[1,1]}")],
     "report": [ADMIT, ("AllocateRequest", "allocate{count:3}")] + [
         ("GetReportRequest", f"format:{format}") for format in (1, 2, 3, 4)],
     "load": [("LoadPoolRequest", 'name:"c" data:"quirepool"')],
