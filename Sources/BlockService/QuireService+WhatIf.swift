@@ -3,24 +3,26 @@ internal import BlockMessages
 internal import GRPCWire
 internal import KVBlocks
 
-/// quire.v1.Analyzer.WhatIf without a trace: the same lengths in pools that are made otherwise.
+/// quire.v1.Analyzer.WhatIf without a trace, the same lengths in pools that are made otherwise; and the
+/// rows of both kinds.
 extension QuireService {
   func packWhatIf(_ request: WhatIfRequest, _ plan: WhatIfPlan, _ pool: KVPool) {
+    let limit = plan.lengthLimit
     // One more, to know whether there are more.
     let known =
       request.lengths.isEmpty
-      ? pool.lengths(limit: WhatIfPlan.mostLengths + 1) : Array(request.lengths)
+      ? pool.lengths(limit: limit + 1) : Array(request.lengths)
     let whatIf = WhatIf(
-      known.prefix(WhatIfPlan.mostLengths),
+      known.prefix(limit),
       expected: request.lengths.isEmpty
-        ? pool.expectedLengths(limit: WhatIfPlan.mostLengths) : [])
+        ? pool.expectedLengths(limit: limit) : [])
     packer.reset()
     packer.whatIfReply(
       revision: pool.revision,
       rows: plan.cases.map { WhatIfRowFields($0, whatIf.row($0.arithmetic)) },
       optimalBlockSize: WhatIfReplyHead.optimalBlockSize(whatIf.meanTokens, pool),
       sequences: UInt32(whatIf.sequences), meanLength: whatIf.meanTokens,
-      isTruncated: known.count > WhatIfPlan.mostLengths)
+      isTruncated: known.count > limit)
   }
 }
 

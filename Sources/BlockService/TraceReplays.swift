@@ -7,7 +7,7 @@ internal import KVBlocks
 /// piece after the other, so that calls in between wait for a piece and not for a trace.
 final class TraceReplays {
   /// Those that wait, the one at hand included; each lies in memory.
-  static let most = 8
+  static let most = 4
   /// Nanoseconds of a piece, but for the last command in it.
   static let pieceNanoseconds: UInt64 = 2_000_000
 

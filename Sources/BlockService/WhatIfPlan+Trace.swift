@@ -6,7 +6,11 @@ internal import KVBlocks
 extension WhatIfPlan {
   static let mostRequests = 100_000
   /// Blocks of one request: what no piece of a replay can be smaller than.
-  static let mostBlocksOfRequest: UInt64 = 1 << 17
+  static let mostBlocksOfRequest: UInt64 = 1 << 14
+  /// Ids of content of one request, for the same reason.
+  static let mostContentsOfRequest: UInt32 = 1 << 16
+  /// Blocks of all prompts, and their ids of content, in all rows.
+  static let mostPromptBlocks: UInt64 = 1 << 28
   /// Tokens of all answers, times the rows.
   static let mostAnswerTokens: UInt64 = 1 << 28
   /// Microseconds: ten years.
@@ -42,11 +46,18 @@ extension WhatIfPlan {
     requests.reserveCapacity(count)
     var first: UInt64 = 0
     var answers: UInt64 = 0
+    var prompts: UInt64 = 0
+    // Nothing that is done for each request is done for each row of it, too.
+    guard let blockSize = cases.map(\.configuration.blockSize).min() else {
+      preconditionFailure("a plan without a pool")
+    }
     for i in 0..<count {
       let request = ReplayTrace.Request(
         arrival: message.arrivals[i], input: message.inputs[i], output: message.outputs[i],
         firstContent: UInt32(clamping: first), contents: counts.isEmpty ? 0 : counts[i])
-      try check(request, i, before: requests.last, contentTokens)
+      let prompt = try Self.check(
+        request, i, before: requests.last, contentTokens, blockSize)
+      prompts += message.isPromptsOnly ? prompt : UInt64(request.input)
       first += UInt64(request.contents)
       answers += UInt64(request.output)
       requests.append(request)
@@ -56,6 +67,15 @@ extension WhatIfPlan {
         "trace.content_ids",
         "has \(message.contentIDs.count) elements, not the \(first) that trace.content_counts names"
       )
+    }
+    let blocks = cases.reduce(0) {
+      $0 + prompts / UInt64($1.configuration.blockSize) + UInt64(count) + first
+    }
+    if blocks > Self.mostPromptBlocks {
+      throw .invalid(
+        "trace.input_tokens",
+        "take \(blocks) blocks and ids of content in \(cases.count) pools, more than "
+          + "\(Self.mostPromptBlocks): try fewer pools, larger blocks or fewer requests at once")
     }
     if !message.isPromptsOnly && answers * UInt64(cases.count) > Self.mostAnswerTokens {
       throw .invalid(
@@ -67,9 +87,12 @@ extension WhatIfPlan {
       requests: requests, contents: Array(message.contentIDs), contentTokens: contentTokens)
   }
 
-  private func check(
-    _ request: ReplayTrace.Request, _ i: Int, before: ReplayTrace.Request?, _ contentTokens: UInt32
-  ) throws(CallFailure) {
+  /// - Parameter blockSize: The smallest that is tried.
+  /// - Returns: Tokens of the prompt in whole stretches.
+  private static func check(
+    _ request: ReplayTrace.Request, _ i: Int, before: ReplayTrace.Request?,
+    _ contentTokens: UInt32, _ blockSize: UInt32
+  ) throws(CallFailure) -> UInt64 {
     if request.input == 0 { throw .invalid("trace.input_tokens[\(i)]", "must be at least 1") }
     if request.output == 0 { throw .invalid("trace.output_tokens[\(i)]", "must be at least 1") }
     if request.arrival < before?.arrival ?? 0 {
@@ -86,18 +109,22 @@ extension WhatIfPlan {
         "is \(request.contents), more than the \(stretches) stretches of \(contentTokens) tokens that "
           + "\(request.input) tokens begin")
     }
-    // Of a prompt alone whole stretches are played.
-    let tokens = max(
-      UInt64(request.input) + UInt64(request.output), stretches * UInt64(contentTokens))
-    for one in cases {
-      let blocks = tokens / UInt64(one.configuration.blockSize) + 1
-      if blocks > Self.mostBlocksOfRequest {
-        throw .invalid(
-          "trace.input_tokens[\(i)]",
-          "and the answer take \(blocks) blocks of \(one.configuration.blockSize) tokens, more than "
-            + "\(Self.mostBlocksOfRequest)")
-      }
+    if request.contents > Self.mostContentsOfRequest {
+      throw .invalid(
+        "trace.content_counts[\(i)]",
+        "is \(request.contents), more than \(Self.mostContentsOfRequest)")
     }
+    // Of a prompt alone whole stretches are played.
+    let whole = stretches * UInt64(contentTokens)
+    let tokens = max(UInt64(request.input) + UInt64(request.output), whole)
+    let blocks = tokens / UInt64(blockSize) + 1
+    if blocks > Self.mostBlocksOfRequest {
+      throw .invalid(
+        "trace.input_tokens[\(i)]",
+        "and the answer take \(blocks) blocks of \(blockSize) tokens, more than "
+          + "\(Self.mostBlocksOfRequest)")
+    }
+    return request.contents == 0 ? UInt64(request.input) : whole
   }
 
   /// The pools to play into: without what a trace says nothing of, and with hashes of 16 bytes.

@@ -14,6 +14,8 @@ struct WhatIfPlan {
 
   static let mostLengths = 100_000
   static let mostRows = 64
+  /// Lengths times rows: some tens of milliseconds' worth, for nothing else is answered meanwhile.
+  static let mostLengthsInRows = 1 << 21
 
   private(set) var cases: [Case] = []
   private let present: WhatIf.Pool
@@ -62,7 +64,15 @@ struct WhatIfPlan {
       let configuration = try PoolConfiguration(config)
       add("configs[\(i)]", configuration, WhatIf.Pool(configuration, recordBytes: recordBytes))
     }
+    if request.lengths.count > lengthLimit {
+      throw .invalid(
+        "lengths",
+        "has \(request.lengths.count) elements, more than \(lengthLimit) for \(cases.count) pools")
+    }
   }
+
+  /// Lengths that are tried in each of the rows.
+  var lengthLimit: Int { min(Self.mostLengths, Self.mostLengthsInRows / max(1, cases.count)) }
 
   static func check(_ count: Int, atMost limit: Int, _ field: String) throws(CallFailure) {
     if count > limit { throw .invalid(field, "has \(count) elements, more than \(limit)") }

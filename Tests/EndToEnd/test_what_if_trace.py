@@ -77,7 +77,16 @@ def test_what_is_wrong_with_a_trace_is_named_with_its_limit(new_pool):
             (trace(content_counts=[1, 1], content_ids=[1]),
              "trace.content_ids has 1 elements, not the 2 that trace.content_counts names"),
             (trace(input_tokens=[8, 3_000_000]),
-             "trace.input_tokens[1] and the answer take 187521 blocks of 16 tokens, more than 131072"),
+             "trace.input_tokens[1] and the answer take 187521 blocks of 16 tokens, more than 16384"),
+            (trace(input_tokens=[8, 65_537], content_tokens=1, content_counts=[0, 65_537]),
+             "trace.content_counts[1] is 65537, more than 65536"),
+            ({"lengths": [1] * 100_000, "pool_blocks": [1] * 64},
+             "lengths has 100000 elements, more than 32768 for 64 pools"),
+            # 16,312.5 blocks of each prompt and one more, 2,000 times in nine pools.
+            ({"pool_blocks": [10] * 9, "trace": q.WhatIfTrace(
+                arrival_us=[0] * 2_000, input_tokens=[261_000] * 2_000, output_tokens=[1] * 2_000)},
+             "trace.input_tokens take 293643000 blocks and ids of content in 9 pools, more than "
+             "268435456: try fewer pools, larger blocks or fewer requests at once"),
             (trace() | {"lengths": [1]}, "lengths must be empty beside a trace, which has its own"),
             (trace() | {"pool_blocks": [1 << 20]},
              "pool_blocks[0] is a pool of 1048576 blocks; traces are played into 1 to 262144 "
@@ -93,8 +102,17 @@ def test_what_is_wrong_with_a_trace_is_named_with_its_limit(new_pool):
         assert told.message == words
     with refused(StatusCode.INVALID_ARGUMENT) as told:
         what_if(pool, block_sizes=[64], pool_blocks=[10] * 63, trace=q.WhatIfTrace(
-            arrival_us=[0] * 4, input_tokens=[1] * 4, output_tokens=[1_500_000] * 4))
-    assert told.message.startswith("trace.output_tokens are 6000000 for each of 64 pools")
+            arrival_us=[0] * 25, input_tokens=[1] * 25, output_tokens=[200_000] * 25))
+    assert told.message.startswith("trace.output_tokens are 5000000 for each of 64 pools")
+
+
+def test_an_answer_longer_than_a_sequence_may_be_ends_the_request_and_not_the_server(new_pool):
+    pool = new_pool(16, 16)
+    trace = q.WhatIfTrace(arrival_us=[0], input_tokens=[60], output_tokens=[10])
+    [row] = what_if(pool, trace=trace, configs=[
+        q.PoolConfig(blocks=16, block_size=16, max_model_tokens=64)]).rows
+    assert (row.replay.requests, row.replay.never_fit) == (1, 1)
+    assert pool.stats()
 
 
 def test_calls_beside_a_long_trace_are_answered_and_it_can_be_given_up(server):

@@ -24,7 +24,7 @@ extension CommandSpec {
       OptionSpec("--limit", "N", .whole(1...100_000), "with --trace: only its first N requests"),
       OptionSpec(
         "--speed", "X", .number(0.001...1_000_000),
-        "with --trace: arrivals X times as fast (default: 1)"),
+        "with --trace: arrivals X times as fast, steps as they are (default: 1)"),
       OptionSpec(
         "--step-ms", "X", .number(0.001...3_600_000),
         "with --trace: from one token to the next (default: 30)"),

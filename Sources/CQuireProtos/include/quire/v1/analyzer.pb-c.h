@@ -1273,8 +1273,8 @@ struct  Quire__V1__WhatIfRequest
   ProtobufCMessage base;
   Quire__V1__Call *call;
   /*
-   * Lengths in tokens to try, at most 100,000; empty: those of the pool's sequences, of which it says so
-   * where it has more. Not beside a trace.
+   * Lengths in tokens to try, at most 100,000, and times the pools at most 2^21; empty: those of the pool's
+   * sequences, of which it says so where it has more. Not beside a trace.
    */
   size_t n_lengths;
   uint32_t *lengths;
@@ -1320,7 +1320,8 @@ struct  Quire__V1__WhatIfRequest
  * Requests to be played into pools. The engine that plays them is that of quire-load: a step every
  * step_us frees what has finished, gives each running sequence one more token (preempting the latest
  * admitted where there is no room, to be computed again), then admits from the head of the line up to the
- * first that does not fit, and nobody in a step that preempted. The answers' blocks are cached, too.
+ * first that does not fit, and nobody in a step that preempted. At most 4,096 run at once. The answers' blocks are cached,
+ * too.
  */
 struct  Quire__V1__WhatIfTrace
 {
@@ -1331,15 +1332,17 @@ struct  Quire__V1__WhatIfTrace
   size_t n_arrival_us;
   uint64_t *arrival_us;
   /*
-   * Tokens of the prompts and of the answers, at least 1 each. A request has at most 131,072 blocks of any
-   * size tried; all answers together, times the rows, at most 2^28 tokens.
+   * Tokens of the prompts and of the answers, at least 1 each. A request has at most 16,384 blocks of any
+   * size tried; all answers together, times the rows, at most 2^28 tokens; all prompts in all rows at most
+   * 2^28 blocks and content_ids.
    */
   size_t n_input_tokens;
   uint32_t *input_tokens;
   size_t n_output_tokens;
   uint32_t *output_tokens;
   /*
-   * How many of content_ids each request has, at most as many as its prompt begins; empty = none.
+   * How many of content_ids each request has, at most as many as its prompt begins, and 65,536; empty =
+   * none.
    */
   size_t n_content_counts;
   uint32_t *content_counts;
@@ -1453,7 +1456,9 @@ struct  Quire__V1__WhatIfReplay
 {
   ProtobufCMessage base;
   /*
-   * Requests, and of them those that would not have fit the empty pool.
+   * Requests, and of them those that did not come to their end: a prompt that the empty pool cannot hold or
+   * that is longer than max_model_tokens, and, after they had begun, those that reached max_model_tokens or
+   * outgrew the pool or what was reserved for them. The other figures count what they did until then.
    */
   uint64_t requests;
   uint64_t never_fit;
