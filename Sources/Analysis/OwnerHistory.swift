@@ -93,41 +93,62 @@ package struct OwnerHistory {
   }
 
   /// Milliseconds of the looks from `since` on, oldest first, `most` at most, and those who held most at
-  /// any of them, the most first. Of too many looks every so-manieth, the latest among them.
+  /// any of them, the most first, `owners` at most. Of too many looks every so-manieth, the latest among
+  /// them. O(looks x 8).
   package func series(
-    since: UInt64 = 0, most: Int = .max
+    since: UInt64 = 0, most mostLooks: Int = .max, owners: Int = mostTold
   ) -> (times: [UInt64], owners: [Series]) {
-    precondition(most > 0, "asked for no looks")
+    precondition(mostLooks > 0 && owners > 0, "asked for no looks, or no owners")
     var looks = fine.looks
     let first = looks.first?.milliseconds ?? .max
     looks = coarse.looks.prefix { $0.milliseconds < first } + looks
     looks = looks.filter { $0.milliseconds >= since }
-    if looks.count > most {
-      let step = (looks.count + most - 1) / most
+    if looks.count > mostLooks {
+      let step = (looks.count + mostLooks - 1) / mostLooks
       looks = stride(from: (looks.count - 1) % step, to: looks.count, by: step).map { looks[$0] }
     }
-    var all: [Series] = []
+    // What is made for each owner ever seen is a number; only those that are told get a value a look.
+    var most: [Key: UInt32] = [:]
+    for look in looks {
+      for share in look.shares {
+        let key = Key(session: share.owner.session, label: share.owner.label)
+        most[key] = max(most[key] ?? 0, share.blocks)
+      }
+    }
+    let winners = Self.largest(owners, of: most)
     var places: [Key: Int] = [:]
+    var all: [Series] = []
+    for (i, key) in winners.enumerated() {
+      places[key] = i
+      all.append(
+        Series(
+          session: key.session, label: key.label,
+          blocks: [UInt32](repeating: 0, count: looks.count)))
+    }
     for (i, look) in looks.enumerated() {
       for share in look.shares {
         let key = Key(session: share.owner.session, label: share.owner.label)
-        let place = places[key] ?? all.count
-        if place == all.count {
-          places[key] = place
-          all.append(
-            Series(
-              session: key.session, label: key.label,
-              blocks: [UInt32](repeating: 0, count: looks.count)))
-        }
-        all[place].blocks[i] = share.blocks
+        if let place = places[key] { all[place].blocks[i] = share.blocks }
       }
     }
-    let ranked = all.map { (most: $0.blocks.max() ?? 0, series: $0) }.sorted {
-      if $0.most != $1.most { return $0.most > $1.most }
-      if $0.series.session != $1.series.session { return $0.series.session < $1.series.session }
-      return $0.series.label.lexicographicallyPrecedes($1.series.label)
+    return (looks.map(\.milliseconds), all)
+  }
+
+  /// The first so many: most blocks first, then by session and label. O(owners) where few are better than
+  /// those before.
+  private static func largest(_ count: Int, of most: [Key: UInt32]) -> [Key] {
+    var winners: [(key: Key, most: UInt32)] = []
+    for (key, blocks) in most {
+      func isBefore(_ other: (key: Key, most: UInt32)) -> Bool {
+        if blocks != other.most { return blocks > other.most }
+        if key.session != other.key.session { return key.session < other.key.session }
+        return key.label.lexicographicallyPrecedes(other.key.label)
+      }
+      if winners.count == count, let last = winners.last, !isBefore(last) { continue }
+      winners.insert((key, blocks), at: winners.firstIndex(where: isBefore) ?? winners.count)
+      if winners.count > count { winners.removeLast() }
     }
-    return (looks.map(\.milliseconds), ranked.prefix(Self.mostTold).map(\.series))
+    return winners.map(\.key)
   }
 
   package var memory: Int { fine.memory + coarse.memory }

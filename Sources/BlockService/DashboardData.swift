@@ -208,12 +208,12 @@ package final class DashboardData {
   package func owners(_ name: String) -> String? {
     guard let hosted = find(name) else { return nil }
     let series = (service.analyses?.owners(of: hosted) ?? OwnerHistory())
-      .series(most: Self.mostHistory)
+      .series(most: Self.mostHistory, owners: OwnerHistory.mostAtOnce)
     var json = JSONText()
     json.put("t", series.times)
     json.put(
       "owners",
-      objects: series.owners.prefix(OwnerHistory.mostAtOnce).map { owner in
+      objects: series.owners.map { owner in
         var one = JSONText()
         one.put("session", "\(owner.session)")
         one.put("label", String(decoding: owner.label, as: UTF8.self))

@@ -63,4 +63,37 @@ struct OwnerHistoryTests {
     #expect(times.first == (1_499 - 1_439) * 60_000 + 50_000)
     #expect(history.memory < 1_000_000)
   }
+
+  @Test("of thousands of owners those who held most at any time are told, in order")
+  func thousands() {
+    var history = OwnerHistory()
+    // Look i has eight new owners, of i x 10 + 1 ... i x 10 + 8 blocks; 700 looks, 5,600 owners.
+    for i in 0..<700 as Range<UInt32> {
+      let owners = (1...8 as ClosedRange<UInt32>).reversed().map {
+        owner("\(i)-\($0)", i * 10 + $0)
+      }
+      history.add(owners, at: UInt64(i) * 10_000)
+    }
+    let all = history.series().owners
+    #expect(all.count == 32)
+    #expect(
+      all.prefix(10).map { String(decoding: $0.label, as: UTF8.self) } == [
+        "699-8", "699-7", "699-6", "699-5", "699-4", "699-3", "699-2", "699-1", "698-8", "698-7",
+      ])
+    #expect(all.map { $0.blocks.max() }.suffix(2) == [6_962, 6_961])
+    #expect(all.allSatisfy { $0.blocks.count == 700 && $0.blocks.filter { $0 > 0 }.count == 1 })
+    #expect(history.series(owners: 3).owners == Array(all.prefix(3)))
+  }
+
+  @Test("owners that held as much as each other are told by session, then by label")
+  func ties() {
+    var history = OwnerHistory()
+    history.add([owner("b", 5), owner("a", 5), owner("a", 5, session: 1)], at: 10_000)
+    history.add([owner("c", 5)], at: 20_000)
+    let owners = history.series(owners: 3).owners
+    #expect(
+      owners.map { "\($0.session)\(String(decoding: $0.label, as: UTF8.self))" } == [
+        "0a", "0b", "0c",
+      ])
+  }
 }
