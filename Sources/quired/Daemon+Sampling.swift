@@ -9,22 +9,13 @@ final class SamplingTimers {
   private var samples: LoopTimer?
   private var watches: LoopTimer?
   private var replays: LoopTimer?
-  private let budget: SampleBudget?
-  /// When the next look is due, by the loop's clock.
-  private var due: UInt64 = 0
+  /// By the loop's clock, as all times here; nil = none is looked at.
+  private var schedule: LookSchedule?
   /// When watchers get theirs.
   private var watchDue: UInt64 = 0
 
-  /// In between, what has changed is read as often as this, so that no look has much to read at once.
-  private static let catchUpNanoseconds: UInt64 = 100_000_000
-  /// The loop's timers count milliseconds.
-  private static let tickNanoseconds: UInt64 = 1_000_000
-
   init(_ service: QuireService, _ options: SamplingOptions, on loop: EventLoop) {
     self.service = service
-    budget = options.intervalNanoseconds.map {
-      SampleBudget(intervalNanoseconds: $0, percent: Double(options.budgetPercent))
-    }
     service.nanoseconds = { EventLoop.clock }
     service.sampleBudgetPercent = Double(options.budgetPercent)
     watches = timer(loop) {
@@ -39,11 +30,15 @@ final class SamplingTimers {
     service.onReplay = { [unowned self] nanoseconds in
       replays?.start(afterNanoseconds: nanoseconds)
     }
-    guard let budget else { return }
-    service.startSampling(intervalMilliseconds: UInt32(budget.intervalNanoseconds / 1_000_000))
-    samples = timer(loop) { $0.look(budget) }
-    due = EventLoop.clock + budget.intervalNanoseconds
-    samples?.start(afterNanoseconds: min(budget.intervalNanoseconds, Self.catchUpNanoseconds))
+    guard let interval = options.intervalNanoseconds else { return }
+    let budget = SampleBudget(
+      intervalNanoseconds: interval, percent: Double(options.budgetPercent))
+    service.startSampling(intervalMilliseconds: UInt32(interval / 1_000_000))
+    samples = timer(loop) { $0.look() }
+    let now = EventLoop.clock
+    let schedule = LookSchedule(budget, at: now)
+    self.schedule = schedule
+    samples?.start(afterNanoseconds: schedule.delay(from: now, watchDue: watchDue))
   }
 
   private func timer(_ loop: EventLoop, _ fire: @escaping (SamplingTimers) -> Void) -> LoopTimer {
@@ -54,29 +49,25 @@ final class SamplingTimers {
 
   /// A look and what watchers get at the same time count the same runs, once.
   private func lookWithWatchers() {
-    guard let budget, EventLoop.clock + Self.together(budget) >= due else { return }
-    due = 0
-    look(budget)
-  }
-
-  /// Looks are put off and made early by so much, to be at the same time as what watchers get.
-  private static func together(_ budget: SampleBudget) -> UInt64 {
-    min(budget.intervalNanoseconds, catchUpNanoseconds) / 2
-  }
-
-  private func look(_ budget: SampleBudget) {
-    let begin = EventLoop.clock
-    let isDue = begin + Self.tickNanoseconds >= due
-    if isDue && due > 0 && watchDue > begin && watchDue - begin <= Self.together(budget) {
-      samples?.start(afterNanoseconds: watchDue - begin + Self.tickNanoseconds)
-      return
-    }
-    if isDue { service.analyses?.sample() } else { service.analyses?.catchUp() }
     let now = EventLoop.clock
-    // What a catching up takes counts, too.
-    let share = SampleBudget(intervalNanoseconds: 0, percent: budget.percent)
-    let idle = share.delay(after: now - begin)
-    due = isDue ? now + budget.delay(after: now - begin) : max(due, now + idle)
-    samples?.start(afterNanoseconds: min(due - now, max(idle, Self.catchUpNanoseconds)))
+    if schedule?.isDueWithWatchers(at: now) ?? false { act(.sample, from: now) }
+  }
+
+  private func look() {
+    let now = EventLoop.clock
+    guard let schedule else { return }
+    act(schedule.decide(at: now, watchDue: watchDue), from: now)
+  }
+
+  private func act(_ decision: LookSchedule.Decision, from begin: UInt64) {
+    switch decision {
+    case .sample: service.analyses?.sample()
+    case .catchUp: service.analyses?.catchUp()
+    case .wait: break
+    }
+    let end = EventLoop.clock
+    schedule?.done(decision, from: begin, to: end)
+    guard let schedule else { return }
+    samples?.start(afterNanoseconds: schedule.delay(from: end, watchDue: watchDue))
   }
 }
