@@ -42,8 +42,9 @@ final class BlockMirror {
   var follows = false
   /// What the pool notes for this; another pool has others.
   private var touched: TouchedBlocks?
-  /// That of the pool when it was read last; nil = it was not.
+  /// Those of the pool when it was read last; nil = it was not.
   private var revision: Revision?
+  private var life: PoolLife?
 
   init() {
     marks = .allocate(capacity: 1)
@@ -66,6 +67,7 @@ final class BlockMirror {
     if follows && (touched == nil || touched !== pool.touched) { touched = pool.followTouches() }
     touched?.clear()
     revision = pool.revision
+    life = pool.life
     release()
     let configuration = pool.configuration
     blocks = Int(configuration.blocks)
@@ -144,18 +146,32 @@ final class BlockMirror {
     touched = nil
   }
 
-  /// Brings it up to date: to be called before a look. False where nothing that was known holds, because
-  /// another pool has taken the place, or this one was made anew.
-  func settle(_ pool: KVPool) -> Bool {
-    if !follows && revision == pool.revision { return true }
+  /// What was known before a look.
+  enum Settled {
+    /// All but what has changed since.
+    case same
+    /// Nothing, because nobody followed the pool in between; it is the same one.
+    case readAgain
+    /// Nothing, because another pool has taken the place, or this one was made anew.
+    case anew
+  }
+
+  /// Brings it up to date: to be called before a look.
+  func settle(_ pool: KVPool) -> Settled {
+    // Two pools may be at the same revision.
+    if life !== pool.life {
+      read(pool)
+      return .anew
+    }
+    if !follows && revision == pool.revision { return .same }
     guard let touched, touched === pool.touched, !touched.isEverything else {
       read(pool)
-      return false
+      return .readAgain
     }
-    if revision == pool.revision { return true }
+    if revision == pool.revision { return .same }
     revision = pool.revision
     readTouched(touched, pool)
-    return true
+    return .same
   }
 
   private func readTouched(_ touched: TouchedBlocks, _ pool: KVPool) {

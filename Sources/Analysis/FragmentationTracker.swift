@@ -19,7 +19,7 @@ package final class FragmentationTracker {
   /// The runs as they were at `revision`; they are counted again when it has moved.
   private var known: PoolRuns?
   private var knownRevision: Revision = 0
-  /// How often all of a pool was read anew.
+  /// How many pools this has seen, each reset counted as another.
   private(set) var lives: UInt32 = 0
   private var largest: (free: [UInt32], available: [UInt32])?
   /// Of each session the first sample that saw its last command that changed something.
@@ -47,11 +47,11 @@ package final class FragmentationTracker {
   /// pool has taken the place, or after a reset.
   @discardableResult
   func mirror(of pool: KVPool) -> BlockMirror {
-    if !following.settle(pool) {
-      lives &+= 1
-      known = nil
-      largest = nil
-    }
+    let settled = following.settle(pool)
+    if settled == .same { return following }
+    if settled == .anew { lives &+= 1 }
+    known = nil
+    largest = nil
     return following
   }
 

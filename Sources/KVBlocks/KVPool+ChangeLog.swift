@@ -41,6 +41,7 @@ extension KVPool {
 
   /// The pool is as created.
   func noteReset() {
+    life = PoolLife()
     touched?.isEverything = true
     if !isLogging { return }
     log.begin(0)

@@ -15,6 +15,8 @@ package final class KVPool {
   var isLogging = false
   /// Blocks that may have changed, where somebody follows the pool.
   package internal(set) var touched: TouchedBlocks?
+  /// Another after each reset. No part of the state.
+  package internal(set) var life = PoolLife()
   /// Either: the one test that a command pays.
   var isFollowed = false
   let blocks: BlockPool

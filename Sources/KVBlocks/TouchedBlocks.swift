@@ -65,6 +65,11 @@ package final class TouchedBlocks {
   }
 }
 
+/// By its identity, one pool from its making or its last reset on. Who keeps it keeps no pool.
+package final class PoolLife: Sendable {
+  init() {}
+}
+
 extension KVPool {
   /// From here on blocks that may change are noted in what is returned; whoever followed before does not
   /// any more. Answers, digests and dumps are the same with and without. O(blocks / 64).

@@ -38,10 +38,12 @@ struct FollowingTests {
     touched.clear()
     // What is refused, and 201 is no block, changes nothing.
     free([1, 201], of: pool)
+    // 1 was looked at before 201 was, and may be noted; it is as it was.
     #expect(bits(touched).allSatisfy { $0 == 1 })
     pool.unfollowTouches()
     _ = allocate(1, of: pool)
     #expect(pool.touched == nil)
+    #expect(bits(touched) == [])
   }
 
   @Test("pools are followed to their last block, whatever the number")
@@ -87,6 +89,51 @@ struct FollowingTests {
   }
 
   @Test("one look alone leaves nothing behind in the pool")
+  @Test("who does not follow tells a pool from another at the same revision")
+  func sameRevision() {
+    let first = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
+    let second = KVPool(PoolConfiguration(blocks: 300, blockSize: 16))
+    let tracker = FragmentationTracker(first, follows: false)
+    #expect(tracker.runs(of: first).free.blocks == 100)
+    #expect(tracker.runs(of: second).free.blocks == 300)
+    _ = allocate(10, of: first)
+    _ = allocate(30, of: second)
+    #expect(first.revision == second.revision)
+    #expect(tracker.runs(of: first).free.blocks == 90)
+    #expect(tracker.runs(of: second).free.blocks == 270)
+  }
+
+  @Test("what happened while nobody followed counts; what another pool had done does not")
+  func lives() {
+    let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
+    let analyzer = MemoryFragmentationAnalyzer(pool)
+    func counts(_ pool: KVPool, at milliseconds: UInt64) -> ReportWindow.Counts {
+      analyzer.report(pool, named: "p", at: milliseconds).window.counts
+    }
+    analyzer.start(pool)
+    analyzer.sample(pool, at: 1_000)
+    analyzer.stop(pool)
+    _ = allocate(7, of: pool)
+    _ = allocate(3, of: pool)
+    let stopped = counts(pool, at: 2_000)
+    #expect(stopped.allocatedBlocks == 10)
+    #expect(stopped.allocateCalls == 2)
+    #expect(stopped.milliseconds == 1_000)
+    // The same with a second follower in between.
+    analyzer.start(pool)
+    let other = FragmentationTracker(pool)
+    _ = allocate(5, of: pool)
+    #expect(other.runs(of: pool).free.blocks == 85)
+    #expect(counts(pool, at: 3_000).allocatedBlocks == 15)
+
+    pool.reset()
+    _ = allocate(1, of: pool)
+    #expect(counts(pool, at: 4_000).allocatedBlocks == 0)
+    let second = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
+    _ = allocate(50, of: second)
+    #expect(counts(second, at: 5_000).allocatedBlocks == 0)
+  }
+
   func oneLook() {
     let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
     _ = allocate(10, of: pool)
