@@ -13,7 +13,7 @@ internal import Metrics
 /// Only what stood or was refused counts, no dry run. A sequence that is admitted and freed by one step
 /// is left out of the first, and one that was there before this began.
 ///
-/// Costs what it is told of: nothing for raw blocks. At most 1 MiB for the arrivals and 64 Ki refused
+/// Costs what it is told of: steps, and calls that add, fork, admit or free sequences. At most 1 MiB for the arrivals and 64 Ki refused
 /// sequences; those that were not asked for again for longest are forgotten, and begin anew.
 final class AdmissionWaits {
   let queue = MetricHistogram(bounds: MetricHistogram.waitBounds)
@@ -186,26 +186,28 @@ extension QuireService {
     registry.follow(meter)
   }
 
-  /// `apply` of a call about sequences, where waits are measured.
+  /// `apply` of the calls that a sequence's waiting begins and ends with: those that add, fork, admit and
+  /// free sequences. No other pays for this.
   func applyMeasured(
-    _ kind: Operation.Kind, _ call: CallMessage, named: String?
+    _ kind: Operation.Kind, _ call: CallMessage
   ) throws(CallFailure) -> OperationResult {
-    let hosted = try pool(call)
-    let result: OperationResult
+    if waitMeter == nil { return try apply(kind, call) }
     do throws(CallFailure) {
-      result = try applyInPlace(kind, call, named: named).pointee
+      let result = try applyInPlace(kind, call).pointee
+      note(kind, call)
+      return result
     } catch {
-      note(kind, call, hosted)
+      note(kind, call)
       throw error
     }
-    note(kind, call, hosted)
-    return result
   }
 
-  private func note(_ kind: Operation.Kind, _ call: CallMessage, _ hosted: HostedPool) {
+  private func note(_ kind: Operation.Kind, _ call: CallMessage) {
+    // Without a pool nothing was applied.
     if call.isDryRun { return }
+    guard let hosted = registry.find(call.pool), let waits = hosted.waits else { return }
     withUnsafePointer(to: Operation(kind)) { operation in
-      hosted.waits?.note(
+      waits.note(
         UnsafeBufferPointer(start: operation, count: 1), outcome, of: hosted.pool, session: 0,
         at: clockNow)
     }

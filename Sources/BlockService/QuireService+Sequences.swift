@@ -8,7 +8,7 @@ extension QuireService {
     let request = try decode(AddRequest.self, bytes)
     guard let add = request.add else { throw .missing("add") }
     contents.begin()
-    let result = try apply(OperationReader.add(add, contents), request.call)
+    let result = try applyMeasured(OperationReader.add(add, contents), request.call)
     packer.reset()
     packer.addReply(
       revision: outcome.revision, tokens: result.tokens, blocksNeeded: result.blocksNeeded)
@@ -19,7 +19,7 @@ extension QuireService {
     let request = try decode(AdmitRequest.self, bytes)
     guard let admit = request.admit else { throw .missing("admit") }
     contents.begin()
-    let result = try apply(OperationReader.admit(admit, contents), request.call)
+    let result = try applyMeasured(OperationReader.admit(admit, contents), request.call)
     packer.reset()
     packAdmitReply(result)
     send(reply)
@@ -71,7 +71,7 @@ extension QuireService {
   func fork(_ bytes: UnsafeRawBufferPointer, _ reply: any ReplyWriter) throws(CallFailure) {
     let request = try decode(ForkRequest.self, bytes)
     guard let fork = request.fork else { throw .missing("fork") }
-    let result = try apply(OperationReader.fork(fork), request.call)
+    let result = try applyMeasured(OperationReader.fork(fork), request.call)
     packer.reset()
     packForkReply(result)
     send(reply)
@@ -115,7 +115,7 @@ extension QuireService {
   ) throws(CallFailure) {
     let request = try decode(FreeSequencesRequest.self, bytes)
     guard let free = request.freeSequences else { throw .missing("free_sequences") }
-    let result = try apply(OperationReader.freeSequences(free), request.call)
+    let result = try applyMeasured(OperationReader.freeSequences(free), request.call)
     packer.reset()
     packer.freeSequencesReply(
       revision: outcome.revision, freedBlocks: result.freedBlocks,

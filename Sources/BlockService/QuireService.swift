@@ -230,8 +230,7 @@ package final class QuireService {
   func apply(
     _ kind: Operation.Kind, _ call: CallMessage, named: String? = nil
   ) throws(CallFailure) -> OperationResult {
-    if waitMeter != nil { return try applyMeasured(kind, call, named: named) }
-    return try applyInPlace(kind, call, named: named).pointee
+    try applyInPlace(kind, call, named: named).pointee
   }
 
   /// The same for the shortest of calls: the result, which is larger than all that they do, stays where

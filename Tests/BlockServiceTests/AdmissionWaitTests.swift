@@ -132,6 +132,24 @@ struct AdmissionWaitTests {
       total("request_queue_time") == ["sum{pool=\"default\"} 2.5", "count{pool=\"default\"} 1"])
   }
 
+  @Test("only calls that add, fork, admit and free sequences look at the clock for it")
+  func paid() throws {
+    func reads(_ method: String, _ operation: OperationFields) -> Int {
+      let before = harness.clock.reads
+      harness.succeed(method, operation)
+      return harness.clock.reads - before
+    }
+    // Once as the command's own clock, and once for this.
+    #expect(reads("Sequences/Add", .add(AddFields(sequenceID: 1, tokenCount: 4))) == 2)
+    #expect(reads("Sequences/Admit", .admit(AdmitFields(sequenceID: 1))) == 2)
+    #expect(reads("Sequences/Append", .append(sequence: 1, tokens: 1)) == 1)
+    #expect(
+      reads("Sequences/Extend", .extend(ExtendFields(sequenceID: 1, appendTokens: 1))) == 1)
+    #expect(reads("Sequences/Free", .freeSequences([1])) == 2)
+    let ids = try harness.allocate(1)
+    #expect(reads("BlockPool/Fork", .forkBlocks(ids)) == 1)
+  }
+
   @Test("what was there before the measuring, or before a reset, is not known, and left out")
   func unknown() {
     let harness = ServiceHarness(blocks: 8, blockSize: 4)

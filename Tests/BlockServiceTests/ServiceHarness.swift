@@ -26,7 +26,7 @@ final class ServiceHarness {
       PoolConfiguration(
         blocks: blocks, blockSize: blockSize, copyAck: copyAck, cachesPrefixes: true,
         keepsTokens: keepsTokens))
-    service = QuireService(pools: registry, events: events) { [clock] in clock.now }
+    service = QuireService(pools: registry, events: events) { [clock] in clock.read() }
     service.register(in: table)
   }
 
@@ -104,6 +104,12 @@ final class ServiceHarness {
 
   final class Clock {
     var now: UInt64 = 0
+    private(set) var reads = 0
+
+    func read() -> UInt64 {
+      reads += 1
+      return now
+    }
   }
 
   private final class Writer: ReplyWriter {
