@@ -7,7 +7,7 @@ package import KVBlocks
 /// Follows a pool by the blocks that it says may have changed, so that a look at it costs no scan, and
 /// keeps its history.
 ///
-/// Beside the pool: a byte and three bits a block, 8 bytes more where content is cached, and the history's
+/// Beside the pool: a byte and three bits a block, 8 bytes more where prefixes are cached, and the history's
 /// rings. Nobody has to tell it anything: each look is given the pool, and where that is another one than
 /// before, or as created again, all of it is read.
 package final class FragmentationTracker {

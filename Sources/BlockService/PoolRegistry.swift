@@ -135,7 +135,8 @@ package final class PoolRegistry {
     package var pools: Int
     /// A block takes 32 bytes, up to 58 more in a pool that caches prefixes, and up to 69 more for an
     /// eviction policy (`EvictionPolicies.md`): 159, which one short request can ask for at once. While a
-    /// policy is switched, in a dry run too, the columns of both are there: 228.
+    /// policy is switched, in a dry run too, the columns of both are there: 228. While pools are sampled,
+    /// one that caches prefixes takes 8 more.
     package var blocksInAll: UInt64
     /// Bytes of the dumps that are being sent or received, all together: they lie in memory.
     package var dumpBytes: Int

@@ -26,7 +26,7 @@ final class PrefixIndex {
   /// Of the content that was inserted last; 0 where they are not counted.
   private(set) var insertedCopies: UInt32 = 0
   /// By block, the first word of the hash before that of its content: 0 where that begins its prefix, or
-  /// where nobody followed the pool when it was stored. nil until somebody does and something is.
+  /// where nobody followed the pool when it was stored. nil where nobody does.
   private(set) var parents: UnsafeMutablePointer<UInt64>?
 
   private struct Entry: BitwiseCopyable {
@@ -66,10 +66,12 @@ final class PrefixIndex {
     parents?.deallocate()
   }
 
-  /// Bytes of the column, the rings and the table.
+  /// Bytes of the column, the rings and the table; and of the parents and the copies while they are kept.
   var memory: Int {
     (capacity + 1) * (hashBytes + MemoryLayout<BlockID>.stride)
       + (mask + 1) * MemoryLayout<Entry>.stride
+      + (parents == nil ? 0 : (capacity + 1) * MemoryLayout<UInt64>.stride)
+      + (copies == nil ? 0 : (mask + 1) * MemoryLayout<UInt32>.stride)
   }
 
   // MARK: Finding
@@ -244,25 +246,22 @@ final class PrefixIndex {
 
   // MARK: Parents
 
-  /// Of a block that was just given content.
+  /// Of a block that was just given content; they are kept.
   func setParent(of id: BlockID, _ hash: UInt64) {
-    let parents = parents ?? makeParents()
+    guard let parents else { preconditionFailure("a parent that nobody keeps") }
     undo.note(parents + Int(id))
     parents[Int(id)] = hash
   }
 
-  @inline(never)
-  private func makeParents() -> UnsafeMutablePointer<UInt64> {
-    let made = UnsafeMutablePointer<UInt64>.allocate(capacity: capacity + 1)
-    made.initialize(repeating: 0, count: capacity + 1)
-    parents = made
-    return made
-  }
-
-  /// They are kept from the next one on.
-  func forgetParents() {
-    parents?.deallocate()
-    parents = nil
+  /// Whether they are kept: 8 bytes a block, and O(blocks) to begin, where no command waits for it.
+  var keepsParents: Bool {
+    get { parents != nil }
+    set {
+      if newValue == keepsParents { return }
+      parents?.deallocate()
+      parents = newValue ? .allocate(capacity: capacity + 1) : nil
+      parents?.initialize(repeating: 0, count: capacity + 1)
+    }
   }
 
   // MARK: Copies

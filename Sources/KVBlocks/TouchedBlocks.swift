@@ -72,7 +72,8 @@ package final class PoolLife: Sendable {
 
 extension KVPool {
   /// From here on blocks that may change are noted in what is returned; whoever followed before does not
-  /// any more. Answers, digests and dumps are the same with and without. O(blocks / 64).
+  /// any more. Answers, digests and dumps are the same with and without. O(blocks / 64); O(blocks) in a pool
+  /// that caches prefixes and that nobody followed.
   package func followTouches() -> TouchedBlocks {
     let touched = TouchedBlocks(places: blocks.places, at: revision)
     set(touched)
@@ -86,7 +87,7 @@ extension KVPool {
     self.touched = touched
     undo.touched = touched?.words
     blocks.setDetour()
-    if touched == nil { blocks.index?.forgetParents() }
+    blocks.index?.keepsParents = touched != nil
     setFollowed()
   }
 

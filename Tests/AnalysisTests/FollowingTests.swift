@@ -40,10 +40,11 @@ struct FollowingTests {
     free([1, 201], of: pool)
     // 1 was looked at before 201 was, and may be noted; it is as it was.
     #expect(bits(touched).allSatisfy { $0 == 1 })
+    touched.clear()
     pool.unfollowTouches()
     _ = allocate(1, of: pool)
-    #expect(pool.touched == nil)
     #expect(bits(touched) == [])
+    #expect(pool.touched == nil)
   }
 
   @Test("pools are followed to their last block, whatever the number")
@@ -88,7 +89,6 @@ struct FollowingTests {
     #expect(one.runs(of: pool).free.blocks == 80)
   }
 
-  @Test("one look alone leaves nothing behind in the pool")
   @Test("who does not follow tells a pool from another at the same revision")
   func sameRevision() {
     let first = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
@@ -134,11 +134,26 @@ struct FollowingTests {
     #expect(counts(second, at: 5_000).allocatedBlocks == 0)
   }
 
+  @Test("one look alone leaves nothing behind in the pool")
   func oneLook() {
     let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
     _ = allocate(10, of: pool)
     #expect(FragmentationTracker(pool, follows: false).runs(of: pool).free.blocks == 90)
     #expect(pool.touched == nil)
+  }
+
+  @Test("parents are there from the beginning of the following, and count as the pool's memory")
+  func parents() {
+    let pool = KVPool(PoolConfiguration(blocks: 1_000, blockSize: 16, cachesPrefixes: true))
+    let before = pool.memoryPerBlock
+    #expect(pool.parents == nil)
+    let tracker = FragmentationTracker(pool)
+    #expect(pool.parents != nil)
+    // 8 bytes for each block, and for the null block.
+    #expect(abs(pool.memoryPerBlock - before - 8.008) < 1e-9)
+    tracker.stop(pool)
+    #expect(pool.parents == nil)
+    #expect(pool.memoryPerBlock == before)
   }
 
   @Test("a session's last change is that of the first sample behind it, however long ago")

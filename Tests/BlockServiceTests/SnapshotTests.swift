@@ -251,7 +251,7 @@ struct SnapshotTests {
 
   // MARK: Stats
 
-  @Test("stats of a pool that is followed are those of a scan")
+  @Test("stats of a pool that is followed are those of a scan, but for what the following takes")
   func same() throws {
     let scanned = ServiceHarness(blocks: 64, blockSize: 4)
     let followed = ServiceHarness(blocks: 64, blockSize: 4)
@@ -264,8 +264,10 @@ struct SnapshotTests {
       harness.succeed("BlockPool/Free", .freeBlocks([2, 3, 6]))
       harness.succeed("Sequences/Free", .freeSequences([4]))
     }
-    #expect(
-      try scanned.stats(runs: true, slots: true) == followed.stats(runs: true, slots: true))
+    var stats = try followed.stats(runs: true, slots: true)
+    // 8 bytes for each of 64 blocks and the null block.
+    stats.managerBytesPerBlock -= 8.125
+    #expect(try scanned.stats(runs: true, slots: true) == stats)
   }
 
   @Test("peaks start again from now, and no digest knows of it")
