@@ -33,13 +33,45 @@ final class AdmissionWaits {
       guard let index = outcome.abortingOperation else { return }
       return note(refusal: outcome.refusal, of: operations[index], session, milliseconds)
     }
+    var preemptions = Preemptions(operations, outcome)
     for i in 0..<operations.count {
+      preemptions.pass(i, operations, outcome)
       let refusal = outcome.results[i].refusal
       if refusal.reason != .none {
         note(refusal: refusal, of: operations[i], session, milliseconds)
       } else {
-        note(success: operations[i], of: pool, session, milliseconds)
+        note(success: operations[i], of: pool, preemptions, session, milliseconds)
       }
+    }
+  }
+
+  /// How often each sequence is preempted by the operations of a command that are still to come.
+  private struct Preemptions {
+    private(set) var counts: [SequenceID: UInt32] = [:]
+
+    /// By all of them. O(operations + preemptions).
+    init(_ operations: UnsafeBufferPointer<Operation>, _ outcome: Outcome) {
+      if operations.count == 1 { return }
+      for i in 0..<operations.count {
+        for id in Self.ids(i, operations, outcome) { counts[id, default: 0] += 1 }
+      }
+    }
+
+    /// This one is not to come any more.
+    mutating func pass(
+      _ i: Int, _ operations: UnsafeBufferPointer<Operation>, _ outcome: Outcome
+    ) {
+      if counts.isEmpty { return }
+      for id in Self.ids(i, operations, outcome) { counts[id, default: 1] -= 1 }
+    }
+
+    private static func ids(
+      _ i: Int, _ operations: UnsafeBufferPointer<Operation>, _ outcome: Outcome
+    ) -> UnsafeBufferPointer<SequenceID> {
+      if case .preempt(let ids) = operations[i].kind, outcome.results[i].refusal.reason == .none {
+        return ids
+      }
+      return outcome.preempted.elements(outcome.results[i].preempted)
     }
   }
 
@@ -53,14 +85,20 @@ final class AdmissionWaits {
   }
 
   private func note(
-    success operation: Operation, of pool: KVPool, _ session: SessionID, _ now: UInt64
+    success operation: Operation, of pool: KVPool, _ preemptions: Preemptions,
+    _ session: SessionID, _ now: UInt64
   ) {
     switch operation.kind {
+    case .add(let request):
+      // Another one was refused under this id, and never came.
+      _ = refused.end(.init(session: session, sequence: request.sequence))
     case .admit(let request):
       let id = request.anySequence
       let began = refused.end(.init(session: session, sequence: id))
       admission.record(began.map { (now - $0) * 1_000_000 } ?? 0)
-      guard let arrival = pool.arrival(session: session, sequence: id), arrival.preemptions == 0,
+      // It is the first where all preemptions came behind it.
+      guard let arrival = pool.arrival(session: session, sequence: id),
+        arrival.preemptions == preemptions.counts[id] ?? 0,
         let came = arrivals.time(of: arrival.number)
       else { return }
       queue.record((now - came) * 1_000_000)

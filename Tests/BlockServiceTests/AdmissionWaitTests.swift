@@ -132,6 +132,44 @@ struct AdmissionWaitTests {
       total("request_queue_time") == ["sum{pool=\"default\"} 2.5", "count{pool=\"default\"} 1"])
   }
 
+  @Test("an admission counts as the first, though the same step takes the blocks away again")
+  func preemptedAtOnce() throws {
+    add(1, 8, at: 0)
+    harness.clock.now = 500
+    func step(_ operations: [OperationFields]) throws {
+      let reply = try harness.step(StepFields(operations: operations.map { .init($0) }))
+      #expect(reply.resultCount == operations.count)
+    }
+    let admit = OperationFields.admit(AdmitFields(sequenceID: 1))
+    try step([admit, .preempt([1])])
+    #expect(
+      total("request_queue_time") == ["sum{pool=\"default\"} 0.5", "count{pool=\"default\"} 1"])
+    // It was admitted before, and preempted before and behind.
+    harness.clock.now = 9_000
+    try step([admit, .preempt([1]), admit])
+    #expect(total("request_queue_time").last == "count{pool=\"default\"} 1")
+    // Both within one step: the first of the two counts.
+    add(2, 4, at: 10_000)
+    harness.clock.now = 11_000
+    let other = OperationFields.admit(AdmitFields(sequenceID: 2))
+    try step([other, .preempt([2]), other])
+    #expect(
+      total("request_queue_time") == ["sum{pool=\"default\"} 1.5", "count{pool=\"default\"} 2"])
+  }
+
+  @Test("who is added under an id that was refused with its sequence has not waited before")
+  func idUsedAgain() {
+    harness.clock.now = 0
+    harness.succeed("BlockPool/Allocate", .allocate(count: 6))
+    _ = harness.refuse(
+      "Sequences/Admit",
+      .admit(AdmitFields(sequenceID: 1, add: AddFields(sequenceID: 1, tokenCount: 12))))
+    add(1, 4, at: 3_600_000)
+    admit(1, at: 3_600_500)
+    #expect(total("admission_wait") == ["sum{pool=\"default\"} 0", "count{pool=\"default\"} 1"])
+    #expect(total("request_queue_time").first == "sum{pool=\"default\"} 0.5")
+  }
+
   @Test("only calls that add, fork, admit and free sequences look at the clock for it")
   func paid() throws {
     func reads(_ method: String, _ operation: OperationFields) -> Int {
