@@ -181,6 +181,16 @@ def test_a_click_in_the_table_shows_the_blocks_of_a_sequence(driver, server):
     before = looks(driver)
     until(driver, lambda: looks(driver) > before + 1)
     assert lit() == str(table)
+    # An answer that fails takes nothing away.
+    driver.execute_script("""
+        const real = fetch;
+        window.failed = 0;
+        window.fetch = (path, options) => path.startsWith("api/sequence")
+            ? (window.failed++, Promise.resolve(new Response("", { status: 503 }))) : real(path, options);
+        window.restore = () => { window.fetch = real; };""")
+    until(driver, lambda: driver.execute_script("return window.failed") > 2)
+    assert lit() == str(table)
+    driver.execute_script("window.restore()")
     driver.find_element(By.TAG_NAME, "body").send_keys(Keys.ESCAPE)
     until(driver, lambda: lit() == "")
 

@@ -9,8 +9,8 @@ const BOUNDS = [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, .01, .02, 
 let pool = null, look = null, previous = null, source = null, generation = 0;
 let rows = [], latency = [], ticks = [], calls = null;
 let sort = { key: "blocks", down: true };
-// The sequence whose blocks are shown on the map: its row's key.
-let chosen = null, ownersDue = 0;
+// The sequence whose blocks are shown on the map: its row's key, and where they are; null = not known yet.
+let chosen = null, stretches = null, ownersDue = 0;
 const map = new BlockMap($("map"), $("tip"));
 
 const percent = v => (v * 100).toFixed(v > 0 && v < 1 ? 1 : 0) + " %";
@@ -27,7 +27,7 @@ function duration(seconds) {
 }
 async function ask(path, kind) {
   const reply = await fetch(path, { cache: "no-store" });
-  if (!reply.ok) throw new Error(`${path}: ${reply.status}`);
+  if (!reply.ok) throw Object.assign(new Error(`${path}: ${reply.status}`), { status: reply.status });
   return kind === "bytes" ? reply.arrayBuffer() : reply.json();
 }
 
@@ -39,7 +39,7 @@ async function choose(name) {
   look = previous = null;
   rows = []; latency = []; ticks = []; calls = null;
   map.selected = 0;
-  map.lit = chosen = null;
+  chosen = stretches = null;
   ownersDue = 0;
   $("owners").tBodies[0].replaceChildren();
   map.set(new Uint8Array(0));
@@ -70,8 +70,9 @@ async function askForMap(mine) {
       try {
         const bytes = await ask(`api/map?pool=${encodeURIComponent(pool)}`, "bytes");
         if (mine !== generation) return;
-        map.set(BlockMap.decode(bytes, look.blocks));
-        if (chosen) await light();
+        await follow();
+        if (mine !== generation) return;
+        map.set(BlockMap.decode(bytes, look.blocks), stretches);
         if (map.selected) show(map.selected);
       } catch (error) { pause = 2000; }
       pause = Math.max(look ? look.mapMs - (performance.now() - began) : pause, 50);
@@ -144,19 +145,31 @@ function sparkline(values, times, most) {
 
 // The blocks of one sequence
 
-async function light() {
+/** Asks where the chosen sequence's blocks are by now. Where no answer comes they stay as they were. */
+async function follow() {
   const mine = generation, wish = chosen;
-  let found = null;
-  try { found = await ask(`api/sequence?pool=${encodeURIComponent(pool)}&id=${wish.id}&session=${wish.session}`); } catch (error) { /* It has gone. */ }
+  if (!wish) return;
+  let found;
+  try {
+    found = (await ask(`api/sequence?pool=${encodeURIComponent(pool)}&id=${wish.id}&session=${wish.session}`)).stretches;
+  } catch (error) {
+    if (error.status !== 404) return;
+    found = null;
+  }
   if (mine !== generation || chosen !== wish) return;
-  if (found) map.light(found.stretches); else mark(null);
+  stretches = found;
+  // It has gone.
+  if (!found) { chosen = null; if (look) table(); }
 }
 
 /** Chooses a sequence of the table, or none. */
-function mark(sequence) {
+async function mark(sequence) {
   chosen = sequence && chosen && chosen.id === sequence.id && chosen.session === sequence.session ? null : sequence;
-  if (chosen) light(); else map.light(null);
+  stretches = null;
   if (look) table();
+  const mine = generation, wish = chosen;
+  await follow();
+  if (mine === generation && (chosen === wish || !chosen)) map.light(stretches);
 }
 
 function takeLatency(next) {

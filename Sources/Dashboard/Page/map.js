@@ -13,6 +13,7 @@ class BlockMap {
     this.selected = 0;
     // A byte a block, not 0 for the blocks of the sequence that is chosen; null = none is.
     this.lit = null;
+    this.litCount = 0;
     this.onSelect = () => {};
     canvas.addEventListener("click", e => this.select(this.at(e)));
     canvas.addEventListener("mousemove", e => this.hover(e));
@@ -41,15 +42,18 @@ class BlockMap {
     return cells.subarray(0, place);
   }
 
-  set(cells) { this.cells = cells; this.draw(); }
+  /** Draws these blocks, all but those of the stretches `first, count`, one after the other, pale; null = none is. */
+  set(cells, stretches) {
+    this.cells = cells;
+    this.light(stretches);
+  }
 
-  /** Pales all blocks but those of the stretches `first, count`, one after the other; null = none. */
   light(stretches) {
-    if (stretches) {
-      this.lit = new Uint8Array(this.cells.length);
-      for (let i = 0; i < stretches.length; i += 2) this.lit.fill(1, stretches[i] - 1, stretches[i] - 1 + stretches[i + 1]);
-    } else {
-      this.lit = null;
+    this.lit = stretches ? new Uint8Array(this.cells.length) : null;
+    this.litCount = 0;
+    for (let i = 0; stretches && i < stretches.length; i += 2) {
+      this.lit.fill(1, stretches[i] - 1, stretches[i] - 1 + stretches[i + 1]);
+      this.litCount += stretches[i + 1];
     }
     this.draw();
   }
@@ -134,7 +138,7 @@ class BlockMap {
       this.pale = this.tiles.map(tile => tile.map(p => (p & 0xffffff | (p >>> 24) * .22 << 24) >>> 0));
     }
     const { tiles, pale } = this;
-    const lit = this.lit && this.lit.length === cells.length ? this.lit : null;
+    const lit = this.lit;
     if (size === 1) {
       const plain = tiles.map(t => t[0]);
       // No room for a hatch: every other pixel of what is shared is dark.
@@ -156,7 +160,7 @@ class BlockMap {
     c.putImageData(image, 0, 0);
     if (this.selected && this.selected <= cells.length) this.mark(c);
     this.canvas.dataset.drawn = String(cells.length);
-    this.canvas.dataset.lit = lit ? String(lit.reduce((a, b) => a + b, 0)) : "";
+    this.canvas.dataset.lit = lit ? String(this.litCount) : "";
   }
 
   mark(c) {
