@@ -99,8 +99,8 @@ package final class FragmentationTracker {
     return runs
   }
 
-  /// The runs as they were when they were counted last; nil = never. O(1).
-  package var latestRuns: PoolRuns? { known }
+  /// The runs of the last sample, whatever was counted or took the place since; nil = there is none.
+  package private(set) var sampledRuns: PoolRuns?
 
   /// The ten largest free runs and the ten largest of free and cached blocks. O(blocks / 64 + runs), once
   /// for each revision.
@@ -171,6 +171,7 @@ package final class FragmentationTracker {
   /// first two where nothing changed since they were counted.
   package func sample(_ pool: KVPool, at milliseconds: UInt64) {
     history.add(HistorySample(pool, self, at: milliseconds))
+    sampledRuns = runs(of: pool)
     for session in pool.touched?.takeSessions(at: pool.revision) ?? [] {
       sessionTimes[session] = milliseconds
     }

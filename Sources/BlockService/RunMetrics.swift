@@ -13,7 +13,7 @@ enum RunMetrics {
 
   static func write(_ analyses: PoolAnalyses, to text: inout MetricsText) {
     let looks: [Look] = analyses.all.compactMap {
-      guard let runs = $0.tracker.latestRuns, let sample = $0.tracker.history.last else {
+      guard let runs = $0.tracker.sampledRuns, let sample = $0.tracker.history.last else {
         return nil
       }
       return Look(labels: MetricLabels("pool", $0.hosted.name), runs: runs, sample: sample)

@@ -134,6 +134,22 @@ struct FollowingTests {
     #expect(counts(second, at: 5_000).allocatedBlocks == 0)
   }
 
+  @Test("the runs of the last sample stay, whatever is counted or made anew until the next")
+  func sampledRuns() {
+    let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
+    let tracker = FragmentationTracker(pool)
+    #expect(tracker.sampledRuns == nil)
+    _ = allocate(10, of: pool)
+    tracker.sample(pool, at: 1_000)
+    _ = allocate(5, of: pool)
+    #expect(tracker.runs(of: pool).free.blocks == 85)
+    pool.reset()
+    tracker.catchUp(with: pool)
+    #expect(tracker.sampledRuns?.free.blocks == 90)
+    tracker.sample(pool, at: 2_000)
+    #expect(tracker.sampledRuns?.free.blocks == 100)
+  }
+
   @Test("one look alone leaves nothing behind in the pool")
   func oneLook() {
     let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
