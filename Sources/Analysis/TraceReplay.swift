@@ -89,6 +89,9 @@ package final class TraceReplay {
   var endedBlocks: [UInt32] = []
   /// Admissions that are tried at once: one after a refusal, for what is behind it is tried in vain.
   var width = TraceReplay.sequencesAtOnce
+  /// Sequences and blocks of all commands by now: what the replay costs, in refusals and again after
+  /// preemptions, too.
+  package internal(set) var work: UInt64 = 0
   /// Admissions that the pool was given to try, those behind a refusal included.
   package internal(set) var tried: UInt64 = 0
   /// The most that one command was given.
@@ -163,6 +166,7 @@ package final class TraceReplay {
   func note(sequences: Int, blocks: UInt64 = 0) {
     largest.sequences = max(largest.sequences, sequences)
     largest.blocks = max(largest.blocks, blocks)
+    work += UInt64(sequences) + blocks
   }
 
   func apply(_ operations: [Operation], stopsAtRefusal: Bool = false) {

@@ -36,6 +36,8 @@ package final class QuireService {
   /// Of the time, what playing traces may take, in percent; and blocks of a pool to play into.
   package var replayPercent: Double = 25
   package var replayLimit: UInt32 = 1 << 18
+  /// Sequences and blocks that the commands of one call's replays may be given in all: some minutes' worth.
+  package var replayWork: UInt64 = 1 << 32
 
   private let clock: () -> UInt64
   /// nil: none are kept.

@@ -50,6 +50,9 @@ final class WhatIfCall: RequestStream {
   private var replay: TraceReplay?
   private var results: [TraceReplay.Result] = []
   private var head = WhatIfReplyHead()
+  /// Of the replays that are done.
+  private var work: UInt64 = 0
+  private var isTooLong = false
   private var isOver = false
 
   init(_ service: QuireService, _ responses: any ResponseStream) {
@@ -82,12 +85,17 @@ final class WhatIfCall: RequestStream {
     }
   }
 
-  /// Goes on; true when all is done.
+  /// Goes on; true when all is done, or too much.
   func playMore() -> Bool {
     guard let trace else { preconditionFailure("a call without a trace is played") }
     if let replay {
       replay.advance()
+      if work + replay.work > service.replayWork {
+        isTooLong = true
+        return true
+      }
       if !replay.isDone { return false }
+      work += replay.work
       results.append(replay.result)
       self.replay = nil
       return results.count == configurations.count
@@ -98,6 +106,15 @@ final class WhatIfCall: RequestStream {
 
   /// With what was found.
   func answer() {
+    if isTooLong {
+      isOver = true
+      let failure = CallFailure.invalid(
+        "trace",
+        "takes more than \(service.replayWork) blocks and tokens in commands, those that were refused or "
+          + "done again included: try fewer pools, larger ones or fewer requests at once")
+      responses.finish(failure.status)
+      return
+    }
     guard let plan else { preconditionFailure("a call without a trace was played") }
     var rows: [WhatIfRowFields] = []
     for (one, result) in zip(plan.cases, results) {

@@ -1,0 +1,53 @@
+import BlockService
+import GRPCWire
+import Testing
+
+@Suite("traces that calls wait for")
+struct TraceReplaysTests {
+  /// WhatIfRequest.trace (9): two arrivals at 0 (1), prompts of 80 tokens (2), answers of 3 (3).
+  private static let request: [UInt8] = [
+    0x4A, 12, 0x0A, 2, 0, 0, 0x12, 2, 80, 80, 0x1A, 2, 3, 3,
+  ]
+
+  private func begin(_ harness: ServiceHarness) -> (RecordedStream, any RequestStream) {
+    let answer = RecordedStream()
+    let call = harness.stream("Analyzer/WhatIf", answer)
+    Self.request.withUnsafeBytes { call.received($0) }
+    return (answer, call)
+  }
+
+  @Test("what a call may have done is bounded, refused and repeated admissions included")
+  func work() {
+    // Ten blocks of 16: both are admitted with six blocks each at most, and one of them again.
+    for (limit, isPlayed) in [(20, false), (1_000, true)] as [(UInt64, Bool)] {
+      let harness = ServiceHarness(blocks: 10, blockSize: 16)
+      harness.service.replayWork = limit
+      let (answer, _) = begin(harness)
+      #expect(answer.status == nil)
+      harness.service.playTraces()
+      #expect(answer.messages.count == (isPlayed ? 1 : 0))
+      #expect(answer.status?.code == (isPlayed ? .ok : .invalidArgument))
+      if !isPlayed {
+        #expect(answer.status?.message.hasPrefix("trace takes more than 20 blocks") == true)
+      }
+    }
+  }
+
+  @Test(
+    "four traces wait at most, one given up makes room, and who was too long lets the next play")
+  func line() {
+    let harness = ServiceHarness(blocks: 10, blockSize: 16)
+    let calls = (0..<4).map { _ in begin(harness) }
+    #expect(calls.allSatisfy { $0.0.status == nil })
+    #expect(begin(harness).0.status?.code == .unavailable)
+    calls[1].1.cancelled(Status(.cancelled))
+    let (last, _) = begin(harness)
+    #expect(last.status == nil)
+    harness.service.replayWork = 20
+    harness.service.playTraces()
+    #expect(calls[0].0.status?.code == .invalidArgument)
+    harness.service.replayWork = 1_000
+    for _ in 0..<3 { harness.service.playTraces() }
+    #expect([calls[2].0, calls[3].0, last].allSatisfy { $0.status?.code == .ok })
+  }
+}
