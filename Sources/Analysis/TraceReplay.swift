@@ -58,7 +58,7 @@ package final class TraceReplay {
 
   package let pace: Pace
   let trace: ReplayTrace
-  let pool: KVPool
+  package let pool: KVPool
   let outcome = Outcome()
   let blockSize: UInt32
   let caches: Bool
