@@ -16,7 +16,7 @@ extension Arguments {
   static let samplingHelp = """
       --sample-interval TIME how often each pool is looked at for its history, 10ms to 1h; off: never,
                              and nothing follows the pools: looks at them scan. Following costs
-                             0.5 % of a short call (default 1s with --admin, else off)
+                             0.5 to 1.4 % of a short call (default 1s with --admin, else off)
       --sample-budget-percent N
                              of a core's time that looks and watched stats may take, 1 to 100: those
                              that take long come less often (default 1)
