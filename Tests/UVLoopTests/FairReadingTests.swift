@@ -34,7 +34,12 @@ struct FairReadingTests {
   private static let sent = 2_000_000
 
   init() throws {
-    let loop = try EventLoop()
+    loop = try EventLoop()
+    (receiver, sender) = try Self.pair(on: loop)
+  }
+
+  /// The two ends of a connection: who accepted it, and who made it.
+  private static func pair(on loop: EventLoop) throws -> (accepted: Counter, connected: Counter) {
     var accepted: Counter?
     var connected: Counter?
     let listener = try StreamListener(on: loop, at: .tcp(host: "127.0.0.1", port: 0)) {
@@ -46,9 +51,7 @@ struct FairReadingTests {
     }
     while accepted == nil || connected == nil { loop.runOneTurn() }
     listener.close()
-    self.loop = loop
-    receiver = accepted!
-    sender = connected!
+    return (try #require(accepted), try #require(connected))
   }
 
   /// Two megabytes are put into the kernel's buffers and our queue.
@@ -69,18 +72,7 @@ struct FairReadingTests {
     #expect(least < BulkReading.burst)
 
     // Another stream, whose byte is there in every turn.
-    var accepted: Counter?
-    var connected: Counter?
-    let listener = try StreamListener(on: loop, at: .tcp(host: "127.0.0.1", port: 0)) {
-      accepted = Counter($0)
-    }
-    try ByteStream.connect(to: try ListenAddress(parsing: listener.address), on: loop) {
-      guard case .success(let stream) = $0 else { return }
-      connected = Counter(stream)
-    }
-    while accepted == nil || connected == nil { loop.runOneTurn() }
-    listener.close()
-    let (other, peer) = (accepted!, connected!)
+    let (other, peer) = try Self.pair(on: loop)
     let before = receiver.count
     var lastHeard = EventLoop.clock
     other.onRead = { lastHeard = EventLoop.clock }
