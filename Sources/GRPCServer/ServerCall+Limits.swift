@@ -5,7 +5,7 @@ import HTTP2
 extension ServerCall {
   /// A request, or the end of one, is on its way.
   var waitsForRequest: Bool {
-    !isOver && !isBackedUp && (requestBytes > 0 || (!isClientStreaming && !hasRequest))
+    !isOver && !isBackedUp && !hasRequest && (requestBytes > 0 || !isClientStreaming)
   }
 
   /// Bytes of the request under way, for as long as it is; a different number when it moves.
