@@ -52,6 +52,11 @@ final class EchoService {
       silent.append(stream)
       return stream
     }
+    table.streaming("/test.Echo/Watch", isClientStreaming: false) { [unowned self] responses, _ in
+      let stream = SilentStream(responses)
+      silent.append(stream)
+      return stream
+    }
     table.streaming("/test.Echo/Refuse", isClientStreaming: true) { responses, _ in
       responses.finish(Status(.permissionDenied, "not you"))
       return SilentStream(responses)
