@@ -13,8 +13,8 @@ extension TraceReplay {
     var ends: [Int] = []
     var last = first
     let room = Self.mostRunning - running.count - ended.count
-    if room <= 0 { return endStep(interval) }
-    while last < waiting.count && ends.count < min(width, room) && blocks < Self.blocksAtOnce {
+    if room <= 0 || (isBusy && held >= mostHeld) { return endStep(interval) }
+    while last < waiting.count && ends.count < min(width, room) && blocks < blocksAtOnce {
       let i = Int(waiting[last])
       let tokens = lives[i]?.known ?? UInt64(trace.requests[i].input)
       blocks += max(tokens / UInt64(blockSize) + 1, UInt64(trace.requests[i].contents))

@@ -2,9 +2,36 @@ internal import KVBlocks
 
 /// The cache alone.
 extension TraceReplay {
-  /// Whole stretches, as blocks: what its prompt has of them is acquired, the rest is taken and cached,
-  /// and all of it is given back from its tail.
+  /// What a prompt has taken and not given back.
+  struct Prompt {
+    /// In `hashes` still, and not cached yet.
+    var isNew = true
+    var hit: [BlockID]
+    var new: [BlockID]
+  }
+
+  /// Whole stretches, as blocks: what its prompt has of them is acquired, the rest is taken; with the next piece
+  /// that is cached; and with the one after it all is given back from its tail.
   func playOne() {
+    guard var prompt else { return takeNext() }
+    if prompt.isNew && caches && !prompt.new.isEmpty {
+      prompt.isNew = false
+      self.prompt = prompt
+      hashes.withUnsafeBytes {
+        cache(prompt.new, $0.bindMemory(to: UInt8.self), from: prompt.hit.count)
+      }
+      return
+    }
+    self.prompt = nil
+    let all: [BlockID] = prompt.new.reversed() + prompt.hit.reversed()
+    all.withUnsafeBufferPointer {
+      let freed = pool.apply(
+        one: .freeBlocks($0, generations: .init(start: nil, count: 0)), into: outcome)
+      precondition(freed != nil, "blocks of a replay are not its own")
+    }
+  }
+
+  private func takeNext() {
     let request = trace.requests[next]
     var tokens = UInt64(request.input)
     // A stretch counts as a whole, as it does in what is published of such traces.
@@ -34,15 +61,9 @@ extension TraceReplay {
         return
       }
       result.hitTokens += UInt64(found) * UInt64(blockSize)
-      let hit = Array(outcome.cached.elements(taken.pointee.cachedBlocks))
-      let new = Array(outcome.blocks.elements(taken.pointee.newBlocks))
-      if caches && !new.isEmpty { cache(new, bytes, from: Int(found)) }
-      let all: [BlockID] = new.reversed() + hit.reversed()
-      all.withUnsafeBufferPointer {
-        let freed = pool.apply(
-          one: .freeBlocks($0, generations: .init(start: nil, count: 0)), into: outcome)
-        precondition(freed != nil, "blocks of a replay are not its own")
-      }
+      prompt = Prompt(
+        hit: Array(outcome.cached.elements(taken.pointee.cachedBlocks)),
+        new: Array(outcome.blocks.elements(taken.pointee.newBlocks)))
     }
   }
 

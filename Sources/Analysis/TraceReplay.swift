@@ -48,16 +48,21 @@ package final class TraceReplay {
   }
 
   /// Blocks, or ids of content, that one command is given to do before the next piece begins, but for those
-  /// of the last request in it: about a millisecond's worth.
-  package static let blocksAtOnce: UInt64 = 1 << 13
+  /// of the last request in it: half a millisecond's worth. What comes of a replay does not depend on it.
+  package static let usualBlocksAtOnce: UInt64 = 1 << 12
   /// Sequences of a command that admits or frees.
   package static let sequencesAtOnce = 256
   /// Sequences of a step, as engines have such a limit (vLLM's `max_num_seqs`): those behind it wait. So
   /// the command that decodes is bounded, too.
   package static let mostRunning = 4_096
+  /// Entries of the tables of those who run, or as many as the pool has blocks: what many share of a small pool
+  /// would otherwise take any amount of memory (an entry and its hash are 20 bytes). Who is behind waits.
+  package static let usualMostHeld: UInt64 = 1 << 22
 
   package let pace: Pace
-  let trace: ReplayTrace
+  let blocksAtOnce: UInt64
+  let mostHeld: UInt64
+  package let trace: ReplayTrace
   package let pool: KVPool
   let outcome = Outcome()
   let blockSize: UInt32
@@ -75,6 +80,8 @@ package final class TraceReplay {
     /// Entries of its table, and what the strategy rounds them up by.
     var blocks: UInt32 = 0
     var generated: UInt32 = 0
+    /// Preempted in the step at hand.
+    var isPreempted = false
     var hash = ContentHash()
   }
 
@@ -98,6 +105,10 @@ package final class TraceReplay {
   package internal(set) var largest = Piece()
   var now: UInt64 = 0
   var isAdmitting = false
+  /// Of `Pace.oneByOne`: what is not given back yet.
+  var prompt: Prompt?
+  /// Of a decode that is under way, the place in `running` of the first whose turn has not come.
+  var turn: Int?
   var held: UInt64 = 0
   var known: UInt64 = 0
   var weight: Double = 0
@@ -111,14 +122,21 @@ package final class TraceReplay {
   var found = FlatList<BlockID>(minimumCapacity: 256)
   var hashes: [UInt64] = []
   var hashCounts: [UInt32] = []
+  var preempted: [Int32] = []
   var ids: [SequenceID] = []
 
   /// The pool is made anew from `configuration`, whose block hashes have 16 bytes. O(blocks).
-  package init(_ trace: ReplayTrace, _ pace: Pace, _ configuration: PoolConfiguration) {
+  package init(
+    _ trace: ReplayTrace, _ pace: Pace, _ configuration: PoolConfiguration,
+    blocksAtOnce: UInt64 = TraceReplay.usualBlocksAtOnce,
+    mostHeld: UInt64 = TraceReplay.usualMostHeld
+  ) {
     precondition(configuration.hashBytes == 16, "hashes of another size")
     precondition(configuration.sizeClasses.isEmpty, "a replay into size classes")
     self.trace = trace
     self.pace = pace
+    self.blocksAtOnce = blocksAtOnce
+    self.mostHeld = max(mostHeld, UInt64(configuration.blocks))
     pool = KVPool(configuration)
     blockSize = configuration.blockSize
     caches = configuration.cachesPrefixes
@@ -127,9 +145,11 @@ package final class TraceReplay {
 
   package var isDone: Bool {
     next == trace.requests.count && running.isEmpty && waiting.isEmpty && ended.isEmpty
+      && prompt == nil
   }
 
-  /// The next piece: a command or a few. O(running sequences + blocks that it takes).
+  /// The next piece: a command, or one and what follows from it. O(running sequences + blocks that it takes or
+  /// frees).
   package func advance() {
     if isDone { return }
     switch pace {

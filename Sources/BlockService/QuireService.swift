@@ -149,8 +149,8 @@ package final class QuireService {
     unary(table, "Analyzer/ExplainLookup", explainLookup)
     unary(table, "Analyzer/ExplainBlock", explainBlock)
     // Unary for clients: a trace takes more than one turn of the loop.
-    table.streaming("/quire.v1.Analyzer/WhatIf", isClientStreaming: false) { responses, _ in
-      WhatIfCall(self, responses)
+    table.streaming("/quire.v1.Analyzer/WhatIf", isClientStreaming: false) { responses, call in
+      WhatIfCall(self, responses, peer: call.peer)
     }
     UnservedMethods.register(in: table)
   }

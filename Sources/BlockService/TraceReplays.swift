@@ -8,8 +8,11 @@ internal import KVBlocks
 final class TraceReplays {
   /// Those that wait, the one at hand included; each lies in memory.
   static let most = 4
+  /// Of these, such as came on one connection (or from one process, on a Unix socket): one client leaves room
+  /// for others.
+  static let mostOfPeer = 2
   /// Nanoseconds of a piece, but for the last command in it.
-  static let pieceNanoseconds: UInt64 = 2_000_000
+  static let pieceNanoseconds: UInt64 = 1_000_000
 
   private var waiting: [WhatIfCall] = []
 
@@ -17,6 +20,13 @@ final class TraceReplays {
     guard waiting.count < Self.most else {
       throw CallFailure(
         Status(.unavailable, "\(Self.most) traces are being played already; try again later"))
+    }
+    guard waiting.count(where: { $0.peer == call.peer }) < Self.mostOfPeer else {
+      throw CallFailure(
+        Status(
+          .unavailable,
+          "\(Self.mostOfPeer) traces of this client are being played already; try again when one is done"
+        ))
     }
     waiting.append(call)
   }
@@ -43,6 +53,7 @@ final class TraceReplays {
 final class WhatIfCall: RequestStream {
   private let service: QuireService
   private let responses: any ResponseStream
+  fileprivate let peer: String
   private var plan: WhatIfPlan?
   private var trace: ReplayTrace?
   private var pace = TraceReplay.Pace.oneByOne
@@ -55,9 +66,10 @@ final class WhatIfCall: RequestStream {
   private var isTooLong = false
   private var isOver = false
 
-  init(_ service: QuireService, _ responses: any ResponseStream) {
+  init(_ service: QuireService, _ responses: any ResponseStream, peer: String) {
     self.service = service
     self.responses = responses
+    self.peer = peer
   }
 
   func received(_ message: UnsafeRawBufferPointer) {

@@ -98,7 +98,7 @@ package struct Arguments: Equatable {
       --what-if-blocks N     blocks of a pool that WhatIf may play a trace into; a pool is made at
                              once, about 10 ms for the default (default 262144)
       --what-if-percent N    of a core's time that playing traces may take, 1 to 100, in pieces of
-                             2 ms and a command (default 25)
+                             1 ms and a command (default 25)
     \(adminHelp)
       --log-level LEVEL      error, warning, info or debug (default info)
       --log-format FORMAT    text or json (default text)

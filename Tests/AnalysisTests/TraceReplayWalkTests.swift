@@ -73,6 +73,10 @@ struct TraceReplayWalkTests {
         stats.free + stats.cached + stats.lazyPending == stats.blocks, "seed \(seed)")
       #expect(replay.result.requests == 60 && replay.result.neverFit <= 60)
       #expect(replay.result.meanWastedSlots >= 0)
+      // A table or two at once, and the same comes of it.
+      let slowly = TraceReplay(replay.trace, pace, configuration, blocksAtOnce: 3)
+      while !slowly.isDone { slowly.advance() }
+      #expect(slowly.result == replay.result, "seed \(seed)")
     }
   }
 }

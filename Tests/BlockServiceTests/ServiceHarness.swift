@@ -44,11 +44,13 @@ final class ServiceHarness {
   }
 
   /// Begins a call of `/quire.v1.<method>`.
-  func stream(_ method: String, _ responses: RecordedStream) -> any RequestStream {
+  func stream(
+    _ method: String, _ responses: RecordedStream, peer: String = "unix:"
+  ) -> any RequestStream {
     guard case .streaming(_, let factory)? = table.methods["/quire.v1.\(method)"] else {
       preconditionFailure("\(method) is no streaming method")
     }
-    return factory(responses, Context())
+    return factory(responses, Context(peer: peer))
   }
 
   func packed(_ pack: (inout MessagePacker) -> Void) -> [UInt8] {
@@ -131,7 +133,8 @@ final class ServiceHarness {
     let path = ""
     func metadata(_ name: String) -> [[UInt8]] { [] }
     let deadlineNanoseconds: UInt64? = nil
-    let peer = "unix:"
+    let peer: String
+    init(peer: String = "unix:") { self.peer = peer }
   }
 }
 

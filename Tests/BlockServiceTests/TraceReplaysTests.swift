@@ -9,9 +9,11 @@ struct TraceReplaysTests {
     0x4A, 12, 0x0A, 2, 0, 0, 0x12, 2, 80, 80, 0x1A, 2, 3, 3,
   ]
 
-  private func begin(_ harness: ServiceHarness) -> (RecordedStream, any RequestStream) {
+  private func begin(
+    _ harness: ServiceHarness, from peer: String = "127.0.0.1:1"
+  ) -> (RecordedStream, any RequestStream) {
     let answer = RecordedStream()
-    let call = harness.stream("Analyzer/WhatIf", answer)
+    let call = harness.stream("Analyzer/WhatIf", answer, peer: peer)
     Self.request.withUnsafeBytes { call.received($0) }
     return (answer, call)
   }
@@ -37,11 +39,11 @@ struct TraceReplaysTests {
     "four traces wait at most, one given up makes room, and who was too long lets the next play")
   func line() {
     let harness = ServiceHarness(blocks: 10, blockSize: 16)
-    let calls = (0..<4).map { _ in begin(harness) }
+    let calls = (0..<4).map { begin(harness, from: "127.0.0.1:\($0)") }
     #expect(calls.allSatisfy { $0.0.status == nil })
-    #expect(begin(harness).0.status?.code == .unavailable)
+    #expect(begin(harness, from: "127.0.0.1:9").0.status?.code == .unavailable)
     calls[1].1.cancelled(Status(.cancelled))
-    let (last, _) = begin(harness)
+    let (last, _) = begin(harness, from: "127.0.0.1:9")
     #expect(last.status == nil)
     harness.service.replayWork = 20
     harness.service.playTraces()
@@ -49,5 +51,25 @@ struct TraceReplaysTests {
     harness.service.replayWork = 1_000
     for _ in 0..<3 { harness.service.playTraces() }
     #expect([calls[2].0, calls[3].0, last].allSatisfy { $0.status?.code == .ok })
+  }
+
+  @Test("a client has half of the line at most, and its place again when one of its traces is done")
+  func share() {
+    let harness = ServiceHarness(blocks: 10, blockSize: 16)
+    let first = begin(harness)
+    let second = begin(harness)
+    let third = begin(harness).0
+    #expect(third.status?.code == .unavailable)
+    #expect(
+      third.status?.message
+        == "2 traces of this client are being played already; try again when one is done")
+    let other = begin(harness, from: "127.0.0.1:2")
+    #expect(other.0.status == nil)
+    harness.service.playTraces()
+    #expect(first.0.status?.code == .ok)
+    let fourth = begin(harness)
+    #expect(fourth.0.status == nil)
+    second.1.cancelled(Status(.cancelled))
+    #expect(begin(harness).0.status == nil)
   }
 }

@@ -5,11 +5,13 @@ import KVBlocks
 /// What a look at a pool costs, for pools in several states: microseconds, median of many.
 ///
 ///     SamplingBenchmark [BLOCKS]
+///     SamplingBenchmark pieces [BLOCKS]
 @main
 enum SamplingBenchmark {
   static func main() {
     let words = CommandLine.arguments.dropFirst()
-    let blocks = words.first.flatMap { UInt32($0) } ?? 1_000_000
+    let blocks = words.last.flatMap { UInt32($0) } ?? 1_000_000
+    if words.first == "pieces" { return ReplayPieces(blocks: blocks).run() }
     print("a look at a pool of \(blocks) blocks, us:")
     print("state                     sample  with runs and slots  snapshot   map   begin  report")
     measure("all free", blocks) { _ in }
