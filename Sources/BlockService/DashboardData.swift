@@ -17,6 +17,7 @@ package final class DashboardData {
   /// Counts of calls by duration, cumulative since the server began; their bounds in seconds.
   private let latency: () -> [UInt64]
   private var maps: [String: (made: UInt64, bytes: [UInt8])] = [:]
+  private(set) var places = SequencePlaces()
   private var looks: [String: (made: UInt64, text: String)] = [:]
 
   package init(_ service: QuireService, latency: @escaping () -> [UInt64]) {
@@ -223,25 +224,13 @@ package final class DashboardData {
     return json.finished
   }
 
-  /// The blocks of a sequence, as stretches `first, count` one after the other; nil = there is none.
+  /// The blocks of a sequence, as stretches `first, count` one after the other, as they are now or were up to
+  /// `lookMilliseconds` ago; nil = there is none.
   package func sequence(_ name: String, session: UInt64, _ id: UInt64) -> String? {
-    guard let hosted = find(name),
-      let view = hosted.pool.describe(session: session, sequence: id)
-    else { return nil }
-    var stretches: [UInt32] = []
-    // Blocks of the host are none of the map's.
-    for block in view.state == .swapped ? [] : Array(view.blocks).sorted() where block > 0 {
-      if let first = stretches.dropLast().last, let count = stretches.last, first + count == block {
-        stretches[stretches.count - 1] += 1
-      } else {
-        stretches += [block, 1]
-      }
-    }
-    var json = JSONText()
-    json.put("sequence", "\(id)")
-    json.put("state", "\(view.state)")
-    json.put("stretches", stretches)
-    return json.finished
+    guard let hosted = find(name) else { return nil }
+    return places.text(
+      hosted.pool, session, id, at: service.clockNow,
+      milliseconds: Self.lookMilliseconds * 9 / 10)
   }
 
   // MARK: Blocks

@@ -76,4 +76,55 @@ struct DashboardDataTests {
     #expect(data.block("a", 11) == nil)
     #expect(try #require(data.block("a", 10)).contains("\"owner\":\"nobody\""))
   }
+
+  @Test("the stretches of a sequence's blocks are in order, whatever the order of its table")
+  func stretches() {
+    func stretches(_ blocks: [BlockID]) -> [UInt32] {
+      blocks.withUnsafeBufferPointer { SequencePlaces.stretches($0) }
+    }
+    // 0 is a place without a block.
+    #expect(stretches([9, 8, 0, 130, 7, 200, 131, 3, 0]) == [3, 1, 7, 3, 130, 2, 200, 1])
+    #expect(stretches([]) == [] && stretches([0]) == [] && stretches([4]) == [4, 1])
+    #expect(stretches((64..<400).reversed()) == [64, 336])
+  }
+
+  @Test(
+    "everybody who watches a sequence reads the same text, made anew where the pool has changed")
+  func sequence() throws {
+    let registry = PoolRegistry()
+    #expect(registry.add(name: "a", PoolConfiguration(blocks: 10, blockSize: 4)) == nil)
+    var now: UInt64 = 1_000_000
+    let service = QuireService(pools: registry, clock: { now })
+    let data = DashboardData(service) { [] }
+    let pool = try #require(registry.pools.first).pool
+    func apply(_ kind: KVBlocks.Operation.Kind) {
+      _ = pool.apply(one: kind, into: service.outcome)
+    }
+    apply(.admit(Admit(sequence: 1, add: AddSequence(sequence: 1, tokens: 6))))
+    let first = "{\"sequence\":\"1\",\"state\":\"running\",\"stretches\":[1,2]}"
+    #expect(data.sequence("a", session: 0, 1) == first)
+    // An hour later nothing has changed.
+    now += 3_600_000
+    #expect(data.sequence("a", session: 0, 1) == first)
+    #expect(data.places.made == 1)
+    apply(.extend(Extend(sequence: 1, appendTokens: 4)))
+    let second = try #require(data.sequence("a", session: 0, 1))
+    #expect(second.contains("\"stretches\":[1,3]"))
+    apply(.extend(Extend(sequence: 1, appendTokens: 4)))
+    now += 400
+    for _ in 0..<100 { #expect(data.sequence("a", session: 0, 1) == second) }
+    now += 100
+    #expect(data.sequence("a", session: 0, 1)?.contains("\"stretches\":[1,4]") == true)
+    #expect(data.places.made == 3)
+    // What is gone is gone at once, and what comes under its name is another.
+    var id: SequenceID = 1
+    withUnsafePointer(to: &id) {
+      apply(.freeSequences(UnsafeBufferPointer(start: $0, count: 1), ignoresMissing: false))
+    }
+    #expect(data.sequence("a", session: 0, 1) == nil)
+    apply(.admit(Admit(sequence: 1, add: AddSequence(sequence: 1, tokens: 1))))
+    #expect(data.sequence("a", session: 0, 1)?.contains("\"stretches\":[4,1]") == true)
+    #expect(data.sequence("a", session: 1, 1) == nil)
+    #expect(data.sequence("b", session: 0, 1) == nil)
+  }
 }

@@ -1,0 +1,103 @@
+internal import Analysis
+internal import KVBlocks
+
+/// Where the blocks of sequences lie, as stretches of the map: JSON for those who watch.
+///
+/// Who asks for the same sequence gets the same text. It is made anew when the pool has changed and a while is
+/// over, in O(blocks of the sequence, and a 64th of the places between the first and the last).
+struct SequencePlaces {
+  /// Texts that are kept, the last ones asked for, and their bytes in all but for one.
+  static let most = 16
+  static let mostBytes = 1 << 24
+
+  private struct Known {
+    // A pool that is loaded anew may be at the same revision.
+    weak var pool: KVPool?
+    var session: SessionID
+    var sequence: SequenceID
+    var revision: Revision
+    /// Milliseconds.
+    var made: UInt64
+    var text: String
+  }
+
+  /// The last one asked for is last.
+  private var known: [Known] = []
+  private(set) var made = 0
+
+  /// - Parameters:
+  ///   - milliseconds: How old the text may be.
+  /// - Returns: nil = there is no such sequence.
+  mutating func text(
+    _ pool: KVPool, _ session: SessionID, _ sequence: SequenceID, at now: UInt64,
+    milliseconds: UInt64
+  ) -> String? {
+    let place = known.firstIndex {
+      $0.pool === pool && $0.session == session && $0.sequence == sequence
+    }
+    guard pool.arrival(session: session, sequence: sequence) != nil else {
+      if let place { known.remove(at: place) }
+      return nil
+    }
+    if let place {
+      let one = known.remove(at: place)
+      if one.revision == pool.revision || now < one.made + milliseconds {
+        known.append(one)
+        return one.text
+      }
+    }
+    guard let view = pool.describe(session: session, sequence: sequence) else { return nil }
+    made += 1
+    var json = JSONText()
+    json.put("sequence", "\(sequence)")
+    json.put("state", "\(view.state)")
+    // Blocks of the host are none of the map's.
+    json.put("stretches", view.state == .swapped ? [] : Self.stretches(view.blocks))
+    let text = json.finished
+    known.append(
+      Known(
+        pool: pool, session: session, sequence: sequence, revision: pool.revision, made: now,
+        text: text))
+    forget()
+    return text
+  }
+
+  private mutating func forget() {
+    known.removeAll { $0.pool == nil }
+    var bytes = known.reduce(0) { $0 + $1.text.utf8.count }
+    while known.count > Self.most || (bytes > Self.mostBytes && known.count > 1) {
+      bytes -= known.removeFirst().text.utf8.count
+    }
+  }
+
+  /// `first, count` of each run of adjacent ids, ascending; without block 0.
+  static func stretches(_ blocks: UnsafeBufferPointer<BlockID>) -> [UInt32] {
+    var first = BlockID.max
+    var last: BlockID = 0
+    for block in blocks where block > 0 {
+      first = min(first, block)
+      last = max(last, block)
+    }
+    if last == 0 { return [] }
+    // A bit for each place, which are then in order: sorting the ids of a long table takes far longer.
+    var words = [UInt64](repeating: 0, count: Int(last - first) / 64 + 1)
+    for block in blocks where block > 0 {
+      words[Int(block - first) / 64] |= 1 << UInt64((block - first) % 64)
+    }
+    var stretches: [UInt32] = []
+    var end = BlockID.max
+    for (word, var bits) in words.enumerated() {
+      while bits != 0 {
+        let block = first + UInt32(word * 64 + bits.trailingZeroBitCount)
+        bits &= bits - 1
+        if block == end {
+          stretches[stretches.count - 1] += 1
+        } else {
+          stretches += [block, 1]
+        }
+        end = block + 1
+      }
+    }
+    return stretches
+  }
+}
