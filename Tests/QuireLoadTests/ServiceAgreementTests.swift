@@ -48,6 +48,13 @@ private final class DirectService: ReplyWriter, CallContext {
     return call("Pools/CreatePool", packer.bytes).0
   }
 
+  func hashing() -> PoolHashing? {
+    PoolCodec.request(pool: "").withUnsafeBytes {
+      let (status, reply) = call("Pools/GetPool", $0)
+      return status.code == .ok ? PoolCodec.read(reply) : nil
+    }
+  }
+
   func stats() -> PoolSnapshot? {
     StatsCodec.request(pool: "").withUnsafeBytes {
       let (status, reply) = call("Analyzer/GetStats", $0)
@@ -58,13 +65,17 @@ private final class DirectService: ReplyWriter, CallContext {
 
 /// Plays `plan` against the service with a clock that never runs late.
 private func play(
-  _ plan: RequestPlan, blocks: UInt32, blockSize: UInt32, cancellingAfter limit: Int = .max
+  _ plan: RequestPlan, blocks: UInt32, blockSize: UInt32, cancellingAfter limit: Int = .max,
+  isHashed: Bool = true
 ) throws -> (metrics: RunMetrics, leaks: LeakCheck) {
   let service = DirectService()
   #expect(service.createPool(blocks: blocks, blockSize: blockSize).code == .ok)
   let before = try #require(service.stats())
   var model = SchedulerModel(
-    plan, .init(blocks: before.capacityBlocks, blockSize: before.blockSize, firstSequence: 1 << 40))
+    plan,
+    .init(
+      blocks: before.capacityBlocks, blockSize: before.blockSize, firstSequence: 1 << 40,
+      hashing: isHashed ? try #require(service.hashing()) : .init()))
   var codec = StepCodec(pool: "")
   var step = StepPlan()
   var result = StepResult()
@@ -92,8 +103,59 @@ func chat() throws {
     #expect(metrics.finished == 40)
     #expect((metrics.preemptions > 0) == isTight)
     #expect(leaks.isClean)
-    #expect(leaks.after.freeBlocks == blocks)
+    #expect(leaks.after.freeBlocks + leaks.after.cachedBlocks == blocks)
   }
+}
+
+@Test("who shares a system prompt finds it: 512 tokens of each prompt but the first")
+func systemPrompt() throws {
+  let plan = ChatSystemPrompt.plan(seed: 42, limit: 40)
+  let prompts = plan.requests.reduce(0) { $0 + UInt64($1.inputTokens) }
+  let (metrics, leaks) = try play(plan, blocks: 16_384, blockSize: 16)
+  #expect(metrics.errors == 0, "\(metrics.errorSamples)")
+  #expect(metrics.lookedUpTokens == prompts)
+  #expect(metrics.foundTokens == 39 * 512)
+  #expect(leaks.isClean)
+}
+
+@Test("blocks that many have count once, in use and in slots")
+func sharedOnce() throws {
+  var plan = RequestPlan()
+  for id in 1...10 as ClosedRange<UInt64> {
+    plan.append(arrivalNanoseconds: 0, inputTokens: 1_024, outputTokens: 30, hashIDs: [0, id])
+  }
+  // 1,024 tokens and 29 are 66 blocks, of which 32 are everybody's.
+  let (metrics, leaks) = try play(plan, blocks: 1_000, blockSize: 16)
+  #expect(metrics.errors == 0, "\(metrics.errorSamples)")
+  #expect(metrics.blockUsage.peak == Double(32 + 10 * 34) / 1_000)
+  let slots: Double = 512 + 10 * (1_053 - 512)
+  #expect(metrics.slotUsage.peak == slots / 16_000)
+  #expect(leaks.isClean)
+  let (counted, _) = try play(plan, blocks: 1_000, blockSize: 16, isHashed: false)
+  #expect((counted.lookedUpTokens, counted.foundTokens) == (0, 0))
+  #expect(counted.blockUsage.peak == 0.66)
+}
+
+@Test(
+  "content that a trace names is found in blocks of any size, and by who was preempted",
+  arguments: [16, 512, 48, 7] as [UInt32])
+func sharedContent(blockSize: UInt32) throws {
+  // Three turns of four talks; each turn has what the one before it had and 512 tokens more.
+  var plan = RequestPlan()
+  for turn in 1...3 as ClosedRange<UInt64> {
+    for talk in 0..<4 as Range<UInt64> {
+      plan.append(
+        arrivalNanoseconds: turn * 10_000_000_000, inputTokens: UInt32(turn) * 512,
+        outputTokens: 30,
+        hashIDs: (0..<turn).map { talk * 3 + $0 })
+    }
+  }
+  let (metrics, leaks) = try play(plan, blocks: 8_192 / blockSize, blockSize: blockSize)
+  #expect(metrics.errors == 0, "\(metrics.errorSamples)")
+  #expect((metrics.finished, metrics.preemptions) == (12, 0))
+  #expect(leaks.isClean)
+  // Whole blocks of 512 and of 1,024 tokens, four times each.
+  #expect(metrics.foundTokens == UInt64(4 * (512 / blockSize + 1_024 / blockSize) * blockSize))
 }
 
 @Test("vLLM's smallest case against the real service: two fit exactly, then one is preempted")

@@ -7,9 +7,8 @@ import Glibc
 /// clipped at the fit's 99.9th percentile.
 package struct ChatSystemPrompt {
   package static let name = "chat-system-prompt"
-  /// Tokens per hash id, as in Mooncake's traces; the system prompt is exactly one of them.
-  package static let hashBlockTokens: UInt32 = 512
-  package static let systemPromptTokens: UInt32 = 512
+  /// Exactly one id.
+  package static let systemPromptTokens = RequestPlan.idTokens
   package static let arrivalsPerSecond = 5.5
   /// Made at most by a command line, because a plan is held in memory: about three weeks of them.
   package static let maximumRequests = 10_000_000
@@ -34,7 +33,7 @@ package struct ChatSystemPrompt {
       let own = input.draw(&random)
       let prompt = systemPromptTokens + own
       // Id 0 is the system prompt; the rest of each prompt is nobody else's.
-      let ownBlocks = UInt64((own + hashBlockTokens - 1) / hashBlockTokens)
+      let ownBlocks = UInt64((own + RequestPlan.idTokens - 1) / RequestPlan.idTokens)
       plan.append(
         arrivalNanoseconds: UInt64(seconds * 1e9), inputTokens: prompt,
         outputTokens: output.draw(&random), hashIDs: [0] + (nextHash..<nextHash + ownBlocks))

@@ -4,10 +4,15 @@ package import ToolSupport
 ///
 /// Made from a trace or a seeded scenario; never changed by how the run goes (open loop).
 package struct RequestPlan: Equatable {
+  /// Tokens per hash id, as in Mooncake's traces.
+  package static let idTokens: UInt32 = 512
+
   /// In order of arrival.
   package private(set) var requests: [PlannedRequest] = []
   /// The requests' hash ids, one after another; `PlannedRequest` says which are whose.
   package private(set) var hashIDs: [UInt64] = []
+  /// No id is larger; nil: there is none.
+  private var largestID: UInt64?
 
   package init() {}
 
@@ -18,11 +23,25 @@ package struct RequestPlan: Equatable {
   ) {
     precondition(arrivalNanoseconds >= requests.last?.arrivalNanoseconds ?? 0, "arrivals go back")
     precondition(inputTokens > 0 && outputTokens > 0, "a request without tokens")
-    requests.append(
+    let first = hashIDs.count
+    hashIDs += ids
+    add(
       PlannedRequest(
         arrivalNanoseconds: arrivalNanoseconds, inputTokens: inputTokens,
-        outputTokens: outputTokens, firstHash: UInt32(hashIDs.count), hashCount: UInt32(ids.count)))
-    hashIDs += ids
+        outputTokens: outputTokens, firstHash: UInt32(first), hashCount: UInt32(ids.count)))
+  }
+
+  /// Appends a request whose ids are the last of `hashIDs`.
+  private mutating func add(_ request: PlannedRequest) {
+    var request = request
+    let ids = hashIDs(of: request)
+    // Ids are given out in order, so a larger one is new: no set of all of them has to be kept.
+    if let largestID {
+      request.knownIDs = UInt32(
+        ids.firstIndex { $0 > largestID }.map { $0 - ids.startIndex } ?? ids.count)
+    }
+    largestID = ids.reduce(largestID) { max($0 ?? 0, $1) }
+    requests.append(request)
   }
 
   package func hashIDs(of request: PlannedRequest) -> ArraySlice<UInt64> {
@@ -74,7 +93,7 @@ package struct RequestPlan: Equatable {
       guard let record = try reader.next(hashIDs: &plan.hashIDs) else { break }
       let zero = start ?? record.timeNanoseconds
       start = zero
-      plan.requests.append(
+      plan.add(
         PlannedRequest(
           arrivalNanoseconds: record.timeNanoseconds - zero, inputTokens: record.inputTokens,
           outputTokens: record.outputTokens, firstHash: UInt32(firstHash),
@@ -94,6 +113,8 @@ package struct PlannedRequest: Equatable, BitwiseCopyable {
   package var outputTokens: UInt32
   var firstHash: UInt32
   var hashCount: UInt32
+  /// Leading ids that an earlier request may have had, too.
+  var knownIDs: UInt32 = 0
 }
 
 extension RequestPlan {

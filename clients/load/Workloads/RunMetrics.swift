@@ -19,6 +19,10 @@ package struct RunMetrics {
   package var maximumPreemptionsOfOneRequest: UInt32 = 0
   package var preemptedRequests = 0
   package var admissionRefusals: UInt64 = 0
+  /// Tokens of prompts at their first admission, and those of them that the pool's cache had; both 0 where the
+  /// pool caches nothing or the plan does not say what prompts consist of.
+  package var lookedUpTokens: UInt64 = 0
+  package var foundTokens: UInt64 = 0
 
   /// From the step's place in the schedule to its reply.
   package var response = LatencyHistogram()

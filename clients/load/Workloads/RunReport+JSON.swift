@@ -44,6 +44,8 @@ extension RunReport {
     object.add("steps", "\(metrics.steps)")
     object.add("steps_per_second", NumberText.fixed(stepsPerSecond, 1))
     object.add("generated_tokens", "\(metrics.generatedTokens)")
+    object.add("looked_up_tokens", "\(metrics.lookedUpTokens)")
+    object.add("found_tokens", "\(metrics.foundTokens)")
     object.add("admission_refusals", "\(metrics.admissionRefusals)")
   }
 

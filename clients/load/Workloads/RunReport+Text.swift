@@ -74,7 +74,15 @@ extension RunReport {
     text.row(
       "slots", NumberText.percent(metrics.slotUsage.mean),
       "mean; peak \(NumberText.percent(metrics.slotUsage.peak)): the tokens in them")
-    text.note("The gap between the two is the unfilled tail of each request's last block.")
+    text.note(
+      "The gap between the two is the unfilled tail of each request's last block. What is shared counts once."
+    )
+    if metrics.lookedUpTokens > 0 {
+      let share = Double(metrics.foundTokens) / Double(metrics.lookedUpTokens)
+      text.row(
+        "cache hits", NumberText.percent(share),
+        "of the prompts' tokens: \(metrics.foundTokens) of \(metrics.lookedUpTokens)")
+    }
     text.row(
       "running", Self.rounded(metrics.running.mean),
       "mean; peak \(Int(metrics.running.peak)) requests at once")

@@ -23,10 +23,12 @@ package struct SchedulerModel {
     package var firstSequence: UInt64
     /// Most admissions tried in one step.
     package var admissionsPerStep = 256
+    package var hashing = PoolHashing()
 
     package init(
       blocks: UInt32, blockSize: UInt32, availableBlocks: UInt32? = nil,
-      tickNanoseconds: Double = 30_000_000, speed: Double = 1, firstSequence: UInt64 = 1
+      tickNanoseconds: Double = 30_000_000, speed: Double = 1, firstSequence: UInt64 = 1,
+      hashing: PoolHashing = .init()
     ) {
       precondition(blocks > 0 && blockSize > 0, "a pool without slots")
       precondition(tickNanoseconds > 0 && speed > 0, "time has to pass")
@@ -36,6 +38,7 @@ package struct SchedulerModel {
       self.tickNanoseconds = tickNanoseconds
       self.speed = speed
       self.firstSequence = firstSequence
+      self.hashing = hashing
     }
   }
 
@@ -67,7 +70,9 @@ package struct SchedulerModel {
   /// Done with, to be freed by the next step.
   private var ending: [Int32] = []
   private var ledger: BlockLedger
-  /// Slots of running sequences that hold a token.
+  /// nil: nothing is looked up.
+  private let prompts: PromptHashes?
+  /// Slots of running sequences that hold a token, shared ones once for each.
   private var filledSlots = 0
   private var available: UInt32
   private var tick: Double = -1
@@ -92,6 +97,12 @@ package struct SchedulerModel {
     interval = configuration.tickNanoseconds / configuration.speed
     requests = Array(repeating: Request(), count: plan.requests.count)
     ledger = BlockLedger(blocks: configuration.blocks)
+    prompts =
+      configuration.hashing.bytes == 0 || plan.hashIDs.isEmpty
+      ? nil
+      : PromptHashes(
+        hashing: configuration.hashing, blockSize: configuration.blockSize,
+        salt: configuration.firstSequence)
     available = configuration.availableBlocks
     metrics.planned = plan.requests.count
   }
@@ -143,6 +154,19 @@ package struct SchedulerModel {
     (tokens - 1) / configuration.blockSize + 1
   }
 
+  /// Blocks that an admission takes if the cache has all that it may have.
+  private func leastNewBlocks(_ request: Int32) -> Int {
+    let tokens = knownTokens(request)
+    let all = Int(blocks(forTokens: tokens))
+    if prompts == nil { return all }
+    let planned = plan.requests[Int(request)]
+    // Its own, too, once it has run.
+    let ids = requests[Int(request)].generated > 0 ? planned.hashCount : planned.knownIDs
+    let known = min(
+      UInt64(ids) * UInt64(RequestPlan.idTokens), UInt64(min(planned.inputTokens, tokens - 1)))
+    return all - Int(known / UInt64(configuration.blockSize))
+  }
+
   /// Fills in the step due at `nextInstant`. O(running + what is new).
   package mutating func planStep(_ step: inout StepPlan) {
     precondition(!isUnderWay, "a step is planned before the answer to the one before")
@@ -169,7 +193,11 @@ package struct SchedulerModel {
     while nextArrival < requests.count, arrival(nextArrival) <= due {
       let request = Int32(nextArrival)
       let tokens = plan.requests[nextArrival].inputTokens
-      step.added.append(StepPlan.Addition(sequence: sequence(request), tokens: tokens))
+      let before = step.hashes.count
+      prompts?.append(of: nextArrival, in: plan, to: &step.hashes)
+      step.added.append(
+        StepPlan.Addition(
+          sequence: sequence(request), tokens: tokens, hashBytes: step.hashes.count - before))
       waiting.append(request)
       nextArrival += 1
       metrics.started += 1
@@ -180,7 +208,7 @@ package struct SchedulerModel {
     var position = 0
     while position < waiting.count, position < configuration.admissionsPerStep, estimate >= 0 {
       step.admitted.append(sequence(waiting[position]))
-      estimate -= Int(blocks(forTokens: knownTokens(waiting[position])))
+      estimate -= leastNewBlocks(waiting[position])
       position += 1
     }
   }
@@ -219,7 +247,9 @@ package struct SchedulerModel {
     let capacity = Double(configuration.blocks)
     metrics.blockUsage.change(to: Double(ledger.heldBlocks) / capacity, after: 0)
     metrics.slotUsage.change(
-      to: Double(filledSlots) / (capacity * Double(configuration.blockSize)), after: 0)
+      // Blocks that several have are full.
+      to: (Double(filledSlots) / Double(configuration.blockSize) - Double(ledger.sharedReferences))
+        / capacity, after: 0)
     metrics.running.change(to: Double(running.count), after: 0)
     metrics.waiting.change(to: Double(waiting.count), after: 0)
     if running.isEmpty, ending.isEmpty, !waiting.isEmpty {
@@ -344,6 +374,7 @@ package struct SchedulerModel {
     _ result: StepResult, _ step: StepPlan, _ received: UInt64
   ) {
     var block = 0
+    var found = 0
     var leftInLine: [Int32] = []
     for (sequence, admission) in zip(step.admitted, result.admissions) {
       guard let request = request(sequence), requests[Int(request)].end == .none else { continue }
@@ -351,12 +382,17 @@ package struct SchedulerModel {
       precondition(first == request, "the line is not the one that was sent")
       if !admission.refused.isNotAttempted { metrics.operations += 1 }
       if admission.refused == .no {
+        share(admission.foundBlocks, of: result.foundBlocks, from: &found, for: request)
         take(admission.newBlocks, of: result.admissionBlocks, from: &block, for: request)
         running.append(request)
         filledSlots += Int(knownTokens(request))
         if requests[Int(request)].generated == 0 {
           let intended = arrival(Int(request))
           metrics.admission.record(received > intended ? received - intended : 0)
+          if prompts != nil {
+            metrics.lookedUpTokens += UInt64(plan.requests[Int(request)].inputTokens)
+            metrics.foundTokens += UInt64(admission.foundTokens)
+          }
         }
         grown(request)
         if requests[Int(request)].end != .none { running.removeLast() }
@@ -371,8 +407,9 @@ package struct SchedulerModel {
       }
     }
     for request in leftInLine.reversed() { waiting.prepend(request) }
-    if block != result.admissionBlocks.count {
-      broken("admissions handed out \(result.admissionBlocks.count - block) blocks to nobody")
+    if block != result.admissionBlocks.count || found != result.foundBlocks.count {
+      let left = result.admissionBlocks.count - block + result.foundBlocks.count - found
+      broken("admissions handed out \(left) blocks to nobody")
     }
   }
 
@@ -426,6 +463,22 @@ package struct SchedulerModel {
         case .heldAlready(let block): broken("block \(block) was handed out twice")
         case .outOfRange(let block): broken("block \(block) is none of the pool's")
         }
+      }
+    }
+    next += count
+  }
+
+  private mutating func share(
+    _ count: Int, of blocks: [UInt32], from next: inout Int, for request: Int32
+  ) {
+    guard next + count <= blocks.count else {
+      return broken("sequence \(sequence(request)) found blocks that are not listed")
+    }
+    for block in blocks[next..<(next + count)] {
+      do throws(BlockLedger.Fault) {
+        try ledger.share(block, into: &requests[Int(request)].holding)
+      } catch {
+        broken("block \(block) is none of the pool's")
       }
     }
     next += count

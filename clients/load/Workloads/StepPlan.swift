@@ -7,10 +7,13 @@ package struct StepPlan {
   package struct Addition: Equatable, BitwiseCopyable {
     package var sequence: UInt64
     package var tokens: UInt32
+    /// Its part of `hashes`, bytes; 0: it is like no other.
+    package var hashBytes: Int
 
-    package init(sequence: UInt64, tokens: UInt32) {
+    package init(sequence: UInt64, tokens: UInt32, hashBytes: Int = 0) {
       self.sequence = sequence
       self.tokens = tokens
+      self.hashBytes = hashBytes
     }
   }
 
@@ -21,6 +24,8 @@ package struct StepPlan {
   package var decoded: [UInt64] = []
   /// New sequences, by arrival.
   package var added: [Addition] = []
+  /// Hashes of their prompts' full blocks, one sequence after the other.
+  package var hashes: [UInt8] = []
   /// Waiting sequences, head of the line first; the first refusal ends the attempt.
   package var admitted: [UInt64] = []
 
@@ -34,6 +39,7 @@ package struct StepPlan {
     freed.removeAll(keepingCapacity: true)
     decoded.removeAll(keepingCapacity: true)
     added.removeAll(keepingCapacity: true)
+    hashes.removeAll(keepingCapacity: true)
     admitted.removeAll(keepingCapacity: true)
   }
 }
@@ -44,10 +50,18 @@ package struct StepResult {
     package var refused: Refused
     /// How many of `admissionBlocks` are this one's.
     package var newBlocks: Int
+    /// How many of `foundBlocks` are.
+    package var foundBlocks: Int
+    /// Tokens in those, and in what a window has left behind.
+    package var foundTokens: UInt32
 
-    package init(refused: Refused = .no, newBlocks: Int = 0) {
+    package init(
+      refused: Refused = .no, newBlocks: Int = 0, foundBlocks: Int = 0, foundTokens: UInt32 = 0
+    ) {
       self.refused = refused
       self.newBlocks = newBlocks
+      self.foundBlocks = foundBlocks
+      self.foundTokens = foundTokens
     }
   }
 
@@ -68,6 +82,8 @@ package struct StepResult {
   package var additions: [Refused] = []
   package var admissions: [Admission] = []
   package var admissionBlocks: [UInt32] = []
+  /// Of the pool's cache.
+  package var foundBlocks: [UInt32] = []
 
   package init() {}
 
@@ -84,6 +100,7 @@ package struct StepResult {
     additions.removeAll(keepingCapacity: true)
     admissions.removeAll(keepingCapacity: true)
     admissionBlocks.removeAll(keepingCapacity: true)
+    foundBlocks.removeAll(keepingCapacity: true)
   }
 }
 

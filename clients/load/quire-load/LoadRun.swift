@@ -17,6 +17,7 @@ final class LoadRun {
   private let channel: GRPCChannel
   private let step: GRPCMethod
   private let stats: GRPCMethod
+  private let pool: GRPCMethod
   private var codec: StepCodec
   private var status: StatusLine
 
@@ -59,6 +60,7 @@ final class LoadRun {
     }
     step = channel.method("/quire.v1.Scheduler/Step")
     stats = channel.method("/quire.v1.Analyzer/GetStats")
+    pool = channel.method("/quire.v1.Pools/GetPool")
     encoding = options.compression.map {
       switch $0 {
       case .gzip: .gzip
@@ -74,13 +76,14 @@ final class LoadRun {
     defer { close() }
     try watchSignals()
     let before = try firstLook()
+    let hashing = try askHashing()
     var model = SchedulerModel(
       plan,
       SchedulerModel.Configuration(
         blocks: before.capacityBlocks, blockSize: before.blockSize,
         availableBlocks: before.availableBlocks,
         tickNanoseconds: options.decodeMilliseconds * 1_000_000, speed: options.speed,
-        firstSequence: Self.firstSequence()))
+        firstSequence: Self.firstSequence(), hashing: hashing))
 
     // The clock starts late enough for the first step to be on time.
     let start = EventLoop.clock + 1_000_000
@@ -170,6 +173,18 @@ final class LoadRun {
       snapshot.capacityBlocks <= 1 << 28
     else { throw RunFailure(.server, "\(options.server.target): the pool's stats make no sense") }
     return snapshot
+  }
+
+  private func askHashing() throws(RunFailure) -> PoolHashing {
+    var hashing: PoolHashing?
+    let status = PoolCodec.request(pool: options.server.pool).withUnsafeBytes {
+      call(pool, $0) { hashing = PoolCodec.read($0) }
+    }
+    guard status.code == .ok, let hashing else {
+      throw RunFailure(
+        .server, "\(options.server.target): Pools.GetPool: \(status.code): \(status.message)")
+    }
+    return hashing
   }
 
   private func look() -> PoolSnapshot? {

@@ -30,8 +30,13 @@ package struct StepCodec: ~Copyable {
       step.operations.append(
         .init(.decode(DecodeFields(sequenceIDs: plan.decoded)), onRefusal: .preempt))
     }
+    var hash = 0
     for addition in plan.added {
-      let add = AddFields(sequenceID: addition.sequence, tokenCount: addition.tokens)
+      var add = AddFields(sequenceID: addition.sequence, tokenCount: addition.tokens)
+      if addition.hashBytes > 0 {
+        add.content.blockHashes = Array(plan.hashes[hash..<(hash + addition.hashBytes)])
+        hash += addition.hashBytes
+      }
       step.operations.append(.init(.add(add)))
     }
     for sequence in plan.admitted {
@@ -128,8 +133,12 @@ package struct StepCodec: ~Copyable {
       return true
     }
     guard case .admit(let slots) = answer.reply else { return false }
-    result.admissions.append(StepResult.Admission(newBlocks: slots.newBlockIDs.count))
+    result.admissions.append(
+      StepResult.Admission(
+        newBlocks: slots.newBlockIDs.count, foundBlocks: slots.cachedBlockIDs.count,
+        foundTokens: slots.cachedTokens))
     result.admissionBlocks.append(contentsOf: slots.newBlockIDs)
+    result.foundBlocks.append(contentsOf: slots.cachedBlockIDs)
     return true
   }
 
