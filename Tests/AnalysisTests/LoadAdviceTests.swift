@@ -126,20 +126,6 @@ struct LoadAdviceTests {
     #expect(pool.advised == [])
   }
 
-  @Test("a pool of which half was never used for ten minutes is too large")
-  func large() throws {
-    let pool = ReportedPool(blocks: 100)
-    pool.allocate(40)
-    for round in 0..<61 {
-      if round == 30 { pool.allocate(9) }
-      pool.sample()
-      pool.now += 10_000
-    }
-    #expect(try pool.report().advice(.fewerBlocks).isGiven)
-    pool.allocate(1)
-    #expect(!(try pool.report().advice(.fewerBlocks).isGiven))
-  }
-
   @Test("requests for more than there is are named where there is nothing to change")
   func never() {
     let pool = ReportedPool(blocks: 10)

@@ -128,27 +128,6 @@ struct ReportTests {
     #expect(advice.figures.hasPrefix("128.0 of these sequences at once instead of 8.0, 0 % of"))
   }
 
-  @Test("of a pool with size classes lengths alone say nothing, and nothing is called as it is")
-  func classes() throws {
-    let pool = ReportedPool(
-      PoolConfiguration(
-        blocks: 96, blockSize: 8,
-        sizeClasses: try SizeClass.checked([
-          SizeClass(blockSize: 8, blocks: 64, maxExpectedTokens: 40),
-          SizeClass(blockSize: 32, blocks: 32),
-        ])))
-    for i in 0..<12 as Range<UInt32> { pool.admit(9 + 8 * i) }
-    let report = pool.report()
-    #expect(report.advised == [])
-    #expect(!report.whatIf.contains { $0.isPresent })
-    #expect(try report.advice(.smallerBlocks).measured.hasPrefix("not judged: the pool has size"))
-    #expect(
-      FragmentationReporter(report).written(as: .text).contains("96 blocks of 8 and 32 tokens"))
-    for format in [FragmentationReporter.Format.json, .csv, .html] {
-      #expect(!FragmentationReporter(report).written(as: format).isEmpty)
-    }
-  }
-
   // MARK: The window
 
   @Test("counts are those of the window, and of the whole life where nobody samples")

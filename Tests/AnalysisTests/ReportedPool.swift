@@ -56,29 +56,52 @@ final class ReportedPool {
 
   /// Each block gets a content of its own.
   func cache(_ ids: [BlockID], content: UInt64) {
-    let hashes: [UInt8] = ids.flatMap { id in
-      (0..<32).map { UInt8(truncatingIfNeeded: (content &* 1_000 &+ UInt64(id)) >> ($0 % 8 * 8)) }
-    }
     ids.withUnsafeBufferPointer { ids in
-      hashes.withUnsafeBufferPointer { _ = run(.cacheBlocks(ids, blockHashes: $0)) }
+      hashes(ids, content).withUnsafeBufferPointer { _ = run(.cacheBlocks(ids, blockHashes: $0)) }
+    }
+  }
+
+  /// Keeps what `cache` stored in these blocks, the first of them first.
+  func pin(_ ids: [BlockID], content: UInt64, session: SessionID = 0) {
+    ids.withUnsafeBufferPointer { ids in
+      hashes(ids, content).withUnsafeBufferPointer {
+        _ = run(.pin(PinPrefix(blockHashes: $0)), session: session)
+      }
+    }
+  }
+
+  private func hashes(_ ids: UnsafeBufferPointer<BlockID>, _ content: UInt64) -> [UInt8] {
+    ids.flatMap { id in
+      (0..<32).map { UInt8(truncatingIfNeeded: (content &* 1_000 &+ UInt64(id)) >> ($0 % 8 * 8)) }
     }
   }
 
   /// Whether a sequence of its own was let in.
   @discardableResult
-  func admit(_ tokens: UInt32, label: String = "", keeps: Bool = false) -> Bool {
+  func admit(
+    _ tokens: UInt32, label: String = "", keeps: Bool = false, lookahead: UInt32 = 0
+  ) -> Bool {
     defer { next += 1 }
     return Array(label.utf8).withUnsafeBufferPointer {
       run(
         .admit(
           Admit(
             sequence: next, add: AddSequence(sequence: next, tokens: tokens, label: $0),
-            keepsOnRefusal: keeps)))
+            keepsOnRefusal: keeps, lookaheadTokens: lookahead)))
     }
   }
 
   func preempt(_ ids: [SequenceID]) {
     ids.withUnsafeBufferPointer { _ = run(.preempt($0)) }
+  }
+
+  func swapOut(_ ids: [SequenceID]) {
+    ids.withUnsafeBufferPointer { _ = run(.swapOut($0)) }
+  }
+
+  /// The first so many copies that were ordered are done.
+  func acknowledgeCopies(_ count: UInt64) {
+    #expect(run(.acknowledgeCopies(.init(start: nil, count: 0), upTo: count)))
   }
 
   func release(_ ids: [SequenceID]) {
