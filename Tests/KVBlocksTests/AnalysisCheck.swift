@@ -1,17 +1,27 @@
 import Analysis
 import KVBlocks
+import TestSupport
 
 /// The analyzer follows a walk; each of its measures is counted again block by block, from what the pool
 /// says of each block and of each table. It is told of no command: it knows by what the pool says may have
 /// changed between two looks.
 ///
-/// Whole states are compared after every 97th command: two thousand of them in a run of all walks.
+/// Marks are compared after one to thirteen commands, by a draw of its own: after each command it would not
+/// show that a tracker forgets what it heard before the last, and after many a block that one
+/// command does not note is noted by another. Whole states are compared after every 97th command, a thousand
+/// of them in a run of all walks.
 struct AnalysisCheck {
   private let tracker: FragmentationTracker
+  private var random: SplitMix64
+  /// Commands until marks are compared next.
+  private var left = 1
   /// By block: what came before its content, as the log said it; nil = nothing, or nobody knows.
   private var parents: [BlockID: UInt64?] = [:]
 
-  init(_ pool: KVPool) { tracker = FragmentationTracker(pool) }
+  init(_ pool: KVPool, seed: UInt64) {
+    tracker = FragmentationTracker(pool)
+    random = SplitMix64(seed: seed)
+  }
 
   /// Another pool takes the place.
   mutating func begin(_ pool: KVPool) {
@@ -35,7 +45,11 @@ struct AnalysisCheck {
         for copy in log.copies(of: entry) { parents[copy.target] = parents[copy.source] }
       }
     }
-    if step % 13 == 3, let wrong = tracker.disagreement(with: pool) { return wrong }
+    left -= 1
+    if left == 0 {
+      left = 1 + Int(random.next() % 13)
+      if let wrong = tracker.disagreement(with: pool) { return wrong }
+    }
     return step % 97 == 5 ? compare(pool, step) : nil
   }
 

@@ -180,7 +180,7 @@ struct DumpTests {
   }
 
   /// With and without a checksum that fits: the first is what a bad disk does, the second reaches
-  /// every check behind it.
+  /// every check behind it. 16,000 of them in `make soak`.
   @Test(
     "changed and shortened bytes are refused or are the pool they say",
     arguments: 1...8 as ClosedRange<UInt64>)
@@ -191,7 +191,8 @@ struct DumpTests {
     let original = dump(busy(seed % 3 != 0 && seed < 8, strategy).pool)
     let outcome = Outcome()
     var accepted = 0
-    for _ in 0..<2_000 {
+    let rounds = ModelTests.soak == nil ? 400 : 2_000
+    for _ in 0..<rounds {
       var bytes = original
       switch random.next() % 8 {
       case 0: bytes.removeLast(Int(random.next() % UInt64(bytes.count)))
@@ -233,6 +234,6 @@ struct DumpTests {
       #expect(pool.checkInvariants() == nil)
     }
     // Counters, labels, priorities and the like are free to be anything.
-    #expect(accepted > 20)
+    #expect(accepted > rounds / 100)
   }
 }

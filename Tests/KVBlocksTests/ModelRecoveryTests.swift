@@ -32,7 +32,7 @@ extension ModelTests {
     .init(seed: 171, blocks: 24, size: 4, ack: .explicit, choosesVictims: true),
     .init(
       seed: 172, blocks: 32, size: 4, ack: .nextStep, caches: true, admission: true, recovers: true,
-      choosesVictims: true),
+      choosesVictims: true, leastCommands: 1_800),
     .init(
       seed: 173, blocks: 32, size: 4, ack: .explicit, caches: true, host: 20, window: 10,
       inFlight: 8, choosesVictims: true),

@@ -37,6 +37,8 @@ struct ModelTests {
     /// Draws what `Walk+Recover` has.
     var recovers = false
     var choosesVictims = false
+    /// It takes so many to meet all that a walk is to meet.
+    var leastCommands = 0
     var testDescription: String {
       "seed \(seed): \(blocks) x \(size), \(ack)" + (caches ? ", caching, \(eviction)" : "")
         + (host > 0 ? ", \(host) on the host" : "")
@@ -63,11 +65,13 @@ struct ModelTests {
     + fedWithTokens + moving + windows + strategies + zeroing + mixed + recoveries + victims
     + classed
 
-  /// Of all walks together; the environment variable raises it for a soak.
-  static let commands: Int = {
-    let text = ProcessInfo.processInfo.environment["QUIRE_MODEL_COMMANDS"]
-    return text.flatMap { Int($0) } ?? 200_000
-  }()
+  /// Commands of all walks together, where somebody has time for many: `make soak`.
+  static let soak: Int? = ProcessInfo.processInfo.environment["QUIRE_MODEL_COMMANDS"].flatMap {
+    Int($0)
+  }
+
+  /// Of all walks together; otherwise some 900 of each.
+  static let commands = soak ?? 100_000
 
   static let caching: [Setup] = [
     .init(seed: 21, blocks: 32, size: 16, ack: .explicit, caches: true),
@@ -279,7 +283,7 @@ struct ModelTests {
     .init(seed: 86, blocks: 64, size: 4, ack: .explicit, strategy: .contiguousExact, places: true),
     .init(
       seed: 87, blocks: 70, size: 4, ack: .nextStep, admission: true,
-      strategy: .contiguousPowerOfTwo, places: true),
+      strategy: .contiguousPowerOfTwo, places: true, leastCommands: 1_800),
     .init(
       seed: 88, blocks: 60, size: 4, ack: .explicit, watermark: 0.05, most: 37,
       strategy: .contiguousMax, places: true),
@@ -291,7 +295,9 @@ struct ModelTests {
   static let zeroing: [Setup] = [
     .init(seed: 91, blocks: 64, size: 4, ack: .explicit, caches: true, host: 30, zeroes: true),
     .init(seed: 92, blocks: 40, size: 8, ack: .nextStep, strategy: .firstFit, zeroes: true),
-    .init(seed: 93, blocks: 48, size: 2, ack: .nextStep, caches: true, window: 20, zeroes: true),
+    .init(
+      seed: 93, blocks: 48, size: 2, ack: .nextStep, caches: true, window: 20, zeroes: true,
+      leastCommands: 1_800),
   ]
 
   @Test("the same with blocks that are to be zeroed", arguments: zeroing)
@@ -330,18 +336,18 @@ struct ModelTests {
     walk.choosesVictims = setup.choosesVictims
     let outcome = Outcome()
     var mirror = ChangeMirror(pool)
-    var analysis = AnalysisCheck(pool)
+    var analysis = AnalysisCheck(pool, seed: setup.seed)
     var log = pool.attachChangeLog()
     // The same once more without a log: where nothing but the analyzer follows, other code runs.
     var quiet = KVPool(configuration, hasher: TestHasher(configuration))
-    var quietAnalysis = AnalysisCheck(quiet)
+    var quietAnalysis = AnalysisCheck(quiet, seed: ~setup.seed)
     let quietOutcome = Outcome()
     var history: [TestCommand] = []
-    let count = Self.commands / Self.all.count
+    let count = max(Self.commands / Self.all.count, setup.leastCommands)
+    var digest = pool.stateDigest()
 
     for step in 0..<count {
       let command = walk.command(model)
-      let before = pool.stateDigest()
       let revision = pool.revision
       pool.apply(command, into: outcome)
       let seen = Seen(outcome)
@@ -354,9 +360,11 @@ struct ModelTests {
         mirror.follow(log, pool, changed: !unchanged) ?? analysis.follow(log, pool, step)
         ?? quietAnalysis.follow(log, quiet, step + 7).map { "without a log: \($0)" }
         ?? (quiet.historyDigest == pool.historyDigest ? nil : "a log makes a difference")
+      let before = digest
+      digest = pool.stateDigest()
       let difference =
         (seen == expected ? nil : "outcome: \(seen) instead of \(expected)")
-        ?? (unchanged && pool.stateDigest() != before ? "changed without a revision" : nil)
+        ?? (unchanged && digest != before ? "changed without a revision" : nil)
         ?? differences(pool, model)
         ?? unexplained(seen)
         ?? (step % 5 == 0 ? differentAdvice(pool, model, &asking) : nil)
@@ -386,7 +394,7 @@ struct ModelTests {
     }
     if history.count < 5_000 { replay(history, configuration, pool) }
     checkEnd(pool, model, &mirror, log)
-    if count > 1_500 {
+    if count > 800 {
       checkVariety(model, setup, count)
       checkEntries(mirror, setup, pins: pins)
     }
