@@ -4,7 +4,7 @@ import Testing
 
 @Suite("replayed traces")
 struct TraceReplayTests {
-  func pool(
+  private func pool(
     _ blocks: UInt32, _ size: UInt32 = 16, caches: Bool = true, eviction: EvictionPolicy = .lru,
     strategy: AllocationStrategy = .freeQueue, longest: UInt32 = 0, watermark: Double = 0
   ) -> PoolConfiguration {
@@ -26,7 +26,7 @@ struct TraceReplayTests {
     return replay.result
   }
 
-  static let steps = TraceReplay.Pace.steps(microseconds: 30_000)
+  private static let steps = TraceReplay.Pace.steps(microseconds: 30_000)
 
   /// `documents` of 16 stretches of 16 tokens and `extra` tokens, again and again, a second apart.
   private func scan(_ documents: Int, rounds: Int, extra: UInt32 = 0) -> ReplayTrace {
