@@ -14,15 +14,8 @@ fi
 # The command line lies beside the server.
 export QUIRE=${QUIRE:-$(dirname "$QUIRED")/quire}
 
-# The environment is made once, and again when the requirements have changed.
+"$here/environment.sh"
 venv=.build/e2e-venv
-if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
-  rm -rf "$venv"
-  python3 -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-    --requirement "$here/requirements.txt"
-  cp "$here/requirements.txt" "$venv/requirements.txt"
-fi
 
 export STUBS=$PWD/.build/e2e-stubs
 rm -rf "$STUBS"

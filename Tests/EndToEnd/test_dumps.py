@@ -1,6 +1,7 @@
 """A pool goes out in bytes and comes back as it was."""
 
 import random
+import struct
 
 import pytest
 from grpc import StatusCode
@@ -204,9 +205,27 @@ def test_only_the_first_message_says_what_to_do(client, busy, loaded):
         client.load_pool("one", data, call=q.Call(pool="other"))
 
 
-def test_a_pool_too_large_for_the_server_is_refused_before_memory_is_taken(client, loaded, new_pool):
-    pool = new_pool(blocks=15_000_000)
+def sealed(data):
+    """With the checksum that the bytes before it have."""
+    body = data[:-8]
+    padded = body + bytes(-len(body) % 16)
+    words = struct.unpack(f"<{len(padded) // 8}Q", padded)
+    value, mask = 0x9E3779B97F4A7C15, (1 << 64) - 1
+    for low, high in [*zip(words[::2], words[1::2]), (len(body), 0)]:
+        product = (value ^ low ^ 0xA0761D6478BD642F) * (high ^ 0xE7037ED1A0B428DB)
+        value = product >> 64 ^ product & mask ^ value << 1 & mask
+    return body + value.to_bytes(8, "little")
+
+
+def test_a_pool_too_large_for_the_server_is_refused_before_memory_is_taken(
+        server, client, loaded, pool):
     data = pool.dump()
-    assert len(data) < 1000
+    assert sealed(data) == data
+    # Behind the head and the name of the section: the blocks, 17 million of them by now.
+    assert data[11:19] == b"CONF" + (16).to_bytes(4, "little")
+    large = sealed(data[:15] + (17_000_000).to_bytes(4, "little") + data[19:])
+    before = server.resident_bytes()
     with refused_for(StatusCode.FAILED_PRECONDITION, "QUOTA", "config.blocks"):
-        client.load_pool(loaded("large"), data)
+        client.load_pool(loaded("large"), large)
+    # A block takes 32 bytes at least.
+    assert server.resident_bytes() - before < 100_000_000

@@ -51,8 +51,13 @@ enum SequenceOrder: String, CaseIterable {
 
   /// Of equals the lower id first.
   func sorted(_ sequences: [Message]) -> [Message] {
-    sequences.map { (key($0), $0.number("sequence_id"), $0) }
-      .sorted { self == .id || $0.0 == $1.0 ? $0.1 < $1.1 : $0.0 > $1.0 }.map { $0.2 }
+    // In parts: as one expression it takes the compiler seconds.
+    var keyed = sequences.map { (key: key($0), id: $0.number("sequence_id"), sequence: $0) }
+    keyed.sort { one, other in
+      if self == .id || one.key == other.key { return one.id < other.id }
+      return one.key > other.key
+    }
+    return keyed.map(\.sequence)
   }
 
   private func key(_ sequence: Message) -> Int64 {
