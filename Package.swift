@@ -202,8 +202,8 @@ let package = Package(
       "StreamBenchmark", ["BlockMessages", "GRPCClient", "GRPCWire", "UVLoop"],
       path: "Tests/Benchmarks/StreamBenchmark"),
     program(
-      "EventBenchmark", ["BlockMessages", "GRPCClient", "GRPCWire", "UVLoop"],
-      path: "Tests/Benchmarks/EventBenchmark"),
+      "SliceBenchmark", ["BlockMessages", "GRPCClient", "GRPCWire", "UVLoop"],
+      path: "Tests/Benchmarks/SliceBenchmark"),
     program(
       "SamplingBenchmark", ["Analysis", "KVBlocks"], path: "Tests/Benchmarks/SamplingBenchmark"),
     program("GrowthBenchmark", ["KVBlocks"], path: "Tests/Benchmarks/GrowthBenchmark"),

@@ -18,6 +18,6 @@ UNPINNED=1 python3 Tests/Benchmarks/unary_peers.py 5 2
 python3 Tests/Benchmarks/step_decode.py
 swift build -c release --product StreamBenchmark 2>&1 | tail -n 1
 python3 Tests/Benchmarks/run_stream.py
-swift build -c release --product EventBenchmark 2>&1 | tail -n 1
+swift build -c release --product SliceBenchmark 2>&1 | tail -n 1
 python3 Tests/Benchmarks/run_events.py
 python3 Tests/Benchmarks/tls.py
