@@ -53,38 +53,6 @@ extension MessagePacker {
   /// The field of `KvEventBatch` that an event is.
   package static var eventsField: UInt32 { 6 }
 
-  package mutating func storedEvent(
-    hashes: UnsafeRawBufferPointer, parent: UnsafeRawBufferPointer,
-    tokenIDs: UnsafeBufferPointer<UInt32>, blockSize: UInt32,
-    blockIDs: UnsafeBufferPointer<UInt32>, loraName: UnsafeRawBufferPointer, session: UInt64,
-    sizeClass: UInt32
-  ) {
-    let mark = mark
-    uint32(10, sizeClass)
-    fixed64(9, session)
-    bytes(6, loraName)
-    packedUInt32(5, blockIDs)
-    uint32(4, blockSize)
-    packedFixed32(3, tokenIDs)
-    bytes(2, parent)
-    bytes(1, hashes)
-    closeEvent(.stored, since: mark)
-  }
-
-  /// `removed`, or `copies_removed` with the copies that are left.
-  package mutating func removedEvent(
-    _ kind: EventKind, hashes: UnsafeRawBufferPointer, blockIDs: UnsafeBufferPointer<UInt32>,
-    remainingCopies: UnsafeBufferPointer<UInt32>, cause: EventCause, sizeClass: UInt32
-  ) {
-    let mark = mark
-    uint32(7, sizeClass)
-    uint32(6, cause.rawValue)
-    packedUInt32(3, remainingCopies)
-    packedUInt32(2, blockIDs)
-    bytes(1, hashes)
-    closeEvent(kind, since: mark)
-  }
-
   package mutating func clearedEvent(cause: EventCause) {
     let mark = mark
     uint32(2, cause.rawValue)
@@ -123,20 +91,6 @@ extension MessagePacker {
   private mutating func closeEvent(_ kind: EventKind, since mark: Int) {
     close(kind.rawValue, since: mark)
     close(Self.eventsField, since: mark)
-  }
-
-  // MARK: Batches
-
-  /// What stands before the events of a `KvEventBatch`. `seconds` since 1970.
-  package mutating func eventBatchHeader(
-    sequenceNumber: UInt64, epoch: UInt64, pool: UnsafeBufferPointer<UInt8>, revision: UInt64,
-    seconds: Double
-  ) {
-    double(5, seconds)
-    uint64(4, revision)
-    text(3, pool)
-    uint64(2, epoch)
-    uint64(1, sequenceNumber)
   }
 
   // MARK: The dump of a state

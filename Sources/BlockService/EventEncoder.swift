@@ -19,58 +19,91 @@ struct EventEncoder: ~Copyable {
   private(set) var contents: EventContents = []
 
   private var packer = MessagePacker()
-  private var hashes = FlatList<UInt8>(minimumCapacity: 1_024)
+  /// Of a removal of some of an entry's contents.
+  private var hashes = FlatList<BlockHash>(minimumCapacity: 32)
   private var ids = FlatList<UInt32>(minimumCapacity: 64)
   private var counts = FlatList<UInt32>(minimumCapacity: 64)
   /// What moved, by the moves of the log, last first. Only while a log has some.
-  private var movedHashes: [BlockHash?] = []
-
-  /// Whether the log may have something to tell. O(entries).
-  static func hasEvents(_ log: ChangeLog) -> Bool {
-    let entries = log.entries.base
-    for i in 0..<log.entries.count {
-      switch entries[i].kind {
-      case .stored, .evicted, .cleared, .sequenceForked, .copied, .moved: return true
-      case .handedOut, .hit, .shared, .released, .moveOrdered, .pinned, .unpinned, .lazilyFreed,
-        .flushed:
-        continue
-      }
-    }
-    return false
-  }
+  private var movedHashes: [BlockHash?]?
 
   /// Calls `close` with each batch that is full, and with the last one unless it is empty; what it is
   /// given is in `bytes` and `contents`.
   mutating func encode(
     _ log: ChangeLog, of pool: KVPool, largest: Int, close: (inout EventEncoder) -> Void
   ) {
-    let entries = log.entries.count
-    findMovedHashes(log, pool)
-    for i in 0..<entries {
-      let entry = log.entries[i]
-      switch entry.kind {
-      case .stored: stored(entry, log, pool, largest, close)
-      case .evicted: removed(entry, log, pool, largest, close)
-      case .cleared:
-        begin()
-        packer.clearedEvent(cause: entry.cause == .reset ? .resetPrefixCache : .resetPool)
-        end(largest, [], close)
-      case .sequenceForked:
-        forked(entry, log.children(of: entry), largest, close)
-      case .copied:
-        for copy in log.copies(of: entry) {
-          begin()
-          packer.copiedEvent(session: entry.owner.session, CopyOrderFields(copy))
-          end(largest, .moreKinds, close)
-        }
-      case .moved: moved(entry, log, pool, largest, close)
-      case .handedOut, .hit, .shared, .released, .moveOrdered, .pinned, .unpinned, .lazilyFreed,
-        .flushed:
-        break
-      }
+    let lists = log.lists
+    let shape = Shape(pool)
+    var i = 0
+    while true {
+      i = addShort(lists, from: i, shape, largest)
+      if i == lists.entries.count { break }
+      add(lists.entries[i], lists, log, pool, shape, largest, close)
+      i += 1
     }
-    movedHashes.removeAll()
+    movedHashes = nil
     flush(close)
+  }
+
+  /// The events of entries about one block each, which is what most are, from `first` on: as long as they
+  /// have nothing unusual and fit the batch. Returns the index of the entry that does not.
+  private mutating func addShort(
+    _ lists: ChangeLog.Lists, from first: Int, _ shape: Shape, _ largest: Int
+  ) -> Int {
+    let most = min(
+      lists.entries.count - first, (largest - bytes.count) / OneBlockEvents.mostBytes)
+    guard shape.isPlain, most > 0, let base = lists.entries.baseAddress else { return first }
+    let room = UnsafeMutableRawPointer(bytes.extend(by: most * OneBlockEvents.mostBytes))
+    var place = room
+    var entry = base + first
+    let end = entry + most
+    while entry < end && entry.pointee.details == 1 {
+      let content = lists.contents + Int(entry.pointee.firstDetail)
+      let id = lists.blocks[Int(entry.pointee.first)]
+      var count = 0
+      switch entry.pointee.kind {
+      case .stored:
+        count = shape.ofOneBlock.writeStored(
+          hash: content, parent: entry.pointee.hasParent ? UnsafeRawPointer(content - 1) : nil,
+          blockSize: shape.blockSize, blockID: id, session: entry.pointee.owner.session, to: place)
+      case .evicted where content.pointee.copies == 0:
+        guard let cause = Self.removalCause(entry.pointee.cause) else { break }
+        count = shape.ofOneBlock.writeRemoved(hash: content, blockID: id, cause: cause, to: place)
+      default: break
+      }
+      if count == 0 { break }
+      place += count
+      entry += 1
+    }
+    bytes.removeLast(most * OneBlockEvents.mostBytes - (place - room))
+    return entry - base
+  }
+
+  /// The events of any entry.
+  @inline(never)
+  private mutating func add(
+    _ entry: ChangeLog.Entry, _ lists: ChangeLog.Lists, _ log: ChangeLog, _ pool: KVPool,
+    _ shape: Shape, _ largest: Int, _ close: (inout EventEncoder) -> Void
+  ) {
+    switch entry.kind {
+    case .stored: stored(entry, lists, log, pool, shape, largest, close)
+    case .evicted: removed(entry, lists, shape, largest, close)
+    case .cleared:
+      begin()
+      packer.clearedEvent(cause: entry.cause == .reset ? .resetPrefixCache : .resetPool)
+      end(largest, [], close)
+    case .sequenceForked:
+      forked(entry, log.children(of: entry), largest, close)
+    case .copied:
+      for copy in log.copies(of: entry) {
+        begin()
+        packer.copiedEvent(session: entry.owner.session, CopyOrderFields(copy))
+        end(largest, .moreKinds, close)
+      }
+    case .moved: moved(entry, log, pool, largest, close)
+    case .handedOut, .hit, .shared, .released, .moveOrdered, .pinned, .unpinned, .lazilyFreed,
+      .flushed:
+      break
+    }
   }
 
   /// One event of a batch of its own.
@@ -87,10 +120,18 @@ struct EventEncoder: ~Copyable {
   private mutating func end(
     _ largest: Int, _ contents: EventContents, _ close: (inout EventEncoder) -> Void
   ) {
-    precondition(packer.byteCount <= largest, "an event that is larger than any batch")
-    if bytes.count > 0 && bytes.count + packer.byteCount > largest { flush(close) }
-    packer.copy(to: bytes.extend(by: packer.byteCount))
+    packer.copy(to: room(for: packer.byteCount, largest, contents, close))
+  }
+
+  /// Room for one more event, which the caller fills.
+  private mutating func room(
+    for byteCount: Int, _ largest: Int, _ contents: EventContents,
+    _ close: (inout EventEncoder) -> Void
+  ) -> UnsafeMutableRawPointer {
+    precondition(byteCount <= largest, "an event that is larger than any batch")
+    if bytes.count > 0 && bytes.count + byteCount > largest { flush(close) }
     self.contents.formUnion(contents)
+    return UnsafeMutableRawPointer(bytes.extend(by: byteCount))
   }
 
   private mutating func flush(_ close: (inout EventEncoder) -> Void) {
@@ -101,70 +142,107 @@ struct EventEncoder: ~Copyable {
 
   // MARK: Kinds
 
+  /// What is the same for all entries of a log.
+  private struct Shape {
+    let hashBytes: Int
+    let blockSize: UInt32
+    let hasClasses: Bool
+    /// Stored blocks may have token ids or a LoRA.
+    let tellsMore: Bool
+    /// Neither that nor size classes.
+    let isPlain: Bool
+    let ofOneBlock: OneBlockEvents
+
+    init(_ pool: KVPool) {
+      hashBytes = pool.configuration.hashBytes
+      blockSize = pool.configuration.blockSize
+      hasClasses = !pool.configuration.sizeClasses.isEmpty
+      tellsMore = pool.keepsWhatWasStored
+      isPlain = !hasClasses && !tellsMore
+      ofOneBlock = OneBlockEvents(hashBytes: hashBytes)
+    }
+
+    /// The number of a size class as clients know it.
+    func number(ofClass index: UInt8) -> UInt32 { hasClasses ? UInt32(index) + 1 : 0 }
+
+    func column(_ contents: UnsafePointer<ChangeLog.Content>, _ count: Int) -> HashColumn {
+      HashColumn(
+        UnsafeRawPointer(contents), count: count, stride: MemoryLayout<ChangeLog.Content>.stride,
+        hashBytes: hashBytes)
+    }
+  }
+
   private mutating func stored(
-    _ entry: ChangeLog.Entry, _ log: ChangeLog, _ pool: KVPool, _ largest: Int,
-    _ close: (inout EventEncoder) -> Void
+    _ entry: ChangeLog.Entry, _ lists: ChangeLog.Lists, _ log: ChangeLog, _ pool: KVPool,
+    _ shape: Shape, _ largest: Int, _ close: (inout EventEncoder) -> Void
   ) {
-    let all = log.contents(of: entry)
-    let blocks = log.blocks(of: entry)
-    let size = pool.blockSize(ofClass: entry.sizeClass)
-    let tokens = pool.tokenIDs(stored: entry, log)
-    let lora = pool.loraName(stored: entry)
+    let all = Int(entry.details)
+    let contents = lists.contents + Int(entry.firstDetail)
+    let blocks = lists.blocks + Int(entry.first)
+    let size = shape.hasClasses ? pool.blockSize(ofClass: entry.sizeClass) : shape.blockSize
+    var tokens = UnsafeBufferPointer<UInt32>(start: nil, count: 0)
+    var lora = UnsafeRawBufferPointer(start: nil, count: 0)
+    if shape.tellsMore {
+      // Of blocks that are too large for an event with them there are none.
+      if 4 * Int(size) <= Self.mostTokenBytes { tokens = pool.tokenIDs(stored: entry, log) }
+      lora = pool.loraName(stored: entry)
+    }
     let most =
       tokens.count > 0
       ? max(1, min(Self.mostBlocks, Self.mostTokenBytes / (4 * Int(size)))) : Self.mostBlocks
-    let isShort = 4 * Int(size) <= Self.mostTokenBytes
-    var parent = log.parent(of: entry)
     var start = 0
-    while start < all.count {
-      let end = min(start + most, all.count)
-      let hashBytes = pool.configuration.hashBytes
-      hashes.removeAll()
-      for i in start..<end { Self.add(all[i].hash, hashBytes, to: &hashes) }
+    while start < all {
+      let end = min(start + most, all)
       let part =
-        tokens.count > 0 && isShort
-        ? UnsafeBufferPointer(rebasing: tokens[start * Int(size)..<end * Int(size)])
-        : UnsafeBufferPointer(start: nil, count: 0)
-      begin()
-      Self.withBytes(of: parent, hashBytes) { parent in
-        packer.storedEvent(
-          hashes: UnsafeRawBufferPointer(hashes.elements), parent: parent, tokenIDs: part,
-          blockSize: size, blockIDs: UnsafeBufferPointer(rebasing: blocks[start..<end]),
-          loraName: lora, session: entry.owner.session,
-          sizeClass: Self.number(entry.sizeClass, pool))
-      }
-      self.end(largest, part.count > 0 ? .tokenIDs : [], close)
-      parent = all[end - 1].hash
+        tokens.count > 0
+        ? UnsafeBufferPointer(rebasing: tokens[start * Int(size)..<end * Int(size)]) : tokens
+      let event = StoredEvent(
+        hashes: shape.column(contents + start, end - start),
+        parent: start > 0 || entry.hasParent ? UnsafeRawPointer(contents + (start - 1)) : nil,
+        tokenIDs: part, blockSize: size,
+        blockIDs: UnsafeBufferPointer(start: blocks + start, count: end - start), loraName: lora,
+        session: entry.owner.session, sizeClass: shape.number(ofClass: entry.sizeClass))
+      event.write(
+        to: room(for: event.byteCount, largest, part.count > 0 ? .tokenIDs : [], close))
       start = end
     }
   }
 
   private mutating func removed(
-    _ entry: ChangeLog.Entry, _ log: ChangeLog, _ pool: KVPool, _ largest: Int,
+    _ entry: ChangeLog.Entry, _ lists: ChangeLog.Lists, _ shape: Shape, _ largest: Int,
     _ close: (inout EventEncoder) -> Void
   ) {
-    if entry.cause == .reset { return }
-    let contents = log.contents(of: entry)
+    guard let cause = Self.removalCause(entry.cause) else { return }
+    let contents = UnsafeBufferPointer(
+      start: lists.contents + Int(entry.firstDetail), count: Int(entry.details))
+    let blocks = lists.blocks + Int(entry.first)
     var others = 0
     for content in contents where content.copies > 0 { others += 1 }
     // Of a content that goes with several blocks the last one is the last that is told.
-    if others > 0 { removed(entry, log, pool, .copiesRemoved, largest, close) }
-    if others < contents.count { removed(entry, log, pool, .removed, largest, close) }
+    if others > 0 { removed(entry, contents, blocks, shape, .copiesRemoved, cause, largest, close) }
+    if others == contents.count { return }
+    if others > 0 || contents.count > Self.mostBlocks {
+      return removed(entry, contents, blocks, shape, .removed, cause, largest, close)
+    }
+    let event = RemovedEvent(
+      .removed, hashes: shape.column(lists.contents + Int(entry.firstDetail), contents.count),
+      blockIDs: UnsafeBufferPointer(start: blocks, count: contents.count),
+      remainingCopies: UnsafeBufferPointer(start: nil, count: 0), cause: cause,
+      sizeClass: shape.number(ofClass: entry.sizeClass))
+    event.write(to: room(for: event.byteCount, largest, [], close))
   }
 
   /// The last copies of the entry's contents, or the others.
   private mutating func removed(
-    _ entry: ChangeLog.Entry, _ log: ChangeLog, _ pool: KVPool, _ kind: EventKind, _ largest: Int,
-    _ close: (inout EventEncoder) -> Void
+    _ entry: ChangeLog.Entry, _ contents: UnsafeBufferPointer<ChangeLog.Content>,
+    _ blocks: UnsafePointer<BlockID>, _ shape: Shape, _ kind: EventKind, _ cause: EventCause,
+    _ largest: Int, _ close: (inout EventEncoder) -> Void
   ) {
     let isOfCopies =
       switch kind {
       case .copiesRemoved: true
       default: false
       }
-    let contents = log.contents(of: entry)
-    let blocks = log.blocks(of: entry)
-    let hashBytes = pool.configuration.hashBytes
     var i = 0
     while i < contents.count {
       hashes.removeAll()
@@ -172,19 +250,23 @@ struct EventEncoder: ~Copyable {
       counts.removeAll()
       while i < contents.count && ids.count < Self.mostBlocks {
         if (contents[i].copies > 0) == isOfCopies {
-          Self.add(contents[i].hash, hashBytes, to: &hashes)
+          hashes.append(contents[i].hash)
           ids.append(blocks[i])
           if isOfCopies { counts.append(contents[i].copies) }
         }
         i += 1
       }
       if ids.count == 0 { return }
-      begin()
-      packer.removedEvent(
-        kind, hashes: UnsafeRawBufferPointer(hashes.elements), blockIDs: ids.elements,
-        remainingCopies: counts.elements, cause: Self.cause(entry.cause),
-        sizeClass: Self.number(entry.sizeClass, pool))
-      end(largest, kind == .removed ? [] : .moreKinds, close)
+      let event = RemovedEvent(
+        kind,
+        hashes: HashColumn(
+          hashes.base, count: hashes.count, stride: MemoryLayout<BlockHash>.stride,
+          hashBytes: shape.hashBytes),
+        blockIDs: ids.elements, remainingCopies: counts.elements, cause: cause,
+        sizeClass: shape.number(ofClass: entry.sizeClass))
+      event.write(
+        to: room(
+          for: event.byteCount, largest, isOfCopies ? .moreKinds : [], close))
     }
   }
 
@@ -209,8 +291,9 @@ struct EventEncoder: ~Copyable {
     _ entry: ChangeLog.Entry, _ log: ChangeLog, _ pool: KVPool, _ largest: Int,
     _ close: (inout EventEncoder) -> Void
   ) {
+    if movedHashes == nil { movedHashes = Self.movedHashes(log, pool) }
     for copy in log.copies(of: entry) {
-      let hash = entry.cause == .defragment ? movedHashes.popLast() ?? nil : nil
+      let hash = entry.cause == .defragment ? movedHashes?.popLast() ?? nil : nil
       begin()
       Self.withBytes(of: hash, pool.configuration.hashBytes) {
         packer.movedEvent(
@@ -223,16 +306,10 @@ struct EventEncoder: ~Copyable {
 
   /// The pool says what blocks have after the command; what they had when they were moved follows from
   /// that and from what came behind, backwards.
-  private mutating func findMovedHashes(_ log: ChangeLog, _ pool: KVPool) {
-    let entries = log.entries.elements
-    var moves = false
-    for entry in entries {
-      // Comparing a value of another module would be a call.
-      if case .moved = entry.kind, case .defragment = entry.cause { moves = true }
-    }
-    if !moves { return }
+  private static func movedHashes(_ log: ChangeLog, _ pool: KVPool) -> [BlockHash?] {
+    var hashes: [BlockHash?] = []
     var had: [BlockID: BlockHash?] = [:]
-    for entry in entries.reversed() {
+    for entry in log.entries.elements.reversed() {
       switch entry.kind {
       case .evicted:
         for (id, content) in zip(log.blocks(of: entry), log.contents(of: entry)).reversed() {
@@ -242,23 +319,17 @@ struct EventEncoder: ~Copyable {
       case .moved where entry.cause == .defragment:
         for copy in log.copies(of: entry).reversed() {
           let hash = had[copy.target] ?? pool.content(copy.target)
-          movedHashes.append(hash)
+          hashes.append(hash)
           had[copy.source] = .some(hash)
           had[copy.target] = .some(nil)
         }
       default: break
       }
     }
+    return hashes
   }
 
   // MARK: Parts
-
-  private static func add(_ hash: BlockHash, _ byteCount: Int, to list: inout FlatList<UInt8>) {
-    let room = UnsafeMutableRawPointer(list.extend(by: byteCount))
-    withUnsafeBytes(of: hash.words) {
-      room.copyMemory(from: $0.baseAddress.unsafelyUnwrapped, byteCount: byteCount)
-    }
-  }
 
   private static func withBytes(
     of hash: BlockHash?, _ byteCount: Int, _ body: (UnsafeRawBufferPointer) -> Void
@@ -267,9 +338,12 @@ struct EventEncoder: ~Copyable {
     withUnsafeBytes(of: hash.words) { body(UnsafeRawBufferPointer(rebasing: $0[..<byteCount])) }
   }
 
-  /// The number of a size class as clients know it.
-  private static func number(_ index: UInt8, _ pool: KVPool) -> UInt32 {
-    pool.configuration.sizeClasses.isEmpty ? 0 : UInt32(index) + 1
+  /// nil: it is not told.
+  private static func removalCause(_ cause: ChangeLog.Cause) -> EventCause? {
+    switch cause {
+    case .reset: nil
+    default: Self.cause(cause)
+    }
   }
 
   private static func cause(_ cause: ChangeLog.Cause) -> EventCause {

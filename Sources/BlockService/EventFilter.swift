@@ -56,10 +56,9 @@ struct EventFilter: ~Copyable {
       }
     }
     let count = before.count + after.count
-    appendByte(Self.eventTag)
-    appendVarint(1 + Self.varintCount(count) + count)
-    appendByte(tag)
-    appendVarint(count)
+    appendPrefix(
+      Self.eventTag, 1 + ForwardWriter.byteCount(ofVarint: UInt64(count)) + count)
+    appendPrefix(tag, count)
     append(before)
     append(after)
   }
@@ -70,25 +69,11 @@ struct EventFilter: ~Copyable {
       .copyMemory(from: source, byteCount: part.count)
   }
 
-  private mutating func appendByte(_ byte: UInt8) { bytes.append(byte) }
-
-  private mutating func appendVarint(_ value: Int) {
-    var rest = value
-    while rest >= 0x80 {
-      bytes.append(UInt8(rest & 0x7F | 0x80))
-      rest >>= 7
-    }
-    bytes.append(UInt8(rest))
-  }
-
-  private static func varintCount(_ value: Int) -> Int {
-    var count = 1
-    var rest = value >> 7
-    while rest > 0 {
-      count += 1
-      rest >>= 7
-    }
-    return count
+  private mutating func appendPrefix(_ tag: UInt8, _ count: Int) {
+    let length = 1 + ForwardWriter.byteCount(ofVarint: UInt64(count))
+    var writer = ForwardWriter(at: UnsafeMutableRawPointer(bytes.extend(by: length)))
+    writer.byte(tag)
+    writer.varint(UInt64(count))
   }
 
   private struct Cursor {

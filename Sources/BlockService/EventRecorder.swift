@@ -5,6 +5,7 @@ internal import KVBlocks
 /// The events of one pool: encoded as commands are made, kept in a ring, read by subscribers at their own
 /// pace. Nobody's pace is anything to the pool: who falls behind the ring is told and let go.
 final class EventRecorder: PoolObserver {
+  let needs: ChangeLog.Detail = .contents
   unowned let hosted: HostedPool
   /// Drawn anew whenever numbering starts anew; never 0.
   private(set) var epoch: UInt64
@@ -15,7 +16,9 @@ final class EventRecorder: PoolObserver {
 
   private unowned let hub: EventHub
   private var encoder = EventEncoder()
-  private var header = MessagePacker(capacity: 256)
+  private var header: EventBatchHeader
+  /// The header that was written last.
+  private var headerBytes = FlatList<UInt8>(minimumCapacity: 256)
   private var filter = EventFilter()
   private var isNew = true
 
@@ -29,6 +32,7 @@ final class EventRecorder: PoolObserver {
     self.hosted = hosted
     self.hub = hub
     epoch = hub.drawEpoch()
+    header = EventBatchHeader(epoch: epoch, pool: hosted.nameBytes)
     wantedAt = milliseconds
     // What was before is no part of it, and counts as the first batch.
     let first: UInt64 = hosted.pool.revision == 0 ? 1 : 2
@@ -39,8 +43,6 @@ final class EventRecorder: PoolObserver {
   // MARK: What happens
 
   func poolChanged(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64) {
-    // Most short commands only take and give back.
-    if !EventEncoder.hasEvents(log) { return }
     encoder.encode(log, of: pool, largest: ring.largestBatch) { encoder in
       self.append(&encoder, pool, milliseconds)
     }
@@ -53,29 +55,30 @@ final class EventRecorder: PoolObserver {
       return
     }
     epoch = hub.drawEpoch()
+    header = EventBatchHeader(epoch: epoch, pool: hosted.nameBytes)
     ring.restart(at: 2)
     for subscriber in subscribers { subscriber.next = ring.next }
     encoder.encode(cleared: .loadPool) { encoder in self.append(&encoder, pool, milliseconds) }
   }
 
   private func append(_ encoder: inout EventEncoder, _ pool: KVPool, _ milliseconds: UInt64) {
-    packHeader(ring.next, pool, milliseconds)
-    let count = header.byteCount + encoder.bytes.count
+    writeHeader(ring.next, pool, milliseconds)
+    let count = headerBytes.count + encoder.bytes.count
+    let headerCount = Self.prefixBytes + headerBytes.count
     let place = ring.append(
-      byteCount: Self.prefixBytes + count, headerCount: Self.prefixBytes + header.byteCount,
-      contents: encoder.contents)
+      byteCount: Self.prefixBytes + count, headerCount: headerCount, contents: encoder.contents)
     MessageFramer.writePrefix(count, to: place)
-    header.copy(to: place + Self.prefixBytes)
-    (place + Self.prefixBytes + header.byteCount).copyMemory(
-      from: encoder.bytes.base, byteCount: encoder.bytes.count)
+    (place + Self.prefixBytes).copyMemory(from: headerBytes.base, byteCount: headerBytes.count)
+    (place + headerCount).copyMemory(from: encoder.bytes.base, byteCount: encoder.bytes.count)
     if !subscribers.isEmpty { hub.wantsPump() }
   }
 
-  private func packHeader(_ number: UInt64, _ pool: KVPool, _ milliseconds: UInt64) {
-    header.reset()
-    header.eventBatchHeader(
-      sequenceNumber: number, epoch: epoch, pool: hosted.nameBytes, revision: pool.revision,
-      seconds: Double(milliseconds) / 1_000)
+  private func writeHeader(_ number: UInt64, _ pool: KVPool, _ milliseconds: UInt64) {
+    headerBytes.removeAll()
+    let count = header.write(
+      sequenceNumber: number, revision: pool.revision, seconds: Double(milliseconds) / 1_000,
+      to: headerBytes.extend(by: header.mostBytes))
+    headerBytes.removeLast(header.mostBytes - count)
   }
 
   // MARK: Subscribers
@@ -85,8 +88,8 @@ final class EventRecorder: PoolObserver {
   func add(_ subscriber: EventStream, at milliseconds: UInt64) {
     subscribers.append(subscriber)
     if subscriber.next < ring.next { return send(to: subscriber) }
-    packHeader(ring.next - 1, hosted.pool, milliseconds)
-    subscriber.responses.send(byteCount: header.byteCount) { header.copy(to: $0) }
+    writeHeader(ring.next - 1, hosted.pool, milliseconds)
+    sendHeader(to: subscriber)
   }
 
   func remove(_ subscriber: EventStream) { subscribers.removeAll { $0 === subscriber } }
@@ -147,12 +150,18 @@ final class EventRecorder: PoolObserver {
   /// Tells those who have all that they have.
   func heartbeat(at milliseconds: UInt64) {
     if subscribers.isEmpty { return }
-    packHeader(ring.next - 1, hosted.pool, milliseconds)
+    writeHeader(ring.next - 1, hosted.pool, milliseconds)
     for subscriber in subscribers where subscriber.next == ring.next && !subscriber.isOver {
       if subscriber.responses.queuedBytes > Self.mostQueuedBytes { continue }
-      subscriber.responses.send(byteCount: header.byteCount) { header.copy(to: $0) }
+      sendHeader(to: subscriber)
     }
     subscribers.removeAll { $0.isOver }
+  }
+
+  private func sendHeader(to subscriber: EventStream) {
+    subscriber.responses.send(byteCount: headerBytes.count) {
+      $0.copyMemory(from: headerBytes.base, byteCount: headerBytes.count)
+    }
   }
 
   /// The pool is no more.

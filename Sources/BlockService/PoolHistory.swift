@@ -6,6 +6,7 @@ package import KVBlocks
 ///
 /// Up to 12 MiB, used as they fill.
 package final class PoolHistory: PoolObserver {
+  package let needs: ChangeLog.Detail = .everything
   let incidents = BlockIncidents()
   let evicted = EvictedContents(secret: HostedPool.drawSecret())
   /// What happened up to this revision is not known.

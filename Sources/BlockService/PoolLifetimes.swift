@@ -3,6 +3,7 @@ package import KVBlocks
 
 /// How long the blocks of one pool live.
 package final class PoolLifetimes: PoolObserver {
+  package let needs: ChangeLog.Detail = .everything
   let lifetimes: BlockLifetimes
 
   init(of pool: KVPool, sampleEvery: UInt32) {

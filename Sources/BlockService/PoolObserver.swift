@@ -7,6 +7,8 @@ package import KVBlocks
 /// whatever takes long is put off. Times are milliseconds since the epoch, by the server's clock, which
 /// never goes back.
 package protocol PoolObserver: AnyObject {
+  /// What it reads of the log. The log of a pool has what the most curious of its observers wants.
+  var needs: ChangeLog.Detail { get }
   /// A command stood and did what `log` says; commands that changed nothing are not told. The log is the
   /// pool's, until its next command.
   func poolChanged(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64)

@@ -84,7 +84,7 @@ package final class HostedPool {
     self.pool = pool
     waits?.begin(pool)
     if !isObserved { return }
-    pool.attachChangeLog()
+    attachChangeLog()
     for observer in observers { observer.poolReplaced(pool, at: milliseconds) }
   }
 
@@ -92,8 +92,8 @@ package final class HostedPool {
 
   /// From the next command on. `observer` is told of the pool as it is first.
   package func observe(_ observer: any PoolObserver, at milliseconds: UInt64) {
-    pool.attachChangeLog()
     observers.append(observer)
+    attachChangeLog()
     isObserved = true
     observer.poolReplaced(pool, at: milliseconds)
   }
@@ -101,7 +101,12 @@ package final class HostedPool {
   package func stopObserving(_ observer: any PoolObserver) {
     observers.removeAll { $0 === observer }
     isObserved = !observers.isEmpty
-    if !isObserved { pool.detachChangeLog() }
+    if isObserved { attachChangeLog() } else { pool.detachChangeLog() }
+  }
+
+  private func attachChangeLog() {
+    let isForAll = observers.contains { $0.needs == .everything }
+    pool.attachChangeLog(isForAll ? .everything : .contents)
   }
 
   /// To be called when a command was applied to a pool that has a change log.

@@ -21,7 +21,7 @@ extension BlockPool {
   func dropPin(
     _ id: BlockID, _ unpinning: inout Unpinning, by holder: Holder, _ cause: ChangeLog.Cause
   ) {
-    if isLogging { log.note(.unpinned, cause, by: holder, one: id, of: self) }
+    if logsReferences { log.note(.unpinned, cause, by: holder, one: id, of: self) }
     save(id)
     let record = records + Int(id)
     precondition(record.pointee.pins > 0, "unpinned a block that is not pinned")

@@ -72,7 +72,7 @@ extension BlockPool {
     if undo.isRecording || split != nil || lazy != nil { return false }
     guard freeAlone(first, count, slot) else { return false }
     undo.touch(first, count)
-    if isLogging { log.note(.released, .free, by: .raw(slot), first, count, of: self) }
+    if logsReferences { log.note(.released, .free, by: .raw(slot), first, count, of: self) }
     return true
   }
 

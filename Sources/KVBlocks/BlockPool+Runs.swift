@@ -158,7 +158,7 @@ extension BlockPool {
       room[Int(i)] = start + i
     }
     countTaken(count)
-    if isLogging { log.note(.handedOut, by: holder, room, Int(count), of: self) }
+    if logsReferences { log.note(.handedOut, by: holder, room, Int(count), of: self) }
   }
 
   /// As `take`, those of `ids` first that are free and hold nothing.
@@ -174,7 +174,7 @@ extension BlockPool {
       taken += 1
     }
     countTaken(taken)
-    if isLogging { log.note(.handedOut, by: holder, room, Int(taken), of: self) }
+    if logsReferences { log.note(.handedOut, by: holder, room, Int(taken), of: self) }
     take(count - taken, for: holder, generation: generation, into: room + Int(taken))
   }
 

@@ -101,7 +101,7 @@ extension BlockPool {
       handOut(room[i], to: holder, generation)
     }
     countTaken(count)
-    if isLogging { log.note(.handedOut, by: holder, room, Int(count), of: self) }
+    if logsReferences { log.note(.handedOut, by: holder, room, Int(count), of: self) }
   }
 
   /// Evicts whom the policy names. Returns the block, which is now free.
@@ -148,7 +148,7 @@ extension BlockPool {
     if whole > count { records[Int(start + whole - 1)].previous = count }
     counters.rounding += whole - count
     countTaken(whole)
-    if isLogging {
+    if logsReferences {
       log.note(.handedOut, by: holder, room, Int(count), of: self)
       log.note(.handedOut, .rounding, from: start + count, whole - count, of: self)
     }
@@ -255,7 +255,7 @@ extension BlockPool {
       freed += 1
       rest -= 1
     }
-    if isLogging { log.note(.released, .rounding, from: rest + 1, freed, of: self) }
+    if logsReferences { log.note(.released, .rounding, from: rest + 1, freed, of: self) }
     counters.rounding -= freed
     counters.active -= freed
     counters.free += freed

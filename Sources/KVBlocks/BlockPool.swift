@@ -33,7 +33,10 @@ package final class BlockPool {
   var lazy: LazyFrees? { didSet { setDetour() } }
   /// Where what happens to blocks is recorded, if it is.
   let log: ChangeLog
-  var isLogging = false { didSet { setDetour() } }
+  /// Whether what becomes of content is.
+  var isLogging = false
+  /// Whether who takes and gives back blocks is, too.
+  var logsReferences = false { didSet { setDetour() } }
   /// Any of them: the one test that the common case pays for all.
   private(set) var hasDetour = false
   /// Nothing but that somebody follows.
@@ -159,7 +162,7 @@ package final class BlockPool {
   }
 
   func setDetour() {
-    let isOdd = split != nil || lazy != nil || isLogging
+    let isOdd = split != nil || lazy != nil || logsReferences
     hasDetour = isOdd || undo.touched != nil
     isOnlyTouched = hasDetour && !isOdd
   }

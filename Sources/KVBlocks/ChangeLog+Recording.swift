@@ -102,28 +102,51 @@ extension ChangeLog {
     name(id)
   }
 
+  /// Of a log of contents alone the owner is nobody: it would cost as much as the rest.
+  @inline(never)
   func noteEvicted(
     _ id: BlockID, _ hash: BlockHash, copies: UInt32, _ cause: Cause, for holder: Holder,
     of pool: BlockPool
   ) {
-    add(.evicted, cause, owner(of: holder), pool.tier, pool.sizeClass(of: id))
-    name(id)
-    addContent(hash, copies)
+    reserve()
+    let owner = detail == .everything ? owner(of: holder) : BlockOwner()
+    let sizeClass = pool.sizeClass(of: id)
+    if goesOn(.evicted, cause, owner, pool.tier, sizeClass) {
+      return addContent(of: id, hash, copies)
+    }
+    addContent(
+      of: id, hash, copies,
+      by: Entry(
+        kind: .evicted, cause: cause, tier: pool.tier, sizeClass: sizeClass, owner: owner, count: 1,
+        first: UInt32(truncatingIfNeeded: blocks.count),
+        firstDetail: UInt32(truncatingIfNeeded: contents.count), details: 1))
   }
 
-  /// What follows with `noteStored` is one caching call, or what is left of it behind a hole.
+  /// The first block of a caching call, or of what is left of it behind a hole. `parent`: of the block before
+  /// it, as long as its own; nil where it begins its prefix.
+  @inline(__always)
   func beginStored(
-    by holder: Holder, at tableIndex: UInt32, parent: BlockHash?, _ pool: BlockPool, first: BlockID
+    _ id: BlockID, _ hash: BlockHash, copies: UInt32, by owner: BlockOwner, at tableIndex: UInt32,
+    parent: UnsafePointer<UInt8>?, _ hashBytes: Int, _ pool: BlockPool
   ) {
-    if let parent { contents.append(Content(hash: parent, copies: 0)) }
-    begin(.stored, .none, owner(of: holder), pool.tier, pool.sizeClass(of: first))
-    entries.base[entries.count - 1].tableIndex = tableIndex
-    entries.base[entries.count - 1].hasParent = parent != nil
+    reserve()
+    if let parent {
+      contents.appendWithin(Content(hash: BlockHash(parent, hashBytes), copies: 0))
+    }
+    addContent(
+      of: id, hash, copies,
+      by: Entry(
+        kind: .stored, cause: .none, tier: pool.tier, sizeClass: pool.sizeClass(of: id),
+        owner: owner,
+        tableIndex: tableIndex, count: 1, first: UInt32(truncatingIfNeeded: blocks.count),
+        firstDetail: UInt32(truncatingIfNeeded: contents.count), details: 1,
+        hasParent: parent != nil))
   }
 
-  func noteStored(_ id: BlockID, _ hash: BlockHash, copies: UInt32) {
-    name(id)
-    addContent(hash, copies)
+  /// The block behind the one before.
+  func goOnStored(_ id: BlockID, _ hash: BlockHash, copies: UInt32) {
+    reserve()
+    addContent(of: id, hash, copies)
   }
 
   /// A copy that was ordered, or of a move that was made.
@@ -138,18 +161,36 @@ extension ChangeLog {
       name(copy.target)
     }
     copies.append(copy)
-    entries.base[entries.count - 1].details += 1
+    last.pointee.details += 1
   }
 
   func noteFork(of parent: Holder, _ ids: UnsafeBufferPointer<SequenceID>, sizeClass: UInt8) {
     begin(.sequenceForked, .none, owner(of: parent), .device, sizeClass)
     for id in ids { children.append(id) }
-    entries.base[entries.count - 1].details = UInt32(ids.count)
+    last.pointee.details = UInt32(ids.count)
   }
 
   func noteCleared(_ cause: Cause) { begin(.cleared, cause, BlockOwner(), .device, 0) }
 
   // MARK: Lists
+
+  /// Where there is one.
+  @inline(__always)
+  private var last: UnsafeMutablePointer<Entry> { entries.base + (entries.count &- 1) }
+
+  /// Room for one more entry about a content and the one before it: asked for once, so that what follows is
+  /// written straight.
+  @inline(__always)
+  private func reserve() {
+    if !entries.hasRoom(for: 1) || !blocks.hasRoom(for: 1) || !contents.hasRoom(for: 2) { grow() }
+  }
+
+  @inline(never)
+  private func grow() {
+    entries.grow(to: entries.count + 1)
+    blocks.grow(to: blocks.count + 1)
+    contents.grow(to: contents.count + 2)
+  }
 
   private func begin(
     _ kind: Kind, _ cause: Cause, _ owner: BlockOwner, _ tier: Tier, _ sizeClass: UInt8
@@ -158,7 +199,6 @@ extension ChangeLog {
       kind: kind, cause: cause, tier: tier, sizeClass: sizeClass, owner: owner,
       first: UInt32(blocks.count))
     switch kind {
-    case .evicted, .stored: entry.firstDetail = UInt32(contents.count)
     case .copied, .moveOrdered, .moved: entry.firstDetail = UInt32(copies.count)
     case .sequenceForked: entry.firstDetail = UInt32(children.count)
     default: break
@@ -169,25 +209,41 @@ extension ChangeLog {
   private func add(
     _ kind: Kind, _ cause: Cause, _ owner: BlockOwner, _ tier: Tier, _ sizeClass: UInt8
   ) {
-    if entries.count > 0 {
-      let last = entries.base[entries.count - 1]
-      if last.kind == kind && last.cause == cause && last.tier == tier
-        && last.sizeClass == sizeClass && last.owner == owner
-      {
-        return
-      }
-    }
-    begin(kind, cause, owner, tier, sizeClass)
+    if !goesOn(kind, cause, owner, tier, sizeClass) { begin(kind, cause, owner, tier, sizeClass) }
+  }
+
+  /// Whether the entry at hand is of the same.
+  @inline(__always)
+  private func goesOn(
+    _ kind: Kind, _ cause: Cause, _ owner: BlockOwner, _ tier: Tier, _ sizeClass: UInt8
+  ) -> Bool {
+    entries.count > 0 && last.pointee.kind == kind && last.pointee.cause == cause
+      && last.pointee.tier == tier && last.pointee.sizeClass == sizeClass
+      && last.pointee.owner == owner
   }
 
   private func name(_ id: BlockID) {
     blocks.append(id)
-    entries.base[entries.count - 1].count += 1
+    last.pointee.count += 1
   }
 
-  private func addContent(_ hash: BlockHash, _ copies: UInt32) {
-    contents.append(Content(hash: hash, copies: copies))
-    entries.base[entries.count - 1].details += 1
+  /// The first of an entry. There is room for it.
+  @inline(__always)
+  private func addContent(
+    of id: BlockID, _ hash: BlockHash, _ copies: UInt32, by entry: Entry
+  ) {
+    entries.appendWithin(entry)
+    blocks.appendWithin(id)
+    contents.appendWithin(Content(hash: hash, copies: copies))
+  }
+
+  /// One more of the entry at hand. There is room for it.
+  @inline(__always)
+  private func addContent(of id: BlockID, _ hash: BlockHash, _ copies: UInt32) {
+    blocks.appendWithin(id)
+    contents.appendWithin(Content(hash: hash, copies: copies))
+    last.pointee.count &+= 1
+    last.pointee.details &+= 1
   }
 }
 

@@ -3,20 +3,28 @@
 /// A pool has one where somebody asked for it (`KVPool.attachChangeLog`), and records nothing where
 /// nobody did. It is emptied when a command begins and when one is undone, so after `apply` it has
 /// what stands: nothing after a dry run, a refusal or a command that changed nothing. Entries name
-/// blocks, and no block changes its state, its references, its pins, its generation or its content
-/// without being named; what it is by now its record says (`KVPool.mark`). An entry may name a block
-/// that is as it was.
+/// blocks, and no block changes its content without being named, nor, in a log of everything, its state,
+/// its references, its pins or its generation; what it is by now its record says (`KVPool.mark`). An entry
+/// may name a block that is as it was.
 ///
 /// Flat lists of plain values: an entry, and its parts of the lists of blocks, of contents, of copies
 /// and of children. O(1) for each block named, no memory is allocated once the lists have grown; what
 /// one huge command took goes with the next one. No clock: the revision is the command's.
 package final class ChangeLog {
+  /// What is recorded.
+  package enum Detail {
+    /// What blocks have, and where: evicted, stored, cleared, copied, moveOrdered, moved, sequenceForked.
+    case contents
+    /// Who has them, too: a word for each block taken, hit, shared or given back.
+    case everything
+  }
+
   package enum Kind: UInt8, BitwiseCopyable, CaseIterable {
     /// Taken from the available blocks, without content. Where a strategy rounds up (`.rounding`),
     /// nobody holds the rest.
     case handedOut = 1
     /// Lost their content. `contents` has what it was and how many blocks have it still: nobody can
-    /// hit it any more where that is 0. The owner is for whom.
+    /// hit it any more where that is 0. The owner is for whom; in a log of contents nobody.
     case evicted
     /// Found by their content, one more reference each.
     case hit
@@ -98,16 +106,18 @@ package final class ChangeLog {
     /// stored, by a sequence: where its table has the first of the blocks.
     package internal(set) var tableIndex: UInt32 = 0
     package internal(set) var count: UInt32 = 0
-    var first: UInt32
-    /// Of `contents`, `copies` or `children`, as the kind says.
-    var firstDetail: UInt32 = 0
-    var details: UInt32 = 0
-    var hasParent = false
+    /// Of the list of blocks.
+    package internal(set) var first: UInt32
+    /// Of the list of contents, copies or children, as the kind says.
+    package internal(set) var firstDetail: UInt32 = 0
+    package internal(set) var details: UInt32 = 0
+    /// stored: the content before its first one has the hash of the block before.
+    package internal(set) var hasParent = false
   }
 
   /// What a block has or had.
   package struct Content: BitwiseCopyable {
-    /// Of 32 bytes, or of 16 and then 0.
+    /// Of 32 bytes, or of 16 and then 0. Stands first: encoders read it where it lies.
     package let hash: BlockHash
     /// Blocks of the same size class that have the same, after this.
     package let copies: UInt32
@@ -120,6 +130,7 @@ package final class ChangeLog {
   var children = FlatList<SequenceID>(minimumCapacity: 1)
   /// The session of the command at hand.
   package internal(set) var session: SessionID = 0
+  var detail = Detail.everything
   /// Who is in which slot. A pool that goes takes this away; to count references for each entry would
   /// cost as much as the entry.
   var names: (sequences: Unmanaged<SequenceTable>, sessions: Unmanaged<SessionTable>)?
@@ -129,6 +140,20 @@ package final class ChangeLog {
   // MARK: Reading
 
   package var isEmpty: Bool { entries.count == 0 }
+
+  /// The lists as they lie in memory, for who reads all of them after each command.
+  package struct Lists {
+    package let entries: UnsafeBufferPointer<Entry>
+    package let blocks: UnsafePointer<BlockID>
+    package let contents: UnsafePointer<Content>
+  }
+
+  /// Borrowed, until the pool's next command.
+  package var lists: Lists {
+    Lists(
+      entries: entries.elements, blocks: UnsafePointer(blocks.base),
+      contents: UnsafePointer(contents.base))
+  }
 
   /// Borrowed, as all of these: until the pool's next command.
   package func blocks(of entry: Entry) -> UnsafeBufferPointer<BlockID> {

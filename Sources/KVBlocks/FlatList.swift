@@ -42,6 +42,18 @@ public struct FlatList<Element: BitwiseCopyable>: ~Copyable {
     count += 1
   }
 
+  /// Where `hasRoom` said so.
+  @inline(__always)
+  mutating func appendWithin(_ element: Element) {
+    assert(count < capacity, "appended beyond the room of a list")
+    (base + count).initialize(to: element)
+    count &+= 1
+  }
+
+  /// Whether `n` more elements fit without growing.
+  @inline(__always)
+  func hasRoom(for n: Int) -> Bool { capacity &- count >= n }
+
   /// Room for `n` more elements at the end, which the caller fills before anything else reads it.
   @inline(__always)
   public mutating func extend(by n: Int) -> UnsafeMutablePointer<Element> {

@@ -133,10 +133,16 @@ final class HashChains {
 
   @inline(__always)
   func hash(_ i: UInt32, of slot: UInt32) -> BlockHash {
+    BlockHash(place(i, of: slot), hashBytes)
+  }
+
+  /// Where its bytes are.
+  @inline(__always)
+  func place(_ i: UInt32, of slot: UInt32) -> UnsafePointer<UInt8> {
     guard let bytes = chains[Int(slot)].bytes, i < chains[Int(slot)].count else {
       preconditionFailure("asked for a hash that is not known")
     }
-    return BlockHash(bytes + Int(i) * hashBytes, hashBytes)
+    return UnsafePointer(bytes + Int(i) &* hashBytes)
   }
 
   private func growChain(of slot: UInt32, to needed: UInt32) {

@@ -208,7 +208,7 @@ extension KVPool {
         blocks.touch(id, for: .sequence(slot), generation: generation)
         claim(id, at: nulls + UInt32(i), of: slot)
       }
-      if isLogging {
+      if blocks.logsReferences {
         log.note(.hit, by: .sequence(slot), hits.base, hits.count, of: blocks)
       }
       result.cachedBlocks = listHits(outcome)

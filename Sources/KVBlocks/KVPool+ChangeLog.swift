@@ -1,18 +1,18 @@
 /// The change log of a pool: coming, going, and what becomes of it when a pool begins anew.
 extension KVPool {
   /// From here on each command says what it did in the log that is returned, the same for as long as
-  /// there is one. O(blocks) where prefixes are cached: it counts how many blocks have each content, in
-  /// 4 bytes for each entry of the index.
+  /// there is one; asked again, in other detail. O(blocks) where prefixes are cached and there was none: it
+  /// counts how many blocks have each content, in 4 bytes for each entry of the index.
   ///
   /// Answers, digests and dumps are the same with and without.
   @discardableResult
-  package func attachChangeLog() -> ChangeLog {
-    if !isLogging { setLogging(true) }
+  package func attachChangeLog(_ detail: ChangeLog.Detail = .everything) -> ChangeLog {
+    setLogging(detail)
     return log
   }
 
   /// Nothing is recorded any more.
-  package func detachChangeLog() { setLogging(false) }
+  package func detachChangeLog() { setLogging(nil) }
 
   /// The log where there is one and the last command changed something, without reference counting.
   package var changes: Unmanaged<ChangeLog>? {
@@ -22,12 +22,16 @@ extension KVPool {
   /// nil where nobody asked for one.
   package var changeLog: ChangeLog? { isLogging ? log : nil }
 
-  private func setLogging(_ isLogging: Bool) {
-    log.follow(isLogging ? (sequences, sessions) : nil)
+  private func setLogging(_ detail: ChangeLog.Detail?) {
+    let isLogging = detail != nil
+    if isLogging != self.isLogging { log.follow(isLogging ? (sequences, sessions) : nil) }
     self.isLogging = isLogging
+    if let detail { log.detail = detail }
     setFollowed()
-    blocks.isLogging = isLogging
-    host?.isLogging = isLogging
+    for pool in [blocks, host] {
+      pool?.isLogging = isLogging
+      pool?.logsReferences = detail == .everything
+    }
     blocks.index?.countsCopies = isLogging
   }
 
@@ -35,7 +39,7 @@ extension KVPool {
   func inheritChangeLog(from other: KVPool) {
     if !other.isLogging { return }
     other.detachChangeLog()
-    setLogging(true)
+    setLogging(log.detail)
     log.noteCleared(.pool)
   }
 

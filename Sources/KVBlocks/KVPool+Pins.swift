@@ -72,7 +72,7 @@ extension KVPool {
       if pins.append(block, to: pin) { blocks.pinContent(block) }
       pinned += 1
     }
-    if isLogging {
+    if blocks.logsReferences {
       log.note(.pinned, .prefix, by: holderOfCommand, hits.base, Int(pinned), of: blocks)
     }
     // The new one first, so that what both hold never leaves and comes back.

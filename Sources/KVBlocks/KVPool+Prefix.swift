@@ -97,9 +97,11 @@ extension KVPool {
   /// some already: from a raw holder, or from a fork that was faster. Returns how many have it now.
   @inline(__always)
   func store(_ range: Range<UInt32>, of slot: UInt32, _ chains: HashChains) -> UInt32 {
-    isFollowed
-      ? storeFollowed(range, of: slot, chains)
-      : store(range, of: slot, chains, isFollowed: false)
+    if isFollowed && range.count > 1 { return storeFollowed(range, of: slot, chains) }
+    let made = store(range, of: slot, chains, isFollowed: false)
+    // One block, which is what a decode fills.
+    if isFollowed && made == 1 { noteOneStored(at: range.lowerBound, of: slot, chains) }
+    return made
   }
 
   @inline(never)
@@ -107,6 +109,36 @@ extension KVPool {
     _ range: Range<UInt32>, of slot: UInt32, _ chains: HashChains
   ) -> UInt32 {
     store(range, of: slot, chains, isFollowed: true)
+  }
+
+  @inline(never)
+  private func noteOneStored(at i: UInt32, of slot: UInt32, _ chains: HashChains) {
+    let block = sequences.slots[Int(slot)].blocks[Int(i)]
+    noteStored(block, at: i, of: slot, chains, goesOn: false)
+  }
+
+  /// A block of a sequence has its content. `goesOn`: so has the one before, by the same call.
+  @inline(__always)
+  private func noteStored(
+    _ block: BlockID, at i: UInt32, of slot: UInt32, _ chains: HashChains, goesOn: Bool
+  ) {
+    let place = chains.place(i, of: slot)
+    // In a chain the hash before is that of the block before.
+    let parent = i == 0 ? nil : place - chains.hashBytes
+    if touched != nil {
+      blocks.index?.setParent(
+        of: block, parent.map { BlockHash($0, chains.hashBytes).words.0 } ?? 0)
+    }
+    if !isLogging { return }
+    let hash = BlockHash(place, chains.hashBytes)
+    if goesOn { return log.goOnStored(block, hash, copies: blocks.cachedCopies) }
+    let sequence = sequences.slots + Int(slot)
+    log.beginStored(
+      block, hash, copies: blocks.cachedCopies,
+      by: BlockOwner(
+        .sequence, session: sessions.slots[Int(sequence.pointee.session)].id,
+        sequence: sequence.pointee.id),
+      at: i, parent: parent, chains.hashBytes, blocks)
   }
 
   /// Where nobody follows a loop that does not ask.
@@ -120,22 +152,11 @@ extension KVPool {
     var isOpen = false
     for i in range where table[Int(i)] != 0 {
       let block = table[Int(i)]
-      let hash = chains.hash(i, of: slot)
-      let isNew = blocks.cache(block, hash)
+      let isNew = blocks.cache(block, chains.hash(i, of: slot))
       if isNew { made += 1 }
       claim(block, at: i, of: slot)
       if !isFollowed { continue }
-      if isNew && touched != nil {
-        let parent = i == 0 ? 0 : chains.hash(i - 1, of: slot).words.0
-        blocks.index?.setParent(of: block, parent)
-      }
-      if !isLogging { continue }
-      if isNew && !isOpen {
-        log.beginStored(
-          by: .sequence(slot), at: i, parent: i == 0 ? nil : chains.hash(i - 1, of: slot), blocks,
-          first: block)
-      }
-      if isNew { log.noteStored(block, hash, copies: blocks.cachedCopies) }
+      if isNew { noteStored(block, at: i, of: slot, chains, goesOn: isOpen) }
       isOpen = isNew
     }
     return made

@@ -118,7 +118,7 @@ extension KVPool {
       blocks.addRawHold(ids[i], by: session)
       outcome.counts.append(blocks.records[Int(ids[i])].refCount)
     }
-    if isLogging, let first = ids.baseAddress {
+    if blocks.logsReferences, let first = ids.baseAddress {
       log.note(.shared, by: .raw(session), first, ids.count, of: blocks)
     }
     result.counts = Slice32(start: UInt32(start), count: UInt32(ids.count))

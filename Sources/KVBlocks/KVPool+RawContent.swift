@@ -58,7 +58,7 @@ extension KVPool {
       if blocks.rawReferences(id, by: session) == 0 { sessions.slots[Int(session)].rawBlocks += 1 }
       blocks.touch(id, for: .raw(session), generation: generation)
     }
-    if isLogging {
+    if blocks.logsReferences {
       log.note(.hit, by: .raw(session), hits.base, hits.count, of: blocks)
     }
     result.cachedBlocks = listHits(outcome)
@@ -108,7 +108,7 @@ extension KVPool {
         throw Refusal(.wrongState, subject: UInt64(ids[i]))
       }
     }
-    let before = parent.count == 0 ? nil : parent.baseAddress.map { BlockHash($0, size) }
+    let before = parent.count == 0 ? nil : parent.baseAddress
     result.affected =
       isFollowed
       ? store(ids, bytes, before, isFollowed: true) : store(ids, bytes, before, isFollowed: false)
@@ -117,7 +117,8 @@ extension KVPool {
 
   @inline(__always)
   private func store(
-    _ ids: UnsafeBufferPointer<BlockID>, _ bytes: UnsafePointer<UInt8>, _ parent: BlockHash?,
+    _ ids: UnsafeBufferPointer<BlockID>, _ bytes: UnsafePointer<UInt8>,
+    _ parent: UnsafePointer<UInt8>?,
     isFollowed: Bool
   ) -> UInt32 {
     var stored: UInt32 = 0
@@ -129,18 +130,22 @@ extension KVPool {
       let isNew = blocks.cache(ids[i], hash)
       if isNew { stored += 1 }
       if !isFollowed { continue }
-      let before = i == 0 ? parent : BlockHash(bytes + (i - 1) * size, size)
+      let before = i == 0 ? parent : bytes + (i - 1) * size
       if isNew && touched != nil {
-        blocks.index?.setParent(of: ids[i], before?.words.0 ?? 0)
+        blocks.index?.setParent(of: ids[i], before.map { BlockHash($0, size).words.0 } ?? 0)
       }
       if !isLogging { continue }
       if i > 0 && blocks.sizeClass(of: ids[i]) != blocks.sizeClass(of: ids[i - 1]) {
         isOpen = false
       }
-      if isNew && !isOpen {
-        log.beginStored(by: holderOfCommand, at: 0, parent: before, blocks, first: ids[i])
+      if isNew && isOpen {
+        log.goOnStored(ids[i], hash, copies: blocks.cachedCopies)
+      } else if isNew {
+        log.beginStored(
+          ids[i], hash, copies: blocks.cachedCopies, by: log.owner(of: holderOfCommand), at: 0,
+          parent: before,
+          size, blocks)
       }
-      if isNew { log.noteStored(ids[i], hash, copies: blocks.cachedCopies) }
       isOpen = isNew
     }
     return stored

@@ -180,7 +180,7 @@ extension KVPool {
       table[i] = parent.blocks[i]
       blocks.addReference(parent.blocks[i], touch: generation)
     }
-    if isLogging {
+    if blocks.logsReferences {
       log.note(
         .shared, by: .sequence(slot), table + nulls, parent.blocks.count - nulls, of: blocks)
     }

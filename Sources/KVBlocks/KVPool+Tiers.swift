@@ -243,7 +243,7 @@ extension KVPool {
       room[Int(i)] = block.target
       if block.slot != slot || block.tableIndex != i {
         pool.addReference(block.target, touch: generation)
-        if isLogging {
+        if blocks.logsReferences {
           log.note(.shared, .none, by: .sequence(slot), one: block.target, of: pool)
         }
       }

@@ -18,6 +18,11 @@ extension KVPool {
     return tokenIDs(of: slot, from: entry.tableIndex, UInt32(contents.count), endingIn: last.hash)
   }
 
+  /// Whether `tokenIDs(stored:)` and `extraKeys(stored:)` may have something to say.
+  package var keepsWhatWasStored: Bool {
+    configuration.keepsTokens || (chains?.hasKeys ?? false)
+  }
+
   /// The extra keys, for the hasher, of the sequence whose blocks a `stored` entry is about; empty where it
   /// has none, where the blocks were cached by hashes, and where the sequence is gone by the end of the
   /// command. Borrowed, until the next command. O(1).

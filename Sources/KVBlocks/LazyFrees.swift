@@ -109,7 +109,7 @@ extension BlockPool {
     if split == nil && lazy == nil {
       takeFromQueue(count, for: holder, generation: generation, into: room)
       undo.touch(room, Int(count))
-      if isLogging { log.note(.handedOut, by: holder, room, Int(count), of: self) }
+      if logsReferences { log.note(.handedOut, by: holder, room, Int(count), of: self) }
       return
     }
     if let lazy, lazy.count > 0 {
@@ -120,7 +120,7 @@ extension BlockPool {
     if let split { return take(split, count, for: holder, generation: generation, into: room) }
     takeFromQueue(count, for: holder, generation: generation, into: room)
     undo.touch(room, Int(count))
-    if isLogging { log.note(.handedOut, by: holder, room, Int(count), of: self) }
+    if logsReferences { log.note(.handedOut, by: holder, room, Int(count), of: self) }
   }
 
   @inline(never)
@@ -128,7 +128,9 @@ extension BlockPool {
     _ first: UnsafePointer<BlockID>, _ count: Int, _ stride: Int, _ holder: Holder,
     _ cause: ChangeLog.Cause
   ) -> UInt32 {
-    if isLogging { log.note(.released, cause, by: holder, first, count, stride: stride, of: self) }
+    if logsReferences {
+      log.note(.released, cause, by: holder, first, count, stride: stride, of: self)
+    }
     if let lazy { return dropLazily(lazy, first, count, stride) }
     if let split { return dropReferences(split, first, count, stride) }
     undo.touch(first, count, stride: stride)
@@ -162,7 +164,7 @@ extension BlockPool {
     }
     counters.freedBlocks += UInt64(freed)
     counters.releasedReferences += UInt64(count)
-    if isLogging {
+    if logsReferences {
       lazy.forEachPending(last: Int(freed)) {
         log.note(.lazilyFreed, .none, by: .none, one: $0, of: self)
       }
@@ -191,7 +193,7 @@ extension BlockPool {
   func flushPending() -> UInt32 {
     guard let lazy, lazy.list.count > 0 else { return 0 }
     let count = lazy.count
-    if isLogging {
+    if logsReferences {
       lazy.forEachPending(last: lazy.list.count) {
         log.note(.flushed, .none, by: .none, one: $0, of: self)
       }

@@ -13,6 +13,7 @@ package import UVLoop
 /// is missed can be asked for at the replay endpoint for as long as it is kept. A pool that goes, or is
 /// loaded anew, is told as `AllBlocksCleared`.
 package final class VLLMPublisher: PoolObserver, RegistryFollower {
+  package let needs: ChangeLog.Detail = .contents
   /// Where it publishes, and where it is asked: with the ports that the system chose.
   package let endpoint: String
   package let replayEndpoint: String?

@@ -8,7 +8,10 @@ import Testing
 struct PoolObserverTests {
   /// What it was told, a word each.
   private final class Recorder: PoolObserver, RegistryFollower {
+    let needs: ChangeLog.Detail
     var heard: [String] = []
+
+    init(_ needs: ChangeLog.Detail = .everything) { self.needs = needs }
 
     func poolChanged(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64) {
       let kinds = log.entries.elements.map { "\($0.kind) \($0.count)" }.joined(separator: ", ")
@@ -54,6 +57,30 @@ struct PoolObserverTests {
     #expect(hosted.pool.changeLog == nil)
     _ = try harness.allocate(1)
     #expect(recorder.take() == [])
+  }
+
+  @Test("hear of contents alone where nobody wants more")
+  func details() throws {
+    let hosted = harness.registry.pools[0]
+    let modest = Recorder(.contents)
+    hosted.observe(modest, at: 0)
+    _ = modest.take()
+    // Two blocks of four tokens, and one in part: two are stored.
+    var add = AddFields(sequenceID: 1, tokenCount: 0)
+    add.content.tokenIDs = Array(1...9)
+    harness.succeed("Sequences/Admit", .admit(AdmitFields(sequenceID: 0, add: add)))
+    #expect(modest.take() == ["1@0: stored 2"])
+
+    hosted.observe(recorder, at: 0)
+    _ = try harness.allocate(1)
+    #expect(recorder.take().last == "2@0: handedOut 1")
+    #expect(modest.take() == ["2@0: handedOut 1"])
+
+    hosted.stopObserving(recorder)
+    _ = try harness.allocate(1)
+    #expect(modest.take() == [])
+    hosted.stopObserving(modest)
+    #expect(hosted.pool.changeLog == nil)
   }
 
   @Test("hear of resets, and of a pool that is made anew with another size")

@@ -257,6 +257,24 @@ struct ChangeLogTests {
     #expect(log?.isEmpty == true)
   }
 
+  @Test("a log of contents names who stored, and not who takes, hits, shares or gives back")
+  func contents() {
+    let bench = bench(4, caches: true)
+    let log = bench.pool.changeLog
+    #expect(bench.pool.attachChangeLog(.contents) === log)
+    #expect(admit(bench, 1, 9, [11, 12]) == ["stored 1=11x1 2=12x1 by 0/1"])
+    #expect(free(bench, 1) == [])
+    #expect(admit(bench, 2, 9, [11, 12]) == [])
+    #expect(free(bench, 2) == [])
+    // Of block 3, 4, 2 and 1 in this order two lose their content, one by one.
+    #expect(run(bench, .allocate(4), session: 7) == ["evicted.handOut 2=12x0 1=11x0"])
+    // A pool that takes its place has a log of the same.
+    let next = Bench(KVPool(bench.pool.configuration, replacing: bench.pool))
+    #expect(run(next, .allocate(1), session: 7) == [])
+    next.pool.attachChangeLog()
+    #expect(run(next, .allocate(1), session: 7) == ["handedOut 2 by 7"])
+  }
+
   @Test("pins name the prefix, and its end from the last block on")
   func pins() {
     let bench = bench(4, caches: true)

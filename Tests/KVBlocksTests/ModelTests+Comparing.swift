@@ -2,6 +2,14 @@ import KVBlocks
 
 /// The whole pool beside the whole model.
 extension ModelTests {
+  /// nil = the log of contents alone, if `other` has one, says of contents what the one of everything says.
+  func differentContents(_ log: ChangeLog, _ other: KVPool) -> String? {
+    guard let contents = other.changeLog else { return nil }
+    if ContentNotes.hasMore(contents) { return "a log of contents says more than that" }
+    let (expected, told) = (ContentNotes(log), ContentNotes(contents))
+    return told == expected ? nil : "a log of contents: \(told) instead of \(expected)"
+  }
+
   func differences(_ pool: KVPool, _ model: Model) -> String? {
     if pool.freeQueue() != model.queueByClass {
       return "queue: \(pool.freeQueue()) instead of \(model.queueByClass)"

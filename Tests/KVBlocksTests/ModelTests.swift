@@ -338,7 +338,7 @@ struct ModelTests {
     var mirror = ChangeMirror(pool)
     var analysis = AnalysisCheck(pool, seed: setup.seed)
     var log = pool.attachChangeLog()
-    // The same once more without a log: where nothing but the analyzer follows, other code runs.
+    // The same once more without a log, or with one of contents alone: other code runs there.
     var quiet = KVPool(configuration, hasher: TestHasher(configuration))
     var quietAnalysis = AnalysisCheck(quiet, seed: ~setup.seed)
     let quietOutcome = Outcome()
@@ -360,6 +360,7 @@ struct ModelTests {
         mirror.follow(log, pool, changed: !unchanged) ?? analysis.follow(log, pool, step)
         ?? quietAnalysis.follow(log, quiet, step + 7).map { "without a log: \($0)" }
         ?? (quiet.historyDigest == pool.historyDigest ? nil : "a log makes a difference")
+        ?? differentContents(log, quiet)
       let before = digest
       digest = pool.stateDigest()
       let difference =
@@ -385,6 +386,7 @@ struct ModelTests {
         analysis.begin(pool)
         guard let other = reloaded(quiet) else { preconditionFailure("reloads once only") }
         quiet = other
+        if step / 61 % 2 == 0 { quiet.attachChangeLog(.contents) }
         quietAnalysis.begin(quiet)
       }
       if history.count == 5_000 {
