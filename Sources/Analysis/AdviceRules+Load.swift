@@ -239,8 +239,8 @@ extension AdviceRules {
     guard let first = idle.first, let since = first.idleSinceMilliseconds else {
       return advice(
         .idleOwner,
-        report.window.intervalMilliseconds == 0
-          ? "not known: nobody samples the pool" : "nobody does", threshold, because: reason, nil)
+        report.isSampled ? "nobody does" : "not known: nobody samples the pool", threshold,
+        because: reason, nil)
     }
     return advice(
       .idleOwner, Words.count(idle.count, "owner does", "owners do"), threshold, because: reason,

@@ -177,15 +177,18 @@ package struct FragmentationHistory {
   /// The time of the first look that saw the revision or a later one; nil where none did, or where it is
   /// so long ago that nobody knows. To the second at first, then to ten, then to the minute.
   package func time(of revision: Revision) -> UInt64? {
-    let all = samples()
-    guard let first = all.first, revision > first.stats.revision else { return nil }
-    var low = 0
-    var high = all.count
-    while low < high {
-      let middle = (low + high) / 2
-      if all[middle].stats.revision < revision { low = middle + 1 } else { high = middle }
+    // As in `samples`, of each time the finest; but a list of thousands is not made for each question.
+    var finer: UInt64?
+    for ring in rings {
+      let count = ring.place { $0.timeMilliseconds < finer ?? .max }
+      if count == 0 { continue }
+      if ring[0].stats.revision < revision {
+        let place = ring.place { $0.stats.revision < revision }
+        return place < count ? ring[place].timeMilliseconds : finer
+      }
+      finer = ring[0].timeMilliseconds
     }
-    return low < all.count ? all[low].timeMilliseconds : nil
+    return nil
   }
 
   package var memory: Int { rings.reduce(0) { $0 + $1.memory } }
@@ -221,6 +224,22 @@ struct HistoryRing {
   }
 
   var samples: [HistorySample] { Array(kept[next...]) + kept[..<next] }
+
+  /// The oldest is at 0.
+  subscript(place: Int) -> HistorySample {
+    kept[next + place < kept.count ? next + place : next + place - kept.count]
+  }
+
+  /// Of how many, from the oldest on, something holds that holds of none behind them. O(log n).
+  func place(_ holds: (borrowing HistorySample) -> Bool) -> Int {
+    var low = 0
+    var high = kept.count
+    while low < high {
+      let middle = (low + high) / 2
+      if holds(self[middle]) { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
 
   var memory: Int { kept.capacity * MemoryLayout<HistorySample>.stride }
 }

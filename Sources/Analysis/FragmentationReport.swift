@@ -5,6 +5,7 @@ package import KVBlocks
 package struct FragmentationReport {
   /// The pool's name.
   package var pool: String
+  let isSampled: Bool
   package var configuration: PoolConfiguration
   /// One consistent look, at `look.timeMilliseconds` and `look.stats.revision`.
   package var look: FragmentationSnapshot
@@ -77,12 +78,14 @@ package struct FragmentationReport {
   }
 
   /// - Parameters:
+  ///   - isSampled: Samples are taken by now: else nobody knows since when an owner has been idle.
   ///   - samples: Of the pool's past, oldest first, before this look; empty where nobody samples it.
   ///   - intervalMilliseconds: Between samples, as configured; 0 = nobody samples it.
   /// - Complexity: O(blocks + n log n) for n sequences, each at most once a report; with orphans, in
   ///   pools of up to 100,000 blocks, a search for each block that has content.
   init(
-    of pool: KVPool, named name: String, _ tracker: FragmentationTracker, at milliseconds: UInt64,
+    of pool: KVPool, named name: String, _ tracker: FragmentationTracker, isSampled: Bool,
+    at milliseconds: UInt64,
     samples: [HistorySample], intervalMilliseconds: UInt32, life: BlockLife?, losses: Losses?
   ) {
     self.pool = name
@@ -91,6 +94,11 @@ package struct FragmentationReport {
       of: pool, tracker, at: milliseconds, sequences: 10,
       withOrphans: pool.configuration.cachesPrefixes
         && pool.configuration.blocks <= Self.mostBlocksForOrphans)
+    for i in look.owners.indices where !isSampled {
+      look.owners[i].idleSinceMilliseconds = nil
+      look.owners[i].grownBlocks = 0
+    }
+    self.isSampled = isSampled
     tally = pool.tally
     let layout = BlockLayoutAnalyzer(pool, tracker)
     let blocks = pool.configuration.blocks
@@ -100,17 +108,16 @@ package struct FragmentationReport {
     hotspots = layout.hotspots(8)
     // One more, to know whether there are more.
     let known = pool.lengths(limit: Self.mostLengths + 1)
+    let sequences = WhatIf(
+      known.prefix(Self.mostLengths), expected: pool.expectedLengths(limit: Self.mostLengths))
     lengths = LengthSummary(
-      Array(known.prefix(Self.mostLengths)), blockSize: pool.configuration.blockSize,
+      sequences, blockSize: pool.configuration.blockSize,
       isTruncated: known.count > Self.mostLengths)
     let now = HistorySample(pool, tracker, at: milliseconds)
     let past = samples.filter { $0.timeMilliseconds < milliseconds }
     window = ReportWindow(past + [now], intervalMilliseconds: intervalMilliseconds)
     self.life = life
     self.losses = losses
-    whatIf = []
-    let sequences = WhatIf(
-      known.prefix(Self.mostLengths), expected: pool.expectedLengths(limit: Self.mostLengths))
     whatIf = Self.sweep(sequences, pool)
     let tokenBytes =
       Double(pool.configuration.bytesPerBlock) / Double(max(1, pool.configuration.blockSize))
@@ -170,41 +177,5 @@ extension WhatIf.Pool {
       blocks: blocks, blockSize: configuration.blockSize, strategy: configuration.strategy,
       longest: configuration.maxModelTokens, watermark: configuration.watermark,
       recordBytes: pool.memoryPerBlock)
-  }
-}
-
-/// How long sequences are, and how full that leaves their last blocks.
-package struct LengthSummary: Equatable, Sendable {
-  /// In any state.
-  package var sequences = 0
-  /// There are more than were looked at.
-  package var isTruncated: Bool
-  /// Tokens: the mean, half and nine tenths of them have at most so many, and the most.
-  package var mean = 0.0
-  package var median: UInt32 = 0
-  package var ninetieth: UInt32 = 0
-  package var longest: UInt32 = 0
-  /// Slots that the last block of a sequence leaves unused: (B - L mod B) mod B, the mean.
-  package var meanTail = 0.0
-  /// Of the sequences, those that leave three quarters or more of their last block unused.
-  package var shortTails = 0
-
-  /// - Complexity: O(n log n).
-  package init(_ lengths: [UInt32], blockSize: UInt32, isTruncated: Bool = false) {
-    self.isTruncated = isTruncated
-    let sorted = lengths.sorted()
-    sequences = sorted.count
-    guard let longest = sorted.last else { return }
-    self.longest = longest
-    mean = Double(sorted.reduce(0 as UInt64) { $0 + UInt64($1) }) / Double(sorted.count)
-    median = sorted[(sorted.count - 1) / 2]
-    ninetieth = sorted[(sorted.count * 9 + 9) / 10 - 1]
-    var tails: UInt64 = 0
-    for tokens in sorted {
-      let tail = BlockArithmetic.tailWaste(of: UInt64(tokens), blockSize: blockSize)
-      tails += tail
-      if tail * 4 >= UInt64(blockSize) * 3 { shortTails += 1 }
-    }
-    meanTail = Double(tails) / Double(sorted.count)
   }
 }

@@ -51,7 +51,7 @@ package final class MemoryFragmentationAnalyzer {
     losses: FragmentationReport.Losses? = nil
   ) -> FragmentationReport {
     FragmentationReport(
-      of: pool, named: name, tracker,
+      of: pool, named: name, tracker, isSampled: isRunning,
       at: milliseconds,
       samples: tracker.history.samples(since: since), intervalMilliseconds: intervalMilliseconds,
       life: life, losses: losses)

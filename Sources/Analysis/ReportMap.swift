@@ -102,6 +102,8 @@ struct ReportMap {
       var cells: Int
       var first: Int
       var heights: [Int]
+      /// Blocks of each state.
+      var counts: [UInt64]
     }
     var stacks: [Stack] = []
     var place = 0
@@ -111,18 +113,30 @@ struct ReportMap {
         let (x, y) = (place % columns, place / columns)
         if let last = stacks.last, x > 0, last.heights == heights {
           stacks[stacks.count - 1].cells += 1
+          for i in run.cell.counts.indices {
+            stacks[stacks.count - 1].counts[i] += UInt64(run.cell.counts[i])
+          }
         } else {
-          stacks.append(Stack(x: x, y: y, cells: 1, first: place, heights: heights))
+          stacks.append(
+            Stack(
+              x: x, y: y, cells: 1, first: place, heights: heights,
+              counts: run.cell.counts.map { UInt64($0) }))
         }
         place += 1
       }
     }
-    var text =
-      "<rect width=\"\(columns * size)\" height=\"\((place + columns - 1) / columns * size)\" class=\"f0\"/>"
+    // Up to the last cell: behind it are no free blocks.
+    var text = ""
+    for one in rectangles(0, place, columns) {
+      text +=
+        "<rect x=\"\(one.x * size)\" y=\"\(one.y * size)\" width=\"\(one.width * size)\" "
+        + "height=\"\(one.height * size)\" class=\"f0\"/>"
+    }
     for stack in stacks {
       var top = (stack.y + 1) * size
       var words: [String] = []
       var parts = ""
+      let blocks = Double(stack.counts.reduce(0, +))
       for state in Self.order where stack.heights[state] > 0 {
         let height = stack.heights[state] * size / Self.steps
         top -= height
@@ -130,11 +144,12 @@ struct ReportMap {
           "<rect x=\"\(stack.x * size)\" y=\"\(top)\" width=\"\(stack.cells * size)\" "
           + "height=\"\(height)\" fill=\"url(#s\(state))\"/>"
         words.append(
-          "\(stack.heights[state] * 100 / Self.steps) % \(BlockPicture.names[state])")
+          "\(ReportWords.percent(Double(stack.counts[state]) / blocks)) \(BlockPicture.names[state])"
+        )
       }
       if words.isEmpty { continue }
       let title = name(stack.first, stack.first + stack.cells)
-      text += "<g><title>\(title): about \(words.joined(separator: ", "))</title>\(parts)</g>"
+      text += "<g><title>\(title): \(words.joined(separator: ", "))</title>\(parts)</g>"
     }
     return text
   }

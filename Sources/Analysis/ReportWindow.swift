@@ -62,6 +62,19 @@ package struct ReportWindow: Equatable {
       }
     }
 
+    /// From the first to the last: within a life counters only grow, so its ends are enough.
+    fileprivate init(over samples: [HistorySample]) {
+      var begin = 0
+      for end in 1...samples.count
+      where end == samples.count || samples[end].life != samples[begin].life {
+        add(Counts(from: samples[begin], to: samples[end - 1]))
+        if end < samples.count {
+          milliseconds += samples[end].timeMilliseconds - samples[end - 1].timeMilliseconds
+        }
+        begin = end
+      }
+    }
+
     private static let all: [any WritableKeyPath<Counts, UInt64> & Sendable] = [
       \.admitted, \.promptTokens, \.allocatedBlocks, \.allocateCalls, \.preemptions, \.evictions,
       \.refusedLater, \.refusedNever, \.refusedQuota, \.refusedRun, \.queryTokens, \.hitTokens,
@@ -89,18 +102,17 @@ package struct ReportWindow: Equatable {
   /// - Parameters:
   ///   - samples: Oldest first, one at least.
   ///   - intervalMilliseconds: 0 = nobody samples the pool, and there is one sample.
-  /// - Complexity: O(n log n).
+  /// - Complexity: O(n).
   init(_ samples: [HistorySample], intervalMilliseconds: UInt32) {
     precondition(!samples.isEmpty, "a window onto nothing")
     self.samples = samples
     self.intervalMilliseconds = intervalMilliseconds
-    let steps = zip(samples, samples.dropFirst()).map { Counts(from: $0, to: $1) }
-    if samples.count == 1 {
-      counts = Counts(samples[samples.count - 1])
-    } else {
-      counts = steps.reduce(into: Counts()) { $0.add($1) }
-    }
-    relations = Self.relations(samples, steps)
+    counts = samples.count == 1 ? Counts(samples[0]) : Counts(over: samples)
+    // A day's samples are folded to some hundred: each relation sorts them, and no fewer pairs say as much
+    // of neighbours that resemble each other.
+    let points = FragmentationHistory.thinned(samples, most: FragmentationReporter.mostPoints)
+    relations = Self.relations(
+      points, zip(points, points.dropFirst()).map { Counts(from: $0, to: $1) })
   }
 
   /// There is no window: counts are those of the pool's whole life.

@@ -15,8 +15,8 @@ package struct RequestBlockAnalyzer {
   }
 
   /// The running sequences that hold most blocks, descending; of equal ones those with more unused slots
-  /// first, then those with the lower session and id. O(sequences), and O(n log n) for the n blocks of
-  /// those that are returned.
+  /// first, then those with the lower session and id. O(sequences), and what `cost` takes for those that
+  /// are returned.
   package func costliest(_ most: Int) -> [SequenceCost] {
     var top: [TableFootprint] = []
     var cursor: UInt32 = 0
@@ -44,7 +44,7 @@ package struct RequestBlockAnalyzer {
     return (one.session, one.sequence) < (other.session, other.sequence)
   }
 
-  /// What one running sequence costs; nil where there is none. O(n log n), n blocks of its table.
+  /// What one running sequence costs; nil where there is none. As `TableStretches` for its table.
   package func cost(of session: SessionID, _ sequence: SequenceID) -> SequenceCost? {
     guard let view = pool.describe(session: session, sequence: sequence), view.state == .running
     else { return nil }
@@ -69,16 +69,12 @@ package struct RequestBlockAnalyzer {
   private func separatedRuns(
     by table: UnsafeBufferPointer<BlockID>, _ part: BlockMirror.Part
   ) -> UInt32 {
-    let own = table.filter { $0 != 0 && mirror.mark(Int($0)).state == .active }.sorted()
+    let own = table.lazy.filter { $0 != 0 && mirror.mark(Int($0)).state == .active }
     var count: UInt32 = 0
-    var i = 0
-    while i < own.count {
-      var end = i
-      while end + 1 < own.count && own[end + 1] == own[end] + 1 { end += 1 }
-      let before = Int(own[i]) - 2 - part.start
-      let after = Int(own[end]) - part.start
+    for stretch in TableStretches.of(own) {
+      let before = Int(stretch.first) - 2 - part.start
+      let after = Int(stretch.first + stretch.count) - 1 - part.start
       if mirror.isAvailable(before, part) && mirror.isAvailable(after, part) { count += 1 }
-      i = end + 1
     }
     return count
   }

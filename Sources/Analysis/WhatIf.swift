@@ -57,7 +57,7 @@ package struct WhatIf: Sendable {
   package static let tableEntryBytes = 4
 
   /// Tokens, those that are expected in the end, and how many sequences are so.
-  private let lengths: [(tokens: UInt64, expected: UInt64, sequences: UInt64)]
+  let lengths: [(tokens: UInt64, expected: UInt64, sequences: UInt64)]
   package let sequences: UInt64
   package let tokens: UInt64
 
@@ -65,11 +65,13 @@ package struct WhatIf: Sendable {
   ///   without one have what they have.
   /// - Complexity: O(n log n).
   package init(_ lengths: some Sequence<UInt32>, expected: [UInt32] = []) {
+    // Both in one word: numbers are sorted several times as fast as pairs.
     let all = lengths.enumerated().map { index, tokens in
-      (UInt64(tokens), UInt64(max(tokens, index < expected.count ? expected[index] : 0)))
+      UInt64(tokens) << 32 | UInt64(max(tokens, index < expected.count ? expected[index] : 0))
     }
     var grouped: [(tokens: UInt64, expected: UInt64, sequences: UInt64)] = []
-    for (tokens, expected) in all.sorted(by: <) {
+    for both in all.sorted() {
+      let (tokens, expected) = (both >> 32, both & 0xFFFF_FFFF)
       if let last = grouped.last, last.tokens == tokens, last.expected == expected {
         grouped[grouped.count - 1].sequences += 1
       } else {

@@ -52,7 +52,8 @@ struct SequencePlaces {
     json.put("sequence", "\(sequence)")
     json.put("state", "\(view.state)")
     // Blocks of the host are none of the map's.
-    json.put("stretches", view.state == .swapped ? [] : Self.stretches(view.blocks))
+    let stretches = view.state == .swapped ? [] : TableStretches.of(view.blocks)
+    json.put("stretches", stretches.flatMap { [$0.first, $0.count] })
     let text = json.finished
     known.append(
       Known(
@@ -68,36 +69,5 @@ struct SequencePlaces {
     while known.count > Self.most || (bytes > Self.mostBytes && known.count > 1) {
       bytes -= known.removeFirst().text.utf8.count
     }
-  }
-
-  /// `first, count` of each run of adjacent ids, ascending; without block 0.
-  static func stretches(_ blocks: UnsafeBufferPointer<BlockID>) -> [UInt32] {
-    var first = BlockID.max
-    var last: BlockID = 0
-    for block in blocks where block > 0 {
-      first = min(first, block)
-      last = max(last, block)
-    }
-    if last == 0 { return [] }
-    // A bit for each place, which are then in order: sorting the ids of a long table takes far longer.
-    var words = [UInt64](repeating: 0, count: Int(last - first) / 64 + 1)
-    for block in blocks where block > 0 {
-      words[Int(block - first) / 64] |= 1 << UInt64((block - first) % 64)
-    }
-    var stretches: [UInt32] = []
-    var end = BlockID.max
-    for (word, var bits) in words.enumerated() {
-      while bits != 0 {
-        let block = first + UInt32(word * 64 + bits.trailingZeroBitCount)
-        bits &= bits - 1
-        if block == end {
-          stretches[stretches.count - 1] += 1
-        } else {
-          stretches += [block, 1]
-        }
-        end = block + 1
-      }
-    }
-    return stretches
   }
 }

@@ -8,7 +8,7 @@ struct FragmentationHistoryTests {
   private let tracker: FragmentationTracker
   private let outcome = Outcome()
 
-  init() { tracker = FragmentationTracker(pool) }
+  init() { tracker = FragmentationTracker(pool, follows: true) }
 
   private func allocate(_ count: UInt32) {
     _ = pool.apply(
@@ -77,5 +77,22 @@ struct FragmentationHistoryTests {
     #expect(tracker.history.time(of: 2) == 6_000)
     #expect(tracker.history.time(of: 3) == 7_000)
     #expect(tracker.history.time(of: 4) == nil)
+  }
+
+  @Test("and of each time the finest, through all three rings")
+  func timesOfADay() {
+    // Two hours and ten minutes, a block and a second between looks.
+    for second in 1...7_800 as ClosedRange<UInt64> {
+      allocate(1)
+      if second % 7 == 0 { pool.reset() }
+      tracker.sample(pool, at: 1_000 * second)
+    }
+    let all = tracker.history.samples()
+    #expect(all.count > 600 + 600)
+    for revision in stride(from: 0, through: pool.revision + 2, by: 5) {
+      let first = all.first { $0.stats.revision >= revision }
+      let isKnown = revision > all[0].stats.revision
+      #expect(tracker.history.time(of: revision) == (isKnown ? first?.timeMilliseconds : nil))
+    }
   }
 }

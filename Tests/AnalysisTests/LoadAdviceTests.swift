@@ -150,4 +150,21 @@ struct LoadAdviceTests {
     #expect(advice.change.contains("the holder of raw blocks of session 7"))
     #expect(advice.figures == "10 blocks for 80 s, +0 since")
   }
+
+  @Test("who is idle is not known where nobody looks any more, whatever was known before")
+  func idleUnknown() throws {
+    let pool = ReportedPool(blocks: 100)
+    pool.allocate(10, session: 7)
+    for _ in 0..<8 {
+      pool.sample()
+      pool.now += 10_000
+    }
+    pool.analyzer.stop(pool.pool)
+    pool.now += 3_600_000
+    let report = pool.report()
+    let advice = try report.advice(.idleOwner)
+    #expect(!advice.isGiven)
+    #expect(advice.measured == "not known: nobody samples the pool")
+    #expect(report.look.owners.map(\.idleSinceMilliseconds) == [nil])
+  }
 }

@@ -190,6 +190,38 @@ struct ReportTests {
         "Internal fragmentation falls with mean prompt tokens of arrivals (rho -1.00, n 59"))
   }
 
+  @Test("a day's samples are folded before they are compared, and count what happened all the same")
+  func folded() {
+    let pool = ReportedPool(blocks: 10_000)
+    for second in 0..<1_300 {
+      pool.allocate(1)
+      if second == 700 { pool.pool.reset() }
+      pool.sample()
+      pool.now += 1_000
+    }
+    let window = pool.report().window
+    // Ten minutes by the second, the rest by ten: 600 + 70, and the report's own look.
+    #expect((660...680).contains(window.samples.count))
+    #expect(window.relations.allSatisfy { $0.correlation.pairs < 600 })
+    #expect(window.relations.filter { $0.x == "time" }.allSatisfy { $0.correlation.pairs >= 330 })
+    #expect(window.counts.milliseconds == window.milliseconds)
+    // Of the first sample and of the one that the reset fell into nobody knows.
+    #expect((1_280...1_298).contains(window.counts.allocatedBlocks))
+  }
+
+  @Test("lengths are summed up as they are: mean, median, nine tenths, longest, ends of blocks")
+  func lengths() {
+    let known = WhatIf([40, 1, 16, 16, 17, 16, 9, 16, 2, 16] as [UInt32])
+    let summary = LengthSummary(known, blockSize: 16)
+    #expect((summary.sequences, summary.mean, summary.longest) == (10, 14.9, 40))
+    // 1 2 9 16 16 16 16 16 17 40.
+    #expect((summary.median, summary.ninetieth) == (16, 17))
+    // 15 + 14 + 7 + 0 + 15 + 8; those of 12 and more are three.
+    #expect((summary.meanTail, summary.shortTails) == (5.9, 3))
+    let none = LengthSummary(WhatIf([] as [UInt32]), blockSize: 16)
+    #expect((none.sequences, none.longest, none.mean) == (0, 0, 0))
+  }
+
   @Test("without a history the report says so, and how to have one")
   func unsampled() {
     let words = ReportedPool().report().words

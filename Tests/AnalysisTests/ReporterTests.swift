@@ -164,6 +164,22 @@ struct ReporterTests {
     #expect(unclosed(page) == [])
   }
 
+  @Test("a cell says what it has, not what can be drawn, and there is none behind the pool's end")
+  func cells() {
+    // Cells of 10 blocks: 64 in a line, 9 more in the next one, of which the last has one block.
+    let pool = ReportedPool(blocks: 9_721)
+    pool.allocate(9_721)
+    pool.free([3, 700])
+    let page = FragmentationReporter(pool.report()).written(as: .html)
+    #expect(pool.report().map.perCell == 10)
+    #expect(page.contains("<title>blocks 1 to 10: 90.0 % active</title>"))
+    #expect(page.contains("<title>blocks 691 to 700: 90.0 % active</title>"))
+    #expect(page.contains("<title>blocks 11 to 640: 100 % active</title>"))
+    #expect(page.contains("<title>blocks 9,601 to 9,721: 100 % active</title>"))
+    // 973 cells: fifteen lines of 64, and 13.
+    #expect(page.contains("<rect x=\"0\" y=\"240\" width=\"208\" height=\"16\" class=\"f0\"/>"))
+  }
+
   @Test(
     "whatever a pool went through, its reports can be written",
     arguments: [1, 2, 3, 4] as [UInt64])

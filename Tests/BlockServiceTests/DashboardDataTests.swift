@@ -77,17 +77,6 @@ struct DashboardDataTests {
     #expect(try #require(data.block("a", 10)).contains("\"owner\":\"nobody\""))
   }
 
-  @Test("the stretches of a sequence's blocks are in order, whatever the order of its table")
-  func stretches() {
-    func stretches(_ blocks: [BlockID]) -> [UInt32] {
-      blocks.withUnsafeBufferPointer { SequencePlaces.stretches($0) }
-    }
-    // 0 is a place without a block.
-    #expect(stretches([9, 8, 0, 130, 7, 200, 131, 3, 0]) == [3, 1, 7, 3, 130, 2, 200, 1])
-    #expect(stretches([]) == [] && stretches([0]) == [] && stretches([4]) == [4, 1])
-    #expect(stretches((64..<400).reversed()) == [64, 336])
-  }
-
   @Test(
     "everybody who watches a sequence reads the same text, made anew where the pool has changed")
   func sequence() throws {

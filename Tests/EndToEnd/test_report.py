@@ -126,7 +126,7 @@ def test_a_page_of_a_million_blocks_is_under_a_megabyte(sampled):
     assert len(page) < 1_000_000
     assert "A cell is 977 blocks" in text_of(check_page(page.decode()))
     # The first line of 64 cells is in use, which is one rectangle.
-    assert b"<title>blocks 1 to 62,528: about 100 % active</title>" in page
+    assert b"<title>blocks 1 to 62,528: 100 % active</title>" in page
 
 
 def test_the_command_line_prints_and_saves_it(server, seventeen, tmp_path):

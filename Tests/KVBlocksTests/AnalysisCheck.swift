@@ -19,7 +19,7 @@ struct AnalysisCheck {
   private var parents: [BlockID: UInt64?] = [:]
 
   init(_ pool: KVPool, seed: UInt64) {
-    tracker = FragmentationTracker(pool)
+    tracker = FragmentationTracker(pool, follows: true)
     random = SplitMix64(seed: seed)
   }
 

@@ -51,7 +51,7 @@ final class Follower {
 
   init(_ pool: KVPool) {
     self.pool = pool
-    tracker = FragmentationTracker(pool)
+    tracker = FragmentationTracker(pool, follows: true)
   }
 
   /// After a command: a look after so many as a busy server does in a hundredth of a second.

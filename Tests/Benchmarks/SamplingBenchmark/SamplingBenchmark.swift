@@ -44,7 +44,7 @@ enum SamplingBenchmark {
         let cells = (blocks - 1) / 65_536 + 1
         _ = BlockLayoutAnalyzer(bench.pool, bench.tracker).map(from: 1, blocks, perCell: cells)
       },
-      bench.median { _ = FragmentationTracker(bench.pool) },
+      bench.median { _ = FragmentationTracker(bench.pool, follows: true) },
       bench.medianOfReports {
         let report = bench.analyzer.report(
           bench.pool, named: "default", at: bench.nextTime(), intervalMilliseconds: 1_000)
