@@ -22,14 +22,15 @@ package final class FragmentationTracker {
   /// How many pools this has seen, each reset counted as another.
   private(set) var lives: UInt32 = 0
   private var largest: (free: [UInt32], available: [UInt32])?
-  /// Of each session the first sample that saw its last command that changed something.
+  /// Of each session that holds anything, and of those of the last seconds, the first sample that saw its last
+  /// command that changed something.
   private var sessionTimes: [SessionID: UInt64] = [:]
 
   /// O(blocks), now or with the first look.
   ///
   /// - Parameter follows: Whether there will be more looks. Else the pool notes nothing for them, and each
-  ///   reads all of it.
-  package init(_ pool: KVPool, follows: Bool = true) {
+  ///   reads all of it. Who follows has to `stop` before this goes: the pool does not know that nobody looks.
+  package init(_ pool: KVPool, follows: Bool) {
     following = BlockMirror()
     if follows { start(pool) }
   }
@@ -49,7 +50,11 @@ package final class FragmentationTracker {
   func mirror(of pool: KVPool) -> BlockMirror {
     let settled = following.settle(pool)
     if settled == .same { return following }
-    if settled == .anew { lives &+= 1 }
+    if settled == .anew {
+      lives &+= 1
+      // Sessions of the pool before may be others'.
+      sessionTimes = [:]
+    }
     known = nil
     largest = nil
     return following
@@ -177,6 +182,12 @@ package final class FragmentationTracker {
     }
     if idle.isDue(at: milliseconds) {
       let holders = RequestBlockAnalyzer(pool, self).owners()
+      if sessionTimes.count > holders.count {
+        let present = Set(holders.map(\.session))
+        sessionTimes = sessionTimes.filter {
+          present.contains($0.key) || milliseconds - min($0.value, milliseconds) < 10_000
+        }
+      }
       idle.look(holders, at: milliseconds)
       owners.add(holders, at: milliseconds)
     }

@@ -60,8 +60,15 @@ package final class TouchedBlocks {
   package func takeSessions(at revision: Revision) -> [SessionID] {
     if revision != since { sessions.insert(session) }
     since = revision
-    defer { sessions.removeAll() }
+    defer { sessions.removeAll(keepingCapacity: true) }
     return Array(sessions)
+  }
+
+  /// What was noted before of sessions is noted here, too: blocks are read again, sessions cannot be.
+  func takeOver(_ before: TouchedBlocks, at revision: Revision) {
+    sessions = before.sessions
+    if revision != before.since { sessions.insert(before.session) }
+    session = before.session
   }
 }
 
@@ -76,6 +83,7 @@ extension KVPool {
   /// that caches prefixes and that nobody followed.
   package func followTouches() -> TouchedBlocks {
     let touched = TouchedBlocks(places: blocks.places, at: revision)
+    if let before = self.touched { touched.takeOver(before, at: revision) }
     set(touched)
     return touched
   }

@@ -13,10 +13,11 @@ struct FollowingTests {
     return Array(outcome.blocks.elements)
   }
 
-  private func free(_ ids: [BlockID], of pool: KVPool) {
+  private func free(_ ids: [BlockID], of pool: KVPool, session: SessionID = 0) {
     ids.withUnsafeBufferPointer {
       _ = pool.apply(
-        one: .freeBlocks($0, generations: .init(start: nil, count: 0)), into: outcome)
+        one: .freeBlocks($0, generations: .init(start: nil, count: 0)), session: session,
+        into: outcome)
     }
   }
 
@@ -51,7 +52,7 @@ struct FollowingTests {
   func lastBlocks() {
     for blocks in [63, 64, 65, 127, 128, 129] as [UInt32] {
       let pool = KVPool(PoolConfiguration(blocks: blocks, blockSize: 16))
-      let tracker = FragmentationTracker(pool)
+      let tracker = FragmentationTracker(pool, follows: true)
       let ids = allocate(blocks, of: pool)
       #expect(tracker.runs(of: pool).free.count == 0)
       free([ids[0], ids[Int(blocks) - 1]], of: pool)
@@ -64,7 +65,7 @@ struct FollowingTests {
   func replaced() {
     let first = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
     let second = KVPool(PoolConfiguration(blocks: 300, blockSize: 16))
-    let tracker = FragmentationTracker(first)
+    let tracker = FragmentationTracker(first, follows: true)
     _ = allocate(10, of: first)
     #expect(tracker.runs(of: first).free.blocks == 90)
     _ = allocate(30, of: second)
@@ -80,8 +81,8 @@ struct FollowingTests {
   @Test("who follows a pool that somebody else follows by now reads all of it, and is right")
   func two() {
     let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
-    let one = FragmentationTracker(pool)
-    let other = FragmentationTracker(pool)
+    let one = FragmentationTracker(pool, follows: true)
+    let other = FragmentationTracker(pool, follows: true)
     _ = allocate(10, of: pool)
     #expect(one.runs(of: pool).free.blocks == 90)
     _ = allocate(10, of: pool)
@@ -121,7 +122,7 @@ struct FollowingTests {
     #expect(stopped.milliseconds == 1_000)
     // The same with a second follower in between.
     analyzer.start(pool)
-    let other = FragmentationTracker(pool)
+    let other = FragmentationTracker(pool, follows: true)
     _ = allocate(5, of: pool)
     #expect(other.runs(of: pool).free.blocks == 85)
     #expect(counts(pool, at: 3_000).allocatedBlocks == 15)
@@ -137,7 +138,7 @@ struct FollowingTests {
   @Test("the runs of the last sample stay, whatever is counted or made anew until the next")
   func sampledRuns() {
     let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
-    let tracker = FragmentationTracker(pool)
+    let tracker = FragmentationTracker(pool, follows: true)
     #expect(tracker.sampledRuns == nil)
     _ = allocate(10, of: pool)
     tracker.sample(pool, at: 1_000)
@@ -163,7 +164,7 @@ struct FollowingTests {
     let pool = KVPool(PoolConfiguration(blocks: 1_000, blockSize: 16, cachesPrefixes: true))
     let before = pool.memoryPerBlock
     #expect(pool.parents == nil)
-    let tracker = FragmentationTracker(pool)
+    let tracker = FragmentationTracker(pool, follows: true)
     #expect(pool.parents != nil)
     // 8 bytes for each block, and for the null block.
     #expect(abs(pool.memoryPerBlock - before - 8.008) < 1e-9)
@@ -175,7 +176,7 @@ struct FollowingTests {
   @Test("a session's last change is that of the first sample behind it, however long ago")
   func sessions() {
     let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
-    let tracker = FragmentationTracker(pool)
+    let tracker = FragmentationTracker(pool, follows: true)
     _ = allocate(1, of: pool, session: 7)
     _ = allocate(1, of: pool, session: 8)
     #expect(tracker.lastChange(by: 7, in: pool) == nil)
@@ -189,5 +190,38 @@ struct FollowingTests {
     #expect(tracker.lastChange(by: 7, in: pool) == 1_000)
     #expect(tracker.lastChange(by: 8, in: pool) == 86_400_000)
     #expect(tracker.lastChange(by: 9, in: pool) == nil)
+  }
+
+  @Test("who takes over the following knows the sessions that changed something before")
+  func takenOver() {
+    let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
+    let first = FragmentationTracker(pool, follows: true)
+    _ = allocate(1, of: pool, session: 7)
+    _ = allocate(1, of: pool, session: 8)
+    let second = FragmentationTracker(pool, follows: true)
+    second.sample(pool, at: 1_000)
+    #expect(second.lastChange(by: 7, in: pool) == 1_000)
+    #expect(second.lastChange(by: 8, in: pool) == 1_000)
+    _ = allocate(1, of: pool, session: 8)
+    first.sample(pool, at: 2_000)
+    #expect(first.lastChange(by: 8, in: pool) == 2_000)
+    // Another life has other sessions.
+    pool.reset()
+    first.sample(pool, at: 3_000)
+    #expect(first.lastChange(by: 7, in: pool) == nil)
+  }
+
+  @Test("sessions that come and go are not remembered for ever")
+  func gone() {
+    let pool = KVPool(PoolConfiguration(blocks: 100, blockSize: 16))
+    let tracker = FragmentationTracker(pool, follows: true)
+    for session in 1...50 as ClosedRange<SessionID> {
+      let block = allocate(1, of: pool, session: session)
+      if session > 2 { free(block, of: pool, session: session) }
+      tracker.sample(pool, at: session * 1_000)
+    }
+    tracker.sample(pool, at: 100_000)
+    #expect(tracker.lastChange(by: 2, in: pool) == 2_000)
+    #expect(tracker.lastChange(by: 3, in: pool) == nil)
   }
 }
