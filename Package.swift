@@ -56,10 +56,13 @@ let package = Package(
     // Generated protobuf-c code and the descriptor set, checked in (`make generate`).
     .target(name: "CQuireProtos", dependencies: ["CProtobufC"]),
 
+    // Texts that others chose, made harmless.
+    module("ForeignText"),
+
     // The domain: deterministic, imports nothing.
     module("KVBlocks"),
     // What the domain's state means: samples, measures, reports.
-    module("Analysis", ["KVBlocks"]),
+    module("Analysis", ["ForeignText", "KVBlocks"]),
     // How measurements are kept and written for Prometheus.
     module("Metrics"),
     // Tokens to the hashes by which the domain knows content.
@@ -96,13 +99,14 @@ let package = Package(
     program(
       "quired",
       [
-        "Analysis", "UVLoop", "TLSEngine", "GRPCServer", "GRPCWire", "BlockService", "VLLMEvents",
+        "Analysis", "ForeignText", "UVLoop", "TLSEngine", "GRPCServer", "GRPCWire", "BlockService",
+        "VLLMEvents",
         "AdminHTTP", "Dashboard", "Metrics",
       ]),
 
     // Clients.
     module("ToolSupport", ["TLSEngine"], path: "clients/shared/ToolSupport"),
-    module("Workloads", ["ToolSupport"], path: "clients/load/Workloads"),
+    module("Workloads", ["ForeignText", "ToolSupport"], path: "clients/load/Workloads"),
     program(
       "quire-load",
       [
@@ -114,8 +118,8 @@ let package = Package(
     module(
       "QuireCLI",
       [
-        "Analysis", "BlockMessages", "GRPCClient", "GRPCWire", "TLSEngine", "ToolSupport", "UVLoop",
-        "Workloads",
+        "Analysis", "BlockMessages", "ForeignText", "GRPCClient", "GRPCWire", "TLSEngine",
+        "ToolSupport", "UVLoop", "Workloads",
       ],
       path: "clients/cli/QuireCLI"),
     program("quire", ["QuireCLI"], path: "clients/cli/quire"),
@@ -141,6 +145,7 @@ let package = Package(
     tests(
       "KVBlocksTests", ["Analysis", "KVBlocks", "TestSupport"],
       exclude: ["Vectors", "RULES.md"]),
+    tests("ForeignTextTests", ["ForeignText"]),
     tests("AnalysisTests", ["Analysis", "KVBlocks", "TestSupport"]),
     tests("MetricsTests", ["Metrics"]),
     tests("AdminHTTPTests", ["AdminHTTP", "UVLoop"]),

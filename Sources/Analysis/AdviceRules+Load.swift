@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import KVBlocks
 
 /// What to change about who is let in, what is kept, and how much there is.
@@ -280,7 +281,7 @@ extension AdviceRules {
 extension ReportWords {
   /// 'chat', or "raw blocks of session 7".
   static func owner(_ owner: OwnerCost) -> String {
-    let label = safe(String(decoding: owner.label, as: UTF8.self))
+    let label = ForeignText.printable(String(decoding: owner.label, as: UTF8.self))
     let session = owner.session == 0 ? "" : " of session \(owner.session)"
     if !label.isEmpty { return "'\(label)'\(session)" }
     return owner.rawBlocks > 0 && owner.sequences == 0

@@ -136,7 +136,7 @@ package struct FragmentationReport {
   /// The pool as it is, its slots cut otherwise, and, where it is not paged, paged.
   private static func sweep(_ sequences: WhatIf, _ pool: KVPool) -> [WhatIfLine] {
     if sequences.sequences == 0 { return [] }
-    let present = WhatIf.Pool(asIs: pool)
+    let present = WhatIf.Pool(pool.configuration, recordBytes: pool.memoryPerBlock)
     // Lengths alone do not say which class a sequence is of.
     let hasClasses = !pool.configuration.sizeClasses.isEmpty
     var pools: [(String, WhatIf.Pool)] = []
@@ -160,22 +160,4 @@ package struct FragmentationReport {
   }
   /// The advice that the facts give; empty = nothing to change.
   package var advised: [Advice] { advice.filter(\.isGiven) }
-}
-
-extension WhatIf.Pool {
-  /// A pool with size classes counts as one of its first class, all slots together.
-  init(asIs pool: KVPool) {
-    let configuration = pool.configuration
-    var blocks = UInt64(configuration.blocks)
-    if !configuration.sizeClasses.isEmpty {
-      let slots = configuration.sizeClasses.reduce(0 as UInt64) {
-        $0 + UInt64($1.blocks) * UInt64($1.blockSize)
-      }
-      blocks = slots / UInt64(configuration.blockSize)
-    }
-    self.init(
-      blocks: blocks, blockSize: configuration.blockSize, strategy: configuration.strategy,
-      longest: configuration.maxModelTokens, watermark: configuration.watermark,
-      recordBytes: pool.memoryPerBlock)
-  }
 }

@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import KVBlocks
 
 /// A table in long form, so that one file has it all: `section,item,measure,value,unit`, as RFC 4180 has
@@ -6,7 +7,7 @@ extension FragmentationReporter {
   func csv() -> String {
     var table = CSVTable()
     let look = report.look
-    let pool = CSVTable.named(ReportWords.safe(report.pool))
+    let pool = CSVTable.named(ForeignText.printable(report.pool))
     table.row("pool", pool, "time", "\(look.timeMilliseconds)", "ms")
     table.row("pool", pool, "revision", "\(look.stats.revision)")
     table.row("pool", pool, "strategy", report.configuration.strategy.words)
@@ -127,7 +128,7 @@ extension FragmentationReporter {
 
   private func addHolders(to table: inout CSVTable) {
     for owner in report.look.owners {
-      let item = CSVTable.named(ReportWords.safe(String(decoding: owner.label, as: UTF8.self)))
+      let item = CSVTable.named(ForeignText.printable(String(decoding: owner.label, as: UTF8.self)))
       table.row("owner", item, "session", "\(owner.session)")
       table.row("owner", item, "blocks", "\(owner.blocks)", "blocks")
       table.row("owner", item, "raw_blocks", "\(owner.rawBlocks)", "blocks")

@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import KVBlocks
 
 /// Plain text: no control codes, lines of at most 96 columns where words allow it.
@@ -30,7 +31,7 @@ extension FragmentationReporter {
     ]
     if stats.lazyPending > 0 { use.append(("pending", stats.lazyPending)) }
     return [
-      "Report on pool '\(Words.safe(report.pool))', \(Words.time(look.timeMilliseconds)), revision "
+      "Report on pool '\(ForeignText.printable(report.pool))', \(Words.time(look.timeMilliseconds)), revision "
         + Words.grouped(stats.revision),
       "  \(made)",
       "  " + use.map { "\(Words.grouped($0.1)) \($0.0)" }.joined(separator: ", ")
@@ -168,7 +169,7 @@ extension FragmentationReporter {
     if owners.isEmpty { return [] }
     var rows = [["  OWNER", "SESSION", "BLOCKS", "RAW", "SEQUENCES", "RUNNING", "UNUSED SLOTS"]]
     for owner in owners {
-      let label = Words.safe(String(decoding: owner.label, as: UTF8.self))
+      let label = ForeignText.printable(String(decoding: owner.label, as: UTF8.self))
       rows.append([
         "  " + (label.isEmpty ? "-" : String(label.prefix(32))), "\(owner.session)",
         Words.grouped(owner.blocks), Words.grouped(owner.rawBlocks), Words.grouped(owner.sequences),

@@ -1,3 +1,5 @@
+internal import ForeignText
+
 /// Writes JSON (RFC 8259): what the dashboard and programs read. Keys are ours and need no escapes; 64-bit numbers
 /// that are ids go as text, because JavaScript has no room for them.
 package struct JSONText {
@@ -30,11 +32,11 @@ package struct JSONText {
 
   package mutating func put(_ name: StaticString, _ value: String) {
     key(name)
-    text += Self.quoted(value)
+    text += ForeignText.quoted(value)
   }
 
   package mutating func put(_ name: StaticString, _ values: some Sequence<String>) {
-    list(name, values.map(Self.quoted))
+    list(name, values.map(ForeignText.quoted))
   }
 
   package mutating func put(_ name: StaticString, _ values: some Sequence<some FixedWidthInteger>) {
@@ -64,22 +66,4 @@ package struct JSONText {
   }
 
   package var finished: String { text + "}" }
-
-  /// Labels are any text of clients'.
-  package static func quoted(_ value: String) -> String {
-    var result = "\""
-    for scalar in value.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      // Those that terminals and editors act on, too.
-      case "\u{0}"..<"\u{20}", "\u{7F}"..<"\u{A0}", "\u{200E}", "\u{200F}", "\u{2028}"..."\u{202E}",
-        "\u{2066}"..."\u{2069}":
-        let digits = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
-  }
 }

@@ -1,3 +1,5 @@
+internal import ForeignText
+
 /// How the page of a report looks. Colours are those of Okabe and Ito, which people who see colours
 /// otherwise tell apart; none stands alone: states have a texture, lines a dash, and all have words.
 enum ReportStyle {
@@ -90,7 +92,7 @@ enum Markup {
   /// Text of others, in elements and in attributes. A number stays with its percent sign.
   static func escaped(_ text: String) -> String {
     var result = ""
-    for scalar in ReportWords.safe(text).unicodeScalars {
+    for scalar in ForeignText.printable(text).unicodeScalars {
       switch scalar {
       case "%" where result.last == " ":
         result.removeLast()

@@ -100,17 +100,4 @@ enum ReportWords {
   }
 
   private static func two(_ number: UInt64) -> String { number < 10 ? "0\(number)" : "\(number)" }
-
-  /// A text of a client's, for people: no control code of theirs gets through.
-  static func safe(_ text: String) -> String {
-    String(
-      String.UnicodeScalarView(
-        text.unicodeScalars.map { scalar in
-          switch scalar.properties.generalCategory {
-          case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .unassigned:
-            "?"
-          default: scalar
-          }
-        }))
-  }
 }

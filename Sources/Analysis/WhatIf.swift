@@ -123,3 +123,22 @@ package struct WhatIf: Sendable {
     number <= 1 ? number : 1 << (64 - (number - 1).leadingZeroBitCount)
   }
 }
+
+extension WhatIf.Pool {
+  /// A pool with size classes counts as one of its first class, all slots together.
+  package init(_ configuration: PoolConfiguration, recordBytes: Double) {
+    var blocks = UInt64(configuration.blocks)
+    var blockSize = configuration.blockSize
+    if let first = configuration.sizeClasses.first {
+      let slots = configuration.sizeClasses.reduce(0 as UInt64) {
+        $0 + UInt64($1.blocks) * UInt64($1.blockSize)
+      }
+      blockSize = first.blockSize
+      blocks = slots / UInt64(blockSize)
+    }
+    self.init(
+      blocks: blocks, blockSize: blockSize, strategy: configuration.strategy,
+      longest: configuration.maxModelTokens, watermark: configuration.watermark,
+      recordBytes: recordBytes)
+  }
+}

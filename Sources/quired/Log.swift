@@ -1,3 +1,4 @@
+internal import ForeignText
 package import Glibc
 
 /// The log: one line per event on standard error, as text for people or JSON for programs.
@@ -54,7 +55,7 @@ package struct Log {
     case .json:
       var all: [Field] = [("time", stamp), ("level", "\(level)"), ("message", message)]
       all += fields
-      let body = all.map { "\(Self.quoted($0.name)):\(Self.quoted($0.value))" }
+      let body = all.map { "\(ForeignText.quoted($0.name)):\(ForeignText.quoted($0.value))" }
       return "{\(body.joined(separator: ","))}\n"
     }
   }
@@ -83,26 +84,7 @@ package struct Log {
     let isPlain =
       !value.isEmpty
       && value.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "\"") }
-    return isPlain ? value : quoted(value)
-  }
-
-  /// A JSON string.
-  private static func quoted(_ text: String) -> String {
-    var result = "\""
-    for scalar in text.unicodeScalars {
-      switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case "\n": result += "\\n"
-      case "\r": result += "\\r"
-      case "\t": result += "\\t"
-      case "\u{0}"..<"\u{20}":
-        let digits = String(scalar.value, radix: 16)
-        result += "\\u" + String(repeating: "0", count: 4 - digits.utf8.count) + digits
-      default: result.unicodeScalars.append(scalar)
-      }
-    }
-    return result + "\""
+    return isPlain ? value : ForeignText.quoted(value)
   }
 }
 

@@ -23,7 +23,7 @@ struct DashboardDataTests {
     json.put("runs", [1, 2] as [UInt32])
     #expect(
       json.finished
-        == "{\"label\":\"a\\\"b\\\\c\\u000a\\u2028é\",\"share\":null,\"ids\":[\"1\",\"2\"],\"runs\":[1,2]}"
+        == "{\"label\":\"a\\\"b\\\\c\\n\\u2028é\",\"share\":null,\"ids\":[\"1\",\"2\"],\"runs\":[1,2]}"
     )
   }
 

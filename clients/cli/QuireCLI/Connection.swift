@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import GRPCClient
 internal import GRPCWire
 internal import Glibc
@@ -121,7 +122,8 @@ final class Connection {
       let names = try pools().map { $0.text("name") }
       let known =
         names.isEmpty ? "the server has none" : "there are " + names.joined(separator: ", ")
-      failure.message += "; \(Style.safe(known))" + Suggestion.hint(for: server.pool, among: names)
+      failure.message +=
+        "; \(ForeignText.printable(known))" + Suggestion.hint(for: server.pool, among: names)
     } catch {
       // Without them, then.
     }
@@ -132,7 +134,7 @@ final class Connection {
   private func refused(_ method: String, _ status: Status) throws(Failure) -> Refused {
     switch status.code {
     case .unavailable, .deadlineExceeded, .unknown, .internal, .cancelled:
-      let words = status.message.isEmpty ? "\(status.code)" : Style.safe(status.message)
+      let words = status.message.isEmpty ? "\(status.code)" : ForeignText.printable(status.message)
       throw Failure(
         .unreachable, words.contains(server.target) ? words : "\(server.target): \(words)")
     default:
@@ -155,7 +157,7 @@ struct Refused: Error {
   }
 
   var failure: Failure {
-    let words = Style.safe(status.message)
+    let words = ForeignText.printable(status.message)
     if status.code == .unimplemented {
       return Failure(
         .refused, "\(target): \(method) is not served there: \(words); is the server older?")

@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import ToolSupport
 
 /// What a server answers when it is asked why, for people: the conclusion, and behind it what it rests on.
@@ -124,7 +125,7 @@ package enum ExplainText {
 
   /// - Parameter reply: `ExplainLookupReply`.
   package static func prefix(_ reply: Message, style: Style = .plain) -> String {
-    var lines = [style.paint(Style.safe(reply.text("conclusion")), .strong)]
+    var lines = [style.paint(ForeignText.printable(reply.text("conclusion")), .strong)]
     let steps = reply.messages("steps")
     let hits = steps.filter { $0.number("block_id") > 0 }
     lines += [

@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import ToolSupport
 
 // Messages for programs. JSON has a message on one line, fields by their names in the contract, all of
@@ -48,7 +49,7 @@ extension Value {
     case .signed(let value): "\(value)"
     case .real(let value): value.isFinite ? "\(value)" : "null"
     case .flag(let value): value ? "true" : "false"
-    case .text(let text): JSONText.quoted(text)
+    case .text(let text): ForeignText.quoted(text)
     case .bytes(let bytes): "\"" + Self.hexadecimal(bytes) + "\""
     case .word(let code, let words): "\"" + Contract.shared.fullWord(code, of: words) + "\""
     case .list(let values): "[" + values.map(\.json).joined(separator: ",") + "]"

@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import ToolSupport
 
 extension Command {
@@ -56,7 +57,7 @@ package enum OwnersText {
         idle == 0 ? "-" : "\(idle / 1_000) s",
         idle == 0 ? "-" : "\(owner.signed("idle_growth_blocks"))",
         own.map { line($0.numbers("blocks"), most: most) } ?? "-",
-        owner.text("name").isEmpty ? "-" : Style.safe(owner.text("name")),
+        owner.text("name").isEmpty ? "-" : ForeignText.printable(owner.text("name")),
       ])
     }
     var lines = table.lines()

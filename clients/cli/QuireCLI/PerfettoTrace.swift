@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import ToolSupport
 
 /// Looks at a pool as events of the Chrome trace format, which Perfetto opens: counters (`ph` C) for
@@ -28,7 +29,7 @@ package struct PerfettoTrace {
   package static func head(pool: String) -> [String] {
     func name(_ process: Int, _ text: String) -> String {
       "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":\(process),\"args\":{\"name\":"
-        + JSONText.quoted(text) + "}}"
+        + ForeignText.quoted(text) + "}}"
     }
     return [name(1, "pool \(pool)"), name(2, "sequences of \(pool)")]
   }

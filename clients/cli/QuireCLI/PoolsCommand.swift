@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import ToolSupport
 
 extension CommandSpec {
@@ -49,7 +50,7 @@ package enum PoolsText {
       let config = pool.message("config") ?? Message("PoolConfig")
       let classes = config.messages("size_classes").map { "\($0.number("block_size"))" }
       table.row([
-        Style.safe(pool.text("name")), NumberText.grouped(pool.number("blocks")),
+        ForeignText.printable(pool.text("name")), NumberText.grouped(pool.number("blocks")),
         classes.isEmpty ? "\(config.number("block_size"))" : classes.joined(separator: "+"),
         NumberText.grouped(pool.number("available_blocks")),
         pool.number("capacity_bytes") > 0 ? ByteText.short(pool.number("capacity_bytes")) : "-",

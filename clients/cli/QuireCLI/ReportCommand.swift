@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import Glibc
 internal import ToolSupport
 
@@ -98,7 +99,7 @@ package enum ReportText {
   /// What begins at the margin is a heading. No control code gets through.
   package static func render(_ text: String, style: Style = .plain) -> String {
     var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-      let safe = Style.safe(String(line))
+      let safe = ForeignText.printable(String(line))
       return safe.hasPrefix(" ") ? safe : style.paint(safe, .strong)
     }
     if lines.last == "" { lines.removeLast() }

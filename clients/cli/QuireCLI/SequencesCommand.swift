@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import ToolSupport
 
 extension CommandSpec {
@@ -160,7 +161,7 @@ package enum SequencesText {
       if !isNarrow {
         cells += ["\(sequence.number("computed_tokens"))", "\(sequence.signed("priority"))"]
       }
-      table.row(cells + [Style.safe(sequence.text("label"))])
+      table.row(cells + [ForeignText.printable(sequence.text("label"))])
     }
     return table
   }

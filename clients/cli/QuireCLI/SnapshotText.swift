@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import ToolSupport
 
 /// The parts of one consistent look that counters do not tell: runs by length, what sequences and
@@ -117,7 +118,7 @@ package enum SnapshotText {
         "\(SequencesText.blocks(sequence))", "\(sequence.number("shared_blocks"))",
         "\(sequence.number("runs"))", "\(footprint.number("unused_slots"))",
         "\(footprint.number("separated_runs"))", age(footprint.number("age_ms")),
-        Style.safe(sequence.text("label")),
+        ForeignText.printable(sequence.text("label")),
       ])
     }
     return [
@@ -136,7 +137,7 @@ package enum SnapshotText {
       ("IDLE", .right),
     ])
     for owner in owners {
-      let name = Style.safe(owner.text("name"))
+      let name = ForeignText.printable(owner.text("name"))
       table.row(
         ["  " + (name.isEmpty ? "-" : name)]
           + [

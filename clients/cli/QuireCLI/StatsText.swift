@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import ToolSupport
 
 /// One look at a pool, for people.
@@ -42,7 +43,7 @@ package enum StatsText {
   // MARK: Parts
 
   static func head(_ stats: Message, _ style: Style) -> String {
-    var line = style.paint("Pool '\(Style.safe(stats.text("pool")))'", .strong)
+    var line = style.paint("Pool '\(ForeignText.printable(stats.text("pool")))'", .strong)
     line += " at revision \(NumberText.grouped(stats.number("revision"))): "
     line += "\(NumberText.grouped(stats.number("capacity_blocks"))) blocks"
     if stats.number("block_size") > 0 { line += " of \(stats.number("block_size")) tokens" }

@@ -75,16 +75,4 @@ package struct Style: Equatable, Sendable {
   func paint(_ text: String, _ color: Color) -> String {
     hasColor && !text.isEmpty ? "\u{1B}[\(color.rawValue)m\(text)\u{1B}[0m" : text
   }
-
-  /// Text that others chose, for a terminal: no control code of theirs reaches it.
-  static func safe(_ text: String) -> String {
-    String(
-      String.UnicodeScalarView(
-        text.unicodeScalars.map { scalar in
-          switch scalar.properties.generalCategory {
-          case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate: "?"
-          default: scalar
-          }
-        }))
-  }
 }

@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import ToolSupport
 
 /// What `top` shows and what keys have made of it. Changed by looks at the pool and by keys, rendered by
@@ -148,11 +149,12 @@ package struct TopState {
   }
 
   private func head(_ style: Style, _ milliseconds: UInt64) -> [String] {
-    var title = "quire top  pool '\(Style.safe(pool))' at \(Style.safe(target))  "
+    var title =
+      "quire top  pool '\(ForeignText.printable(pool))' at \(ForeignText.printable(target))  "
     title += StatsRows.clock(milliseconds) + " UTC"
     title += isPaused ? "  paused" : "  every \(NumberText.trimmed(interval)) s"
     var lines = [style.paint(title, .strong)]
-    if let problem { lines.append(style.paint(Style.safe(problem), .bad)) }
+    if let problem { lines.append(style.paint(ForeignText.printable(problem), .bad)) }
     guard let stats else {
       lines += [problem == nil ? "asking the server" : "", ""]
       return lines + Array(repeating: "", count: max(0, Self.headLines - lines.count))

@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import ToolSupport
 
 extension RunReport {
@@ -24,9 +25,9 @@ extension RunReport {
     addMemory(to: &object)
     object.add("errors", "\(metrics.errors)")
     object.add("invariants_broken", "\(metrics.invariantsBroken)")
-    let samples = metrics.errorSamples.map(JSONText.quoted).joined(separator: ", ")
+    let samples = metrics.errorSamples.map(ForeignText.quoted).joined(separator: ", ")
     object.add("error_samples", "[\(samples)]")
-    object.add("interruption", interruption.map(JSONText.quoted) ?? "null")
+    object.add("interruption", interruption.map(ForeignText.quoted) ?? "null")
     object.add("verdict", text: verdict)
     object.add("exit_code", "\(exitCode.rawValue)")
     return object.text + "\n"
@@ -95,7 +96,7 @@ private struct JSONObject {
     members.append("  \"\(name)\": \(value)")
   }
 
-  mutating func add(_ name: String, text: String) { add(name, JSONText.quoted(text)) }
+  mutating func add(_ name: String, text: String) { add(name, ForeignText.quoted(text)) }
 
   var text: String { "{\n" + members.joined(separator: ",\n") + "\n}" }
 }
