@@ -44,5 +44,19 @@ struct OwnerTests {
 
         """)
     #expect(OwnersText.render([], history) == "nobody holds anything\n")
+    // Where a window is narrow, and of letters that are two columns wide.
+    series.set("blocks", list: (0..<48).map { $0 % 2 == 0 ? 0 : 4 } as [UInt64])
+    series.set("name", "日本")
+    leak.set("name", "日本")
+    history.set("owners", list: [series])
+    let narrow = OwnersText.render(
+      [leak], history, style: Style(hasColor: false, width: 80, height: 24))
+    #expect(
+      narrow.hasPrefix(
+        """
+        SESSION  BLOCKS  RAW  RUNNING  HELD IDLE  GREW  OVER TIME     LABEL
+              7       4    0        0       90 s     3  ████████████  日本
+
+        """))
   }
 }

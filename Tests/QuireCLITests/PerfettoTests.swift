@@ -74,7 +74,14 @@ struct PerfettoTests {
   @Test("a lane goes to another sequence when the one before is gone, and not sooner")
   func lanes() {
     var trace = PerfettoTrace()
-    _ = trace.look(stats(0), [sequence(1, 2), sequence(2, 2)], at: 1_000)
+    let names = trace.look(stats(0), [sequence(1, 2), sequence(2, 2)], at: 1_000).filter {
+      $0.contains("thread_name")
+    }
+    #expect(
+      names == [
+        #"{"name":"thread_name","ph":"M","pid":2,"tid":1,"args":{"name":"lane 1"}}"#,
+        #"{"name":"thread_name","ph":"M","pid":2,"tid":2,"args":{"name":"lane 2"}}"#,
+      ])
     let first = slices(trace.look(stats(0), [sequence(2, 2), sequence(3, 2)], at: 2_000))
     #expect(first.count == 1 && first[0].contains(#""tid":1"#))
     _ = trace.look(stats(0), [sequence(2, 2), sequence(3, 2), sequence(4, 2)], at: 3_000)

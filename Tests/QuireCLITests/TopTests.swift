@@ -51,6 +51,21 @@ struct TopTests {
     }
   }
 
+  @Test("letters that are two columns wide pass no edge, either")
+  func wide() {
+    var state = TopState()
+    var one = sequences([(1, 5, 70)])
+    one[0].set("label", String(repeating: "日", count: 60))
+    state.look(stats(active: 40, allocated: 0), one, at: 1_000)
+    for width in 77...80 {
+      let lines = state.render(style: Style(width: width, height: 24), at: 0)
+      let line = lines.first { $0.contains("日") } ?? ""
+      // What stands before the label is 58 columns.
+      #expect(line.filter { $0 == "日" }.count == (width - 58) / 2)
+      #expect(line.filter { $0 != "日" }.count == 58)
+    }
+  }
+
   @Test("a look shows blocks, rates since the one before, and the share held over time")
   func look() {
     var state = TopState()

@@ -26,8 +26,9 @@ extension Command {
 }
 
 package enum OwnersText {
-  /// Stretches of time in a line of the table.
+  /// Stretches of time in a line of the table; so many where it is narrow.
   static let steps = 24
+  static let narrowSteps = 12
 
   /// - Parameters:
   ///   - owners: `OwnerFootprint`.
@@ -36,11 +37,17 @@ package enum OwnersText {
     _ owners: [Message], _ history: Message, style: Style = .plain
   ) -> String {
     guard !owners.isEmpty else { return "nobody holds anything\n" }
-    var table = TextTable([
-      ("SESSION", .right), ("BLOCKS", .right), ("RAW", .right), ("PINNED", .right),
-      ("SEQUENCES", .right), ("RUNNING", .right), ("HELD IDLE", .right), ("GREW", .right),
-      ("OVER TIME", .left), ("LABEL", .left),
-    ])
+    // 80 columns have room for labels of 20.
+    let isNarrow = style.width < 100
+    var columns: [(String, TextTable.Alignment)] = [
+      ("SESSION", .right), ("BLOCKS", .right), ("RAW", .right),
+    ]
+    if !isNarrow { columns += [("PINNED", .right), ("SEQUENCES", .right)] }
+    columns += [
+      ("RUNNING", .right), ("HELD IDLE", .right), ("GREW", .right), ("OVER TIME", .left),
+      ("LABEL", .left),
+    ]
+    var table = TextTable(columns)
     let series = history.messages("owners")
     let most = series.flatMap { $0.numbers("blocks") }.max() ?? 0
     for owner in owners {
@@ -48,17 +55,23 @@ package enum OwnersText {
         $0.number("session") == owner.number("session") && $0.text("name") == owner.text("name")
       }
       let idle = owner.number("held_idle_ms")
-      table.row([
+      var cells = [
         owner.number("session") == 0 ? "default" : "\(owner.number("session"))",
         NumberText.grouped(owner.number("blocks")), NumberText.grouped(owner.number("raw_blocks")),
-        NumberText.grouped(owner.number("pinned_blocks")),
-        NumberText.grouped(owner.number("sequences")),
+      ]
+      if !isNarrow {
+        cells += ["pinned_blocks", "sequences"].map { NumberText.grouped(owner.number($0)) }
+      }
+      cells += [
         NumberText.grouped(owner.number("running_sequences")),
         idle == 0 ? "-" : "\(idle / 1_000) s",
         idle == 0 ? "-" : "\(owner.signed("idle_growth_blocks"))",
-        own.map { line($0.numbers("blocks"), most: most) } ?? "-",
+        own.map {
+          line($0.numbers("blocks"), most: most, steps: isNarrow ? narrowSteps : steps)
+        } ?? "-",
         owner.text("name").isEmpty ? "-" : ForeignText.printable(owner.text("name")),
-      ])
+      ]
+      table.row(cells)
     }
     var lines = table.lines()
     lines[0] = style.paint(lines[0], .strong)
@@ -76,7 +89,7 @@ package enum OwnersText {
   private static let bars = Array(" ▁▂▃▄▅▆▇█")
 
   /// The highest of each stretch as a bar, all owners to the same scale.
-  package static func line(_ values: [UInt64], most: UInt64) -> String {
+  package static func line(_ values: [UInt64], most: UInt64, steps: Int = steps) -> String {
     if values.isEmpty || most == 0 { return "-" }
     let count = min(steps, values.count)
     return String(

@@ -117,7 +117,7 @@ package struct PerfettoTrace {
           events.append(Self.slice(id, known, until: microseconds))
         }
       } else {
-        phase.lane = takeLane()
+        phase.lane = takeLane(&events)
       }
       phases[id] = phase
     }
@@ -130,9 +130,13 @@ package struct PerfettoTrace {
     return events
   }
 
-  private mutating func takeLane() -> Int {
+  /// A new one gets a name: a viewer would call it a thread.
+  private mutating func takeLane(_ events: inout [String]) -> Int {
     if let lane = freeLanes.popLast() { return lane }
     lanes += 1
+    events.append(
+      "{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":2,\"tid\":\(lanes),"
+        + "\"args\":{\"name\":\"lane \(lanes)\"}}")
     return lanes
   }
 

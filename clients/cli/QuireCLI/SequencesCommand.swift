@@ -143,6 +143,9 @@ package enum SequencesText {
     sequence.number("exclusive_blocks") + sequence.number("shared_blocks")
   }
 
+  /// Under so many columns some of the table are left out.
+  static let narrow = 96
+
   /// - Parameter isNarrow: Without the columns that 80 columns have no room for.
   static func table(_ sequences: [Message], isNarrow: Bool = false) -> TextTable {
     var columns: [(String, TextTable.Alignment)] = [
@@ -168,14 +171,14 @@ package enum SequencesText {
 
   package static func render(_ sequences: [Message], style: Style = .plain) -> String {
     guard !sequences.isEmpty else { return "no sequences\n" }
-    var lines = table(sequences).lines()
+    var lines = table(sequences, isNarrow: style.width < narrow).lines()
     lines[0] = style.paint(lines[0], .strong)
     return lines.joined(separator: "\n") + "\n"
   }
 
   /// One sequence with its table.
   package static func renderOne(_ sequence: Message, style: Style = .plain) -> String {
-    var lines = table([sequence]).lines()
+    var lines = table([sequence], isNarrow: style.width < narrow).lines()
     lines[0] = style.paint(lines[0], .strong)
     let table = sequence.numbers("block_ids")
     if !table.isEmpty {

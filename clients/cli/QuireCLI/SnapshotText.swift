@@ -132,18 +132,17 @@ package enum SnapshotText {
     let owners = snapshot.messages("owners")
     guard !owners.isEmpty else { return [] }
     var table = TextTable([
-      ("  LABEL", .left), ("SESSION", .right), ("BLOCKS", .right), ("RAW", .right),
-      ("PINNED", .right), ("SEQUENCES", .right), ("RUNNING", .right), ("UNUSED", .right),
-      ("IDLE", .right),
+      ("  SESSION", .right), ("BLOCKS", .right), ("RAW", .right), ("PINNED", .right),
+      ("SEQUENCES", .right), ("RUNNING", .right), ("UNUSED", .right), ("IDLE", .right),
+      ("LABEL", .left),
     ])
     for owner in owners {
       let name = ForeignText.printable(owner.text("name"))
       table.row(
-        ["  " + (name.isEmpty ? "-" : name)]
-          + [
-            "session", "blocks", "raw_blocks", "pinned_blocks", "sequences", "running_sequences",
-            "unused_slots",
-          ].map { "\(owner.number($0))" } + [age(owner.number("idle_ms"))])
+        [
+          "session", "blocks", "raw_blocks", "pinned_blocks", "sequences", "running_sequences",
+          "unused_slots",
+        ].map { "\(owner.number($0))" } + [age(owner.number("idle_ms")), name.isEmpty ? "-" : name])
     }
     return ["", style.paint("Who holds most", .strong)] + table.lines()
   }

@@ -21,7 +21,8 @@ struct TextTable {
   /// A line for the titles and one for each row, two spaces between columns, no space at the end.
   func lines(withTitles: Bool = true) -> [String] {
     let all = (withTitles ? [titles] : []) + rows
-    let widths = titles.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+    let widths = titles.indices.map { column in all.map { TextWidth.columns($0[column]) }.max() ?? 0
+    }
     return all.map { cells in
       var line = ""
       for column in cells.indices {
@@ -30,7 +31,7 @@ struct TextTable {
         switch alignments[column] {
         case .left: line += isLast ? cell : Self.padded(cell, to: widths[column])
         case .right:
-          line += String(repeating: " ", count: widths[column] - cell.count) + cell
+          line += String(repeating: " ", count: widths[column] - TextWidth.columns(cell)) + cell
         }
         if !isLast { line += "  " }
       }
@@ -40,7 +41,7 @@ struct TextTable {
   }
 
   static func padded(_ text: String, to width: Int) -> String {
-    text + String(repeating: " ", count: max(0, width - text.count))
+    text + String(repeating: " ", count: max(0, width - TextWidth.columns(text)))
   }
 }
 

@@ -201,7 +201,7 @@ package struct TopState {
     let sorted = isReversed ? order.sorted(sequences).reversed() : order.sorted(sequences)
     let rows = Self.rows(height: style.height)
     let shown = Array(sorted.dropFirst(firstRow).prefix(max(0, rows - 1)))
-    var lines = SequencesText.table(shown, isNarrow: style.width < 96).lines()
+    var lines = SequencesText.table(shown, isNarrow: style.width < SequencesText.narrow).lines()
     lines[0] = style.paint(TextTable.padded(lines[0], to: style.width), .inverse)
     return lines
   }
@@ -250,9 +250,10 @@ package struct TopState {
       if isCode {
         text.append(letter)
         if letter.isLetter { isCode = false }
-      } else if columns < width {
-        text.append(letter)
-        columns += 1
+      } else {
+        // Behind a wide letter that has no room nothing else stands.
+        columns += TextWidth.columns(letter)
+        if columns <= width { text.append(letter) }
       }
     }
     return text
