@@ -54,38 +54,38 @@ package struct SchedulerModel {
   enum End: UInt8 { case none, finished, neverFit, cancelled, failed }
 
   package let configuration: Configuration
-  package private(set) var metrics = RunMetrics()
+  package internal(set) var metrics = RunMetrics()
   /// A refusal after which the run cannot go on: the pool and this model no longer agree.
-  package private(set) var failure: String?
+  package internal(set) var failure: String?
   /// Since when nothing runs and the head of the line is refused all the same: somebody else holds
   /// the blocks. Nil while things move.
   package private(set) var blockedSince: UInt64?
 
-  private let plan: RequestPlan
-  private let interval: Double
-  private var requests: [Request]
-  private var nextArrival = 0
-  private var running: [Int32] = []
-  private var waiting = RequestQueue()
+  let plan: RequestPlan
+  let interval: Double
+  var requests: [Request]
+  var nextArrival = 0
+  var running: [Int32] = []
+  var waiting = RequestQueue()
   /// Done with, to be freed by the next step.
-  private var ending: [Int32] = []
-  private var ledger: BlockLedger
+  var ending: [Int32] = []
+  var ledger: BlockLedger
   /// nil: nothing is looked up.
-  private let prompts: PromptHashes?
+  let prompts: PromptHashes?
   /// Slots of running sequences that hold a token, shared ones once for each.
-  private var filledSlots = 0
-  private var available: UInt32
-  private var tick: Double = -1
+  var filledSlots = 0
+  var available: UInt32
+  var tick: Double = -1
   /// When the step under way was due.
-  private var due: UInt64 = 0
-  private var isUnderWay = false
-  private var cancelledAt = UInt64.max
-  private var lastReceived: UInt64 = 0
+  var due: UInt64 = 0
+  var isUnderWay = false
+  var cancelledAt = UInt64.max
+  var lastReceived: UInt64 = 0
   /// The client's own share in how late the last step was sent.
-  private var lastLag: UInt64 = 0
+  var lastLag: UInt64 = 0
   // Kept from step to step, so that a step allocates nothing once they have grown.
-  private var isPreempted: [Bool] = []
-  private var retained: [Int32] = []
+  var isPreempted: [Bool] = []
+  var retained: [Int32] = []
 
   package init(_ plan: RequestPlan, _ configuration: Configuration) {
     precondition(plan.requests.count < Int(Int32.max), "a plan too long to number")
@@ -120,7 +120,7 @@ package struct SchedulerModel {
     nextTick.map { min(UInt64($0 * interval), cancelledAt) }
   }
 
-  private var nextTick: Double? {
+  var nextTick: Double? {
     if !running.isEmpty || !waiting.isEmpty || !ending.isEmpty { return tick + 1 }
     guard nextArrival < requests.count else { return nil }
     let arrival = arrival(nextArrival)
@@ -130,15 +130,15 @@ package struct SchedulerModel {
   }
 
   /// When the request is meant to arrive, in the run's time.
-  private func arrival(_ request: Int) -> UInt64 {
+  func arrival(_ request: Int) -> UInt64 {
     UInt64(Double(plan.requests[request].arrivalNanoseconds) / configuration.speed)
   }
 
-  private func sequence(_ request: Int32) -> UInt64 {
+  func sequence(_ request: Int32) -> UInt64 {
     configuration.firstSequence + UInt64(request)
   }
 
-  private func request(_ sequence: UInt64) -> Int32? {
+  func request(_ sequence: UInt64) -> Int32? {
     guard sequence >= configuration.firstSequence,
       sequence - configuration.firstSequence < UInt64(requests.count)
     else { return nil }
@@ -146,16 +146,16 @@ package struct SchedulerModel {
   }
 
   /// Tokens the pool's sequence has before the step that computes the next one.
-  private func knownTokens(_ request: Int32) -> UInt32 {
+  func knownTokens(_ request: Int32) -> UInt32 {
     plan.requests[Int(request)].inputTokens + requests[Int(request)].generated
   }
 
-  private func blocks(forTokens tokens: UInt32) -> UInt32 {
+  func blocks(forTokens tokens: UInt32) -> UInt32 {
     (tokens - 1) / configuration.blockSize + 1
   }
 
   /// Blocks that an admission takes if the cache has all that it may have.
-  private func leastNewBlocks(_ request: Int32) -> Int {
+  func leastNewBlocks(_ request: Int32) -> Int {
     let tokens = knownTokens(request)
     let all = Int(blocks(forTokens: tokens))
     if prompts == nil { return all }
@@ -271,222 +271,9 @@ package struct SchedulerModel {
     blockedSince = nil
   }
 
-  // MARK: - Parts of an answer, in the step's order
-
-  private mutating func applyFrees(_ result: StepResult, _ step: StepPlan) {
-    if result.freeRefused != .no {
-      metrics.error(
-        "freeing \(step.freed.count) sequences was refused: \(Self.text(result.freeRefused))")
-      metrics.invariantsBroken += 1
-    }
-    metrics.operations += UInt64(step.freed.count)
-    for request in ending {
-      filledSlots -= slots(of: request)
-      ledger.release(&requests[Int(request)].holding)
-      switch requests[Int(request)].end {
-      case .finished: metrics.finished += 1
-      case .neverFit: metrics.neverFit += 1
-      case .cancelled: metrics.cancelled += 1
-      case .failed: metrics.failed += 1
-      case .none: preconditionFailure("a live request was freed")
-      }
-    }
-    ending.removeAll(keepingCapacity: true)
-  }
-
-  /// Survivors grow, finish or stay; the preempted are left in `retained`, by admission.
-  private mutating func applyDecode(_ result: StepResult, _ step: StepPlan) {
-    metrics.operations += UInt64(step.decoded.count)
-    retained.removeAll(keepingCapacity: true)
-    if isPreempted.count < requests.count {
-      isPreempted = Array(repeating: false, count: requests.count)
-    }
-    for sequence in result.preempted {
-      guard let request = request(sequence) else {
-        metrics.error("a sequence of another client was preempted: \(sequence)")
-        continue
-      }
-      isPreempted[Int(request)] = true
-      filledSlots -= slots(of: request)
-      ledger.release(&requests[Int(request)].holding)
-    }
-
-    var block = 0
-    var refusal = 0
-    var kept = 0
-    for position in running.indices {
-      let request = running[position]
-      if !result.decodeBlockCounts.isEmpty {
-        let count = Int(result.decodeBlockCounts[position])
-        take(count, of: result.decodeBlocks, from: &block, for: request)
-      }
-      let isRefused =
-        refusal < result.decodeRefusedIndexes.count
-        && Int(result.decodeRefusedIndexes[refusal]) == position
-      if isRefused { refusal += 1 }
-      if isPreempted[Int(request)] {
-        isPreempted[Int(request)] = false
-        retained.append(request)
-        preempted(request)
-      } else if isRefused {
-        // Alone and still too large: it cannot be finished in this pool.
-        let refused = result.decodeFirstRefused
-        // What runs here does not run there: a server that began anew, or that forgot.
-        if !refused.isNever, failure == nil { fail("a decode was refused", refused) }
-        end(request, refused.isNever ? .neverFit : .failed)
-      } else {
-        filledSlots += 1
-        grown(request)
-        if requests[Int(request)].end == .none {
-          running[kept] = request
-          kept += 1
-        }
-      }
-    }
-    running.removeSubrange(kept...)
-    if retained.count != result.preempted.count {
-      broken("\(result.preempted.count - retained.count) sequences were preempted that do not run")
-      for request in isPreempted.indices { isPreempted[request] = false }
-    }
-    if block != result.decodeBlocks.count {
-      broken("the decode handed out \(result.decodeBlocks.count - block) blocks to nobody")
-    }
-  }
-
-  private mutating func applyAdditions(_ result: StepResult, _ step: StepPlan) {
-    metrics.operations += UInt64(step.added.count)
-    for (addition, refused) in zip(step.added, result.additions) where refused != .no {
-      guard let request = request(addition.sequence) else { continue }
-      // The pool knows nothing of it, so there is nothing to free.
-      waiting.remove(request)
-      if refused.isNever {
-        requests[Int(request)].end = .neverFit
-        metrics.neverFit += 1
-      } else {
-        requests[Int(request)].end = .failed
-        metrics.failed += 1
-        metrics.error("adding a sequence was refused: \(Self.text(refused))")
-      }
-    }
-  }
-
-  private mutating func applyAdmissions(
-    _ result: StepResult, _ step: StepPlan, _ received: UInt64
-  ) {
-    var block = 0
-    var found = 0
-    var leftInLine: [Int32] = []
-    for (sequence, admission) in zip(step.admitted, result.admissions) {
-      guard let request = request(sequence), requests[Int(request)].end == .none else { continue }
-      let first = waiting.removeFirst()
-      precondition(first == request, "the line is not the one that was sent")
-      if !admission.refused.isNotAttempted { metrics.operations += 1 }
-      if admission.refused == .no {
-        share(admission.foundBlocks, of: result.foundBlocks, from: &found, for: request)
-        take(admission.newBlocks, of: result.admissionBlocks, from: &block, for: request)
-        running.append(request)
-        filledSlots += Int(knownTokens(request))
-        if requests[Int(request)].generated == 0 {
-          let intended = arrival(Int(request))
-          metrics.admission.record(received > intended ? received - intended : 0)
-          if prompts != nil {
-            metrics.lookedUpTokens += UInt64(plan.requests[Int(request)].inputTokens)
-            metrics.foundTokens += UInt64(admission.foundTokens)
-          }
-        }
-        grown(request)
-        if requests[Int(request)].end != .none { running.removeLast() }
-      } else if admission.refused.isNever {
-        end(request, .neverFit)
-      } else if admission.refused.isLater || admission.refused.isNotAttempted {
-        if admission.refused.isLater { metrics.admissionRefusals += 1 }
-        leftInLine.append(request)
-      } else {
-        metrics.error("an admission was refused: \(Self.text(admission.refused))")
-        end(request, .failed)
-      }
-    }
-    for request in leftInLine.reversed() { waiting.prepend(request) }
-    if block != result.admissionBlocks.count || found != result.foundBlocks.count {
-      let left = result.admissionBlocks.count - block + result.foundBlocks.count - found
-      broken("admissions handed out \(left) blocks to nobody")
-    }
-  }
-
-  // MARK: - Single requests
-
-  /// The step computed all of the request's tokens: one more is sampled, or it is finished.
-  private mutating func grown(_ request: Int32) {
-    let held = requests[Int(request)].holding.count
-    let needed = blocks(forTokens: knownTokens(request))
-    if held != needed {
-      broken(
-        "sequence \(sequence(request)) holds \(held) blocks for \(knownTokens(request)) tokens; "
-          + "expected \(needed)")
-    }
-    requests[Int(request)].generated += 1
-    metrics.generatedTokens += 1
-    if requests[Int(request)].generated == plan.requests[Int(request)].outputTokens {
-      end(request, .finished)
-    }
-  }
-
-  private mutating func preempted(_ request: Int32) {
-    requests[Int(request)].preemptions += 1
-    let times = requests[Int(request)].preemptions
-    metrics.preemptions += 1
-    if times == 1 { metrics.preemptedRequests += 1 }
-    metrics.maximumPreemptionsOfOneRequest = max(metrics.maximumPreemptionsOfOneRequest, times)
-  }
-
-  private mutating func end(_ request: Int32, _ end: End) {
-    requests[Int(request)].end = end
-    ending.append(request)
-  }
-
-  /// Slots of the request that hold a token: all it knew when it was last computed.
-  private func slots(of request: Int32) -> Int {
-    requests[Int(request)].holding.count == 0 ? 0 : Int(knownTokens(request)) - 1
-  }
-
-  private mutating func take(
-    _ count: Int, of blocks: [UInt32], from next: inout Int, for request: Int32
-  ) {
-    guard next + count <= blocks.count else {
-      return broken("sequence \(sequence(request)) got blocks that are not listed")
-    }
-    for block in blocks[next..<(next + count)] {
-      do throws(BlockLedger.Fault) {
-        try ledger.take(block, into: &requests[Int(request)].holding)
-      } catch {
-        switch error {
-        case .heldAlready(let block): broken("block \(block) was handed out twice")
-        case .outOfRange(let block): broken("block \(block) is none of the pool's")
-        }
-      }
-    }
-    next += count
-  }
-
-  private mutating func share(
-    _ count: Int, of blocks: [UInt32], from next: inout Int, for request: Int32
-  ) {
-    guard next + count <= blocks.count else {
-      return broken("sequence \(sequence(request)) found blocks that are not listed")
-    }
-    for block in blocks[next..<(next + count)] {
-      do throws(BlockLedger.Fault) {
-        try ledger.share(block, into: &requests[Int(request)].holding)
-      } catch {
-        broken("block \(block) is none of the pool's")
-      }
-    }
-    next += count
-  }
-
   // MARK: - Times and troubles
 
-  private mutating func time(sent: UInt64, received: UInt64) {
+  mutating func time(sent: UInt64, received: UInt64) {
     precondition(sent >= due && received >= sent, "time runs backwards")
     metrics.steps += 1
     metrics.response.record(received - due)
@@ -501,18 +288,18 @@ package struct SchedulerModel {
     metrics.maximumScheduleLag = max(metrics.maximumScheduleLag, sent - due)
   }
 
-  private mutating func broken(_ text: String) {
+  mutating func broken(_ text: String) {
     metrics.invariantsBroken += 1
     metrics.error(text)
   }
 
-  private mutating func fail(_ what: String, _ refused: Refused) {
+  mutating func fail(_ what: String, _ refused: Refused) {
     let text = refused == .no ? what : "\(what): \(Self.text(refused))"
     metrics.error(text)
     failure = text
   }
 
-  private static func text(_ refused: Refused) -> String {
+  static func text(_ refused: Refused) -> String {
     refused.detail.isEmpty ? "reason \(refused.reason)" : refused.detail
   }
 }
