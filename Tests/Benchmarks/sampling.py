@@ -1,28 +1,24 @@
 #!/usr/bin/env python3
-"""What looking at a server costs its callers: CPU of the server per unary Allocate, in interleaved runs.
+"""What looking at a server costs its callers: CPU of the server per call, while it is loaded in slices.
 
-One pool of a million blocks, every other one free, and h2load's allocations over 8 connections x 100
-streams. Beside them: nothing (--sample-interval off), a look a second, a look ten times a second and a
+Pools of a million blocks, every other one free, and 800 streams over 8 connections that each allocate a block and
+give it back. Beside them: nothing (--sample-interval off), a look a second, a look ten times a second and a
 watcher of runs and slots at 10 Hz, and a hundred connections that poll GetStats ten times a second each. The
-servers live as long as the measurement and have one core, in turn; h2load, the watcher and the pollers have
-another. A round has a run of each row, and one of "nobody looks" before and behind each of them; a ratio is
-that of a run to the mean of its two neighbours, so that what the machine does meanwhile cancels. Printed:
-medians, with the quartiles; and the ratio of the lower quartiles of all runs, for what others do on the
-machine only ever adds. A run of "nobody looks" against its neighbours shows the method's own error.
+servers have one core, by turns, as `slices.py` has it; who loads, watches and polls has another. A slice is long
+enough for two looks.
 
 The exact figure beside it is a count of instructions:
 
-    sampling.py [ROUNDS [CALLS]]     15 rounds of 100,000 calls
+    sampling.py [ROUNDS [CALLS]]     60 rounds of 20,000 calls
     sampling.py --count              instructions per call and per look under callgrind
 """
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-from unary import BODY, PATH, QUIRED, Process, grpc_arguments, h2load, load, pinned
+import slices
+from unary import BODY, PATH, QUIRED, Process, grpc_arguments, h2load, pinned
 
 BLOCKS = 1_000_000
 STATS = "/quire.v1.Analyzer/GetStats"
@@ -97,57 +93,23 @@ ROWS = [
 ]
 
 
-def measure(server, look, body, calls):
-    """CPU nanoseconds per call, and calls per second."""
-    server.scatter()
-    beside = look(server) if look else None
-    if beside:
-        time.sleep(0.5)
-    before, began = server.cpu_seconds_exactly(), time.monotonic()
-    load(server.address, calls, body, pinned(1))
-    seconds = time.monotonic() - began
-    cpu = server.cpu_seconds_exactly() - before
-    if beside:
-        beside.kill()
-        beside.wait()
-    return cpu / calls * 1e9, calls / seconds
-
-
-def quartiles(values):
-    values = sorted(values)
-    return [statistics.median(values), values[len(values) // 4], values[(3 * len(values)) // 4]]
-
-
 def compare(rounds, calls):
     with tempfile.TemporaryDirectory() as work:
-        body = os.path.join(work, "body.bin")
-        with open(body, "wb") as file:
-            file.write(BODY)
         servers = [Pool(work, *options) for _, options, _ in ROWS]
-        cpu = {name: [] for name, _, _ in ROWS}
-        rate = {name: [] for name, _, _ in ROWS}
-        ratios = {name: [] for name, _, _ in ROWS}
-        base = []
-        for _ in range(rounds):
-            before = measure(servers[0], None, body, calls)
-            base.append(before[0])
-            for (name, _, look), server in zip(ROWS, servers):
-                mine = measure(server, look, body, calls)
-                behind = measure(servers[0], None, body, calls)
-                ratios[name].append(2 * mine[0] / (before[0] + behind[0]))
-                cpu[name].append(mine[0])
-                base.append(behind[0])
-                rate[name].append(mine[1])
-                before = behind
+        for server in servers:
+            server.scatter()
+        beside = [look(server) for server, (_, _, look) in zip(servers, ROWS) if look]
+        load = slices.Load("calls", servers)
+        for index in range(len(ROWS)):
+            load.run(index, calls)
+        print(f"calls to pools of {BLOCKS} blocks while others look at them")
+        slices.compare(load, [name for name, _, _ in ROWS], rounds, calls)
+        load.stop()
+        for process in beside:
+            process.kill()
+            process.wait()
         for server in servers:
             server.stop()
-    print(f"{rounds} rounds of runs of {calls} calls, {BLOCKS} blocks; medians (quartiles)")
-    for name, _, _ in ROWS:
-        median, low, high = (100 * (value - 1) for value in quartiles(ratios[name]))
-        print(f"{name:30} {statistics.median(cpu[name]):7.0f} ns of CPU a call"
-              f"  {median:+6.2f} % ({low:+.2f} to {high:+.2f})"
-              f"  {100 * (quartiles(cpu[name])[1] / quartiles(base)[1] - 1):+6.2f} %"
-              f"  {statistics.median(rate[name]):8.0f} calls/s")
 
 
 def instructions(work, options, path, message, lengths):
@@ -194,5 +156,5 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--count"]:
         count()
     else:
-        compare(int(sys.argv[1]) if len(sys.argv) > 1 else 15,
-                int(sys.argv[2]) if len(sys.argv) > 2 else 100_000)
+        compare(int(sys.argv[1]) if len(sys.argv) > 1 else 60,
+                int(sys.argv[2]) if len(sys.argv) > 2 else 20_000)
