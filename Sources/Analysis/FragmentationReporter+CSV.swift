@@ -7,7 +7,7 @@ extension FragmentationReporter {
   func csv() -> String {
     var table = CSVTable()
     let look = report.look
-    let pool = CSVTable.named(ForeignText.printable(report.pool))
+    let pool = ForeignText.cell(report.pool)
     table.row("pool", pool, "time", "\(look.timeMilliseconds)", "ms")
     table.row("pool", pool, "revision", "\(look.stats.revision)")
     table.row("pool", pool, "strategy", report.configuration.strategy.words)
@@ -128,7 +128,7 @@ extension FragmentationReporter {
 
   private func addHolders(to table: inout CSVTable) {
     for owner in report.look.owners {
-      let item = CSVTable.named(ForeignText.printable(String(decoding: owner.label, as: UTF8.self)))
+      let item = ForeignText.cell(String(decoding: owner.label, as: UTF8.self))
       table.row("owner", item, "session", "\(owner.session)")
       table.row("owner", item, "blocks", "\(owner.blocks)", "blocks")
       table.row("owner", item, "raw_blocks", "\(owner.rawBlocks)", "blocks")
@@ -166,14 +166,6 @@ private struct CSVTable {
     _ section: String, _ item: String, _ measure: String, _ value: String, _ unit: String = ""
   ) {
     text += [section, item, measure, value, unit].map(Self.cell).joined(separator: ",") + "\n"
-  }
-
-  /// What a client named, as text: a spreadsheet would take it for a formula.
-  static func named(_ text: String) -> String {
-    guard let first = text.unicodeScalars.first, "=+-@\t\r".unicodeScalars.contains(first) else {
-      return text
-    }
-    return "'" + text
   }
 
   private static func cell(_ text: String) -> String {

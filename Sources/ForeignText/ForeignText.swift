@@ -14,6 +14,14 @@ package enum ForeignText {
     return printable
   }
 
+  /// For a cell of a table that may be opened in a spreadsheet, which takes for a formula what begins like one:
+  /// such a text has an apostrophe before it.
+  package static func cell(_ text: String) -> String {
+    let printable = printable(text)
+    guard let first = printable.utf8.first, "=+-@".utf8.contains(first) else { return printable }
+    return "'" + printable
+  }
+
   /// A JSON string (RFC 8259), quotes included. What terminals and editors act on is escaped, too: the value is
   /// the same, and JSON is printed as it is.
   package static func quoted(_ text: String) -> String {

@@ -16,6 +16,14 @@ struct ForeignTextTests {
     #expect(ForeignText.printable("") == "")
   }
 
+  @Test("what begins like a formula is none in a table")
+  func cell() {
+    #expect(ForeignText.cell("=HYPERLINK(\"http://x/\")") == "'=HYPERLINK(\"http://x/\")")
+    #expect(["+1", "-", "@a"].map(ForeignText.cell) == ["'+1", "'-", "'@a"])
+    #expect(["a=1", "", "'=1", "é"].map(ForeignText.cell) == ["a=1", "", "'=1", "é"])
+    #expect(ForeignText.cell("\t=1") == "?=1")
+  }
+
   @Test("JSON has the same value, and nothing that a terminal acts on")
   func quoted() throws {
     #expect(

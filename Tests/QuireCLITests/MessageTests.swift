@@ -110,6 +110,9 @@ struct MessageTests {
     stats.set("refusals", list: [count, count])
     let place = Message.columns("Stats").firstIndex(of: "refusals")!
     #expect(stats.cells[place] == "no-run:8;no-run:8")
+    var owner = Message("OwnerFootprint")
+    owner.set("name", "=1+1\u{1B}[2J")
+    #expect(owner.cells[1] == "'=1+1?[2J")
     #expect(CSVText.row(["a,b", "c\"d", "e"]) == "\"a,b\",\"c\"\"d\",e\n")
   }
 }

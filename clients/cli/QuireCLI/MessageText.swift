@@ -57,7 +57,7 @@ extension Value {
     }
   }
 
-  /// As a cell of a table.
+  /// As a cell of a table, and no formula.
   var plain: String {
     switch self {
     case .absent: ""
@@ -65,7 +65,7 @@ extension Value {
     case .signed(let value): "\(value)"
     case .real(let value): "\(value)"
     case .flag(let value): value ? "true" : "false"
-    case .text(let text): text
+    case .text(let text): ForeignText.cell(text)
     case .bytes(let bytes): Self.hexadecimal(bytes)
     case .word(let code, let words): Contract.shared.shortWord(code, of: words)
     case .list(let values): values.map(\.plain).joined(separator: ";")
