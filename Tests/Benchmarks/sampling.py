@@ -112,8 +112,8 @@ def compare(rounds, calls):
             server.stop()
 
 
-def instructions(work, options, path, message, lengths):
-    """Per call, of the server."""
+def instructions(work, options, path, message, lengths, pool=None):
+    """Per call, of the server; `pool`: a CreatePoolRequest that is sent first."""
     body = os.path.join(work, "count.bin")
     with open(body, "wb") as file:
         file.write(b"\0" + len(message).to_bytes(4, "big") + message)
@@ -128,6 +128,11 @@ def instructions(work, options, path, message, lengths):
             "valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", "--log-file=/dev/null",
             stripped, "--listen", "127.0.0.1:0", "--pool", "default:blocks=65536,block-size=16",
             *options])
+        if pool:
+            first = os.path.join(work, "pool.bin")
+            with open(first, "wb") as file:
+                file.write(b"\0" + len(pool).to_bytes(4, "big") + pool)
+            h2load(grpc_arguments(server.address, first, "/quire.v1.Pools/CreatePool"), 1)
         h2load(["-c8", "-m100", *grpc_arguments(server.address, body, path)], calls)
         server.stop()
         summary = next(l for l in open(out, errors="replace") if l.startswith(("summary:", "totals:")))
@@ -144,10 +149,19 @@ def count():
         off = instructions(work, ["--sample-interval", "off"], PATH, allocate, (2_000, 12_000))
         on = instructions(work, ["--sample-interval", "1h"], PATH, allocate, (2_000, 12_000))
         stats = instructions(work, ["--sample-interval", "off"], STATS, b"", (2_000, 12_000))
+        # Two classes, of which the first has the blocks.
+        split = part(2, b"split") + part(3, b"".join(
+            part(3, number(1, size) + number(2, 32_768)) for size in (16, 32)))
+        of_class = part(1, part(1, b"split")) + allocate
+        plain, followed = (
+            instructions(work, ["--sample-interval", look], PATH, of_class, (2_000, 12_000), split)
+            for look in ("off", "1h"))
         whole = instructions(work, ["--sample-interval", "1h"], STATS, part(2, b"\1\2"), (500, 1_500))
     print("instructions, user space:")
     print(f"  Allocate, nobody follows             {off:9.0f}")
     print(f"  Allocate, the pool is followed       {on:9.0f}  {on - off:+.0f}")
+    print(f"  Allocate of a size class             {plain:9.0f}")
+    print(f"  Allocate of one, followed            {followed:9.0f}  {followed - plain:+.0f}")
     print(f"  GetStats                             {stats:9.0f}")
     print(f"  GetStats with runs and slots         {whole:9.0f}")
 
