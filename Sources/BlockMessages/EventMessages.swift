@@ -153,6 +153,7 @@ package struct BlockRecordFields {
     self.generation = generation
     self.pins = pins
   }
+
   /// What `writePlain` writes at most.
   package static var mostPlainBytes: Int { 2 + 4 * 6 + 2 + 32 }
 
@@ -161,30 +162,13 @@ package struct BlockRecordFields {
   package func writePlain(
     to place: UnsafeMutablePointer<UInt8>, hash: UnsafeRawBufferPointer
   ) -> Int {
-    var end = 2
-    func write(_ tag: UInt8, _ value: UInt32) {
-      if value == 0 { return }
-      place[end] = tag
-      end += 1
-      var rest = value
-      while rest >= 0x80 {
-        place[end] = UInt8(truncatingIfNeeded: rest) | 0x80
-        end += 1
-        rest >>= 7
-      }
-      place[end] = UInt8(truncatingIfNeeded: rest)
-      end += 1
-    }
-    write(1 << 3, id)
-    write(2 << 3, references)
-    write(3 << 3, generation)
-    if let source = hash.baseAddress {
-      place[end] = 4 << 3 | 2
-      place[end + 1] = UInt8(hash.count)
-      UnsafeMutableRawPointer(place + end + 2).copyMemory(from: source, byteCount: hash.count)
-      end += 2 + hash.count
-    }
-    write(9 << 3, pins)
+    var writer = ForwardWriter(at: place + 2)
+    writer.number(1, UInt64(id))
+    writer.number(2, UInt64(references))
+    writer.number(3, UInt64(generation))
+    writer.bytes(4, hash)
+    writer.number(9, UInt64(pins))
+    let end = writer.place - UnsafeMutableRawPointer(place)
     place[0] = 5 << 3 | 2
     place[1] = UInt8(end - 2)
     return end

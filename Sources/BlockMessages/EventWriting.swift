@@ -102,8 +102,11 @@ package struct StoredEvent {
       writer.prefix(2, hashes.hashBytes)
       writer.hash(parent, hashes.hashBytes)
     }
-    // Packed fixed-width numbers are as they lie in memory, of a machine of this byte order.
-    writer.bytes(3, tokenIDs)
+    #if _endian(little)
+      writer.bytes(3, tokenIDs)
+    #else
+      #error("packed fixed-width numbers are copied as they lie in memory")
+    #endif
     writer.number(4, UInt64(blockSize))
     writer.packed(5, blockIDs, byteCount: idBytes)
     writer.bytes(6, loraName)

@@ -75,9 +75,9 @@ package struct ForwardWriter {
     place += 8
   }
 
-  /// The caller has filled so many bytes.
+  /// The caller fills so many bytes.
   @inline(__always)
-  package mutating func skip(_ count: Int) { place += count }
+  mutating func skip(_ count: Int) { place += count }
 
   @inline(__always)
   package mutating func raw(_ source: UnsafeRawPointer, _ count: Int) {

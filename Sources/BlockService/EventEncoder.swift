@@ -56,7 +56,7 @@ struct EventEncoder: ~Copyable {
     var place = room
     var entry = base + first
     let end = entry + most
-    while entry < end && entry.pointee.details == 1 {
+    while entry < end && entry.pointee.count == 1 && entry.pointee.details == 1 {
       let content = lists.contents + Int(entry.pointee.firstDetail)
       let id = lists.blocks[Int(entry.pointee.first)]
       var count = 0
@@ -291,9 +291,10 @@ struct EventEncoder: ~Copyable {
     _ entry: ChangeLog.Entry, _ log: ChangeLog, _ pool: KVPool, _ largest: Int,
     _ close: (inout EventEncoder) -> Void
   ) {
-    if movedHashes == nil { movedHashes = Self.movedHashes(log, pool) }
+    let isDefragment = entry.cause == .defragment
+    if isDefragment && movedHashes == nil { movedHashes = Self.movedHashes(log, pool) }
     for copy in log.copies(of: entry) {
-      let hash = entry.cause == .defragment ? movedHashes?.popLast() ?? nil : nil
+      let hash = isDefragment ? movedHashes?.popLast() ?? nil : nil
       begin()
       Self.withBytes(of: hash, pool.configuration.hashBytes) {
         packer.movedEvent(

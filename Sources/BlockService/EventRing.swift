@@ -24,9 +24,6 @@ package struct EventRing: ~Copyable {
   /// The number of the next batch.
   package private(set) var next: UInt64
 
-  /// Bytes of a large page of this machine's kind.
-  private static let largePage = 2 << 20
-
   private let capacity: Int
   private let memory: UnsafeMutableRawPointer
   private let mostBatches: Int
@@ -40,17 +37,23 @@ package struct EventRing: ~Copyable {
     capacity = bytes
     largestBatch = min(bytes / 4, EventOptions.largestBatchBytes)
     mostBatches = batches
-    memory = .allocate(byteCount: bytes, alignment: bytes < Self.largePage ? 16 : Self.largePage)
+    // Its own mapping, for the advice must not stay with memory that others get.
+    guard
+      let memory = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+      memory != MAP_FAILED
+    else { preconditionFailure("no memory for a ring of \(bytes) bytes: error \(errno)") }
     // In pages of 4 KiB the first way round would have a fault for every other step, which costs more than
-    // its events. Advice: where there are no large pages, these are as before.
-    if bytes >= Self.largePage { madvise(memory, bytes, MADV_HUGEPAGE) }
+    // its events; in large ones a command has one now and then that takes a fraction of a millisecond. Where there
+    // are no large pages, these are as before.
+    madvise(memory, bytes, MADV_HUGEPAGE)
+    self.memory = memory
     places = .allocate(capacity: batches)
     self.first = first
     next = first
   }
 
   deinit {
-    memory.deallocate()
+    munmap(memory, capacity)
     places.deallocate()
   }
 

@@ -109,6 +109,12 @@ package final class HostedPool {
     pool.attachChangeLog(isForAll ? .everything : .contents)
   }
 
+  /// Whether the last command did something that observers want to know.
+  @inline(__always)
+  var hasNews: Bool {
+    Unmanaged.passUnretained(pool)._withUnsafeGuaranteedRef { $0.changes != nil }
+  }
+
   /// To be called when a command was applied to a pool that has a change log.
   @inline(__always)
   func tellObservers(at milliseconds: UInt64) {

@@ -22,7 +22,7 @@ extension QuireService {
   @inline(__always)
   func noteApplied(_ hosted: HostedPool) {
     if hosted.pool.evictionDeficit > 0 { onDeficit?() }
-    if hosted.isObserved { hosted.tellObservers(at: clockNow) }
+    if hosted.isObserved && hosted.hasNews { hosted.tellObservers(at: clockNow) }
   }
 
   /// Evicts ahead of need in every pool that is short of it, and asks to be called again where a flush

@@ -275,8 +275,7 @@ package final class QuireService {
 
   @inline(never)
   private func tellObservers(of hosted: Unmanaged<HostedPool>) {
-    let now = clock()
-    hosted._withUnsafeGuaranteedRef { $0.tellObservers(at: now) }
+    hosted._withUnsafeGuaranteedRef { if $0.hasNews { $0.tellObservers(at: clock()) } }
   }
 
   @inline(never)

@@ -109,7 +109,7 @@ extension ChangeLog {
     of pool: BlockPool
   ) {
     reserve()
-    let owner = detail == .everything ? owner(of: holder) : BlockOwner()
+    let owner = pool.logsReferences ? owner(of: holder) : BlockOwner()
     let sizeClass = pool.sizeClass(of: id)
     if goesOn(.evicted, cause, owner, pool.tier, sizeClass) {
       return addContent(of: id, hash, copies)
@@ -137,8 +137,8 @@ extension ChangeLog {
       of: id, hash, copies,
       by: Entry(
         kind: .stored, cause: .none, tier: pool.tier, sizeClass: pool.sizeClass(of: id),
-        owner: owner,
-        tableIndex: tableIndex, count: 1, first: UInt32(truncatingIfNeeded: blocks.count),
+        owner: owner, tableIndex: tableIndex, count: 1,
+        first: UInt32(truncatingIfNeeded: blocks.count),
         firstDetail: UInt32(truncatingIfNeeded: contents.count), details: 1,
         hasParent: parent != nil))
   }

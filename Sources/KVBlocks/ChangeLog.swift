@@ -130,7 +130,6 @@ package final class ChangeLog {
   var children = FlatList<SequenceID>(minimumCapacity: 1)
   /// The session of the command at hand.
   package internal(set) var session: SessionID = 0
-  var detail = Detail.everything
   /// Who is in which slot. A pool that goes takes this away; to count references for each entry would
   /// cost as much as the entry.
   var names: (sequences: Unmanaged<SequenceTable>, sessions: Unmanaged<SessionTable>)?

@@ -14,7 +14,7 @@ extension KVPool {
   /// Nothing is recorded any more.
   package func detachChangeLog() { setLogging(nil) }
 
-  /// The log where there is one and the last command changed something, without reference counting.
+  /// The log where there is one and it has something to say of the last command, without reference counting.
   package var changes: Unmanaged<ChangeLog>? {
     isLogging && !log.isEmpty ? .passUnretained(log) : nil
   }
@@ -26,20 +26,18 @@ extension KVPool {
     let isLogging = detail != nil
     if isLogging != self.isLogging { log.follow(isLogging ? (sequences, sessions) : nil) }
     self.isLogging = isLogging
-    if let detail { log.detail = detail }
     setFollowed()
-    for pool in [blocks, host] {
-      pool?.isLogging = isLogging
-      pool?.logsReferences = detail == .everything
-    }
+    blocks.isLogging = isLogging
+    for pool in [blocks, host] { pool?.logsReferences = detail == .everything }
     blocks.index?.countsCopies = isLogging
   }
 
   /// This pool takes the place of another, and goes on with its log if that has one.
   func inheritChangeLog(from other: KVPool) {
     if !other.isLogging { return }
+    let detail: ChangeLog.Detail = other.blocks.logsReferences ? .everything : .contents
     other.detachChangeLog()
-    setLogging(log.detail)
+    setLogging(detail)
     log.noteCleared(.pool)
   }
 

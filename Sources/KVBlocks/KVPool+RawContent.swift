@@ -143,8 +143,7 @@ extension KVPool {
       } else if isNew {
         log.beginStored(
           ids[i], hash, copies: blocks.cachedCopies, by: log.owner(of: holderOfCommand), at: 0,
-          parent: before,
-          size, blocks)
+          parent: before, size, blocks)
       }
       isOpen = isNew
     }

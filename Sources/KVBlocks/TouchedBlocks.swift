@@ -3,8 +3,8 @@
 ///
 /// What samples a pool needs no more: not what happened, and not in which order. A pool has one where
 /// somebody follows it (`KVPool.followTouches`); a bit costs a few instructions, and allocations and frees
-/// keep to their shortest way. What needs to know each change has the change log, which costs ten
-/// times as much; neither needs the other. One follower at a time: who finds that the pool has another
+/// keep to their shortest way. What needs to know each change has the change log, which, of everything,
+/// costs ten times as much; neither needs the other. One follower at a time: who finds that the pool has another
 /// one reads the whole pool again.
 ///
 /// A bit more than needed is set here and there, by dry runs and for neighbours in a queue.

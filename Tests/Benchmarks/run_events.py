@@ -48,18 +48,24 @@ def end(listening, least):
 
 def compare(rounds, steps):
     servers = [start(keep, pinned(0)) for _, keep, _ in CASES]
-    listening = [listen(server, case[2]) for server, case in zip(servers, CASES) if case[2]]
-    load = slices.Load("steps", servers)
-    for index in range(len(CASES)):
-        load.run(index, WARM_UP)
-    print("steps of 256 sequences while others listen to events")
-    # Events go out every 5 ms.
-    slices.compare(load, [case[0] for case in CASES], rounds, steps, settling=0.01)
-    load.stop()
-    for process in listening:
-        end(process, WARM_UP + rounds * steps)
-    for server in servers:
-        server.stop()
+    listening = []
+    try:
+        listening += [listen(server, case[2]) for server, case in zip(servers, CASES) if case[2]]
+        load = slices.Load("steps", servers)
+        for index in range(len(CASES)):
+            load.run(index, WARM_UP)
+        print("steps of 256 sequences while others listen to events")
+        # Events go out every 5 ms.
+        slices.compare(load, [case[0] for case in CASES], rounds, steps, settling=0.01)
+        load.stop()
+        # A slice has its warm-up.
+        for process in listening:
+            end(process, WARM_UP + rounds * (steps + max(steps // 10, 1)))
+    finally:
+        for process in listening:
+            process.kill()
+        for server in servers:
+            server.stop()
 
 
 def count():

@@ -42,6 +42,7 @@ class Load:
         """CPU nanoseconds of the server per step or call, and how many a second. What it owes to others
         behind the last answer, it has `settling` seconds for."""
         self.run(index, max(count // 10, 1))
+        time.sleep(settling)
         server = self.servers[index]
         before = server.cpu_nanoseconds()
         nanoseconds = self.run(index, count)
@@ -53,14 +54,21 @@ class Load:
         self.process.wait()
 
 
-def compare(load, names, rounds, count, settling=0.0):
+def compare(load, names, rounds, count, settling=0.0, besides=None):
     """Rounds of slices; the first server is what the others, and itself, are compared with. Prints a line
-    for each."""
+    for each. `besides`: of each server, what begins calls that go on beside its slices and no others', or None;
+    it returns their process."""
     cpu, rate, ratios, rates = ([[] for _ in names] for _ in range(4))
     for _ in range(rounds):
         before = load.slice(0, count, settling)
         for index in range(len(names)):
+            beside = besides and besides[index] and besides[index](load.servers[index])
+            if beside:
+                time.sleep(0.3)
             mine = load.slice(index, count, settling)
+            if beside:
+                beside.kill()
+                beside.wait()
             behind = load.slice(0, count, settling)
             cpu[index].append(mine[0])
             rate[index].append(mine[1])

@@ -62,7 +62,7 @@ struct EventWritingTests {
 
   private func removed(
     _ kind: EventKind, _ hashes: [[UInt8]], ids: [UInt32], copies: [UInt32] = [],
-    cause: EventCause, sizeClass: UInt32 = 0
+    cause: EventCause, sizeClass: UInt32 = 0, hashBytes: Int = 32
   ) -> [UInt8] {
     hashes.flatMap { $0 }.withUnsafeBytes { records in
       ids.withUnsafeBufferPointer { ids in
@@ -70,7 +70,7 @@ struct EventWritingTests {
           let event = RemovedEvent(
             kind,
             hashes: HashColumn(
-              records.baseAddress, count: hashes.count, stride: 32, hashBytes: 32),
+              records.baseAddress, count: hashes.count, stride: hashBytes, hashBytes: hashBytes),
             blockIDs: ids, remainingCopies: copies, cause: cause, sizeClass: sizeClass)
           return bytes(event.byteCount) {
             event.write(to: $0)
@@ -152,12 +152,17 @@ struct EventWritingTests {
               session: session, hashBytes: hashBytes))
       }
     }
-    let short = hash(6).withUnsafeBytes { hash in
-      bytes(OneBlockEvents.mostBytes) {
-        OneBlockEvents(hashBytes: 32).writeRemoved(
-          hash: hash.baseAddress.unsafelyUnwrapped, blockID: id, cause: .rewind, to: $0)
+    for hashBytes in [16, 32] {
+      let short = hash(6, hashBytes).withUnsafeBytes { hash in
+        bytes(OneBlockEvents.mostBytes) {
+          OneBlockEvents(hashBytes: hashBytes).writeRemoved(
+            hash: hash.baseAddress.unsafelyUnwrapped, blockID: id, cause: .rewind, to: $0)
+        }
       }
+      #expect(
+        short
+          == removed(
+            .removed, [hash(6, hashBytes)], ids: [id], cause: .rewind, hashBytes: hashBytes))
     }
-    #expect(short == removed(.removed, [hash(6)], ids: [id], cause: .rewind))
   }
 }

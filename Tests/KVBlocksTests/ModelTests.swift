@@ -355,12 +355,15 @@ struct ModelTests {
       let unchanged = pool.revision == revision
       if history.count < 5_000 && !unchanged { history.append(command) }
 
+      // Who wants more comes and goes.
+      let isOfAll = quiet.changeLog != nil && step % 7 > 4
+      if quiet.changeLog != nil { quiet.attachChangeLog(isOfAll ? .everything : .contents) }
       quiet.apply(command, into: quietOutcome)
       let unfollowed =
         mirror.follow(log, pool, changed: !unchanged) ?? analysis.follow(log, pool, step)
         ?? quietAnalysis.follow(log, quiet, step + 7).map { "without a log: \($0)" }
         ?? (quiet.historyDigest == pool.historyDigest ? nil : "a log makes a difference")
-        ?? differentContents(log, quiet)
+        ?? differentContents(log, quiet, isOfAll: isOfAll)
       let before = digest
       digest = pool.stateDigest()
       let difference =
