@@ -108,8 +108,8 @@ package struct ReportWindow: Equatable {
     self.samples = samples
     self.intervalMilliseconds = intervalMilliseconds
     counts = samples.count == 1 ? Counts(samples[0]) : Counts(over: samples)
-    // A day's samples are folded to some hundred: each relation sorts them, and no fewer pairs say as much
-    // of neighbours that resemble each other.
+    // A day's samples are folded to some hundred, since each relation sorts them; neighbours resemble each
+    // other, so little is lost.
     let points = FragmentationHistory.thinned(samples, most: FragmentationReporter.mostPoints)
     relations = Self.relations(
       points, zip(points, points.dropFirst()).map { Counts(from: $0, to: $1) })

@@ -4,9 +4,9 @@ package import KVBlocks
 package enum TableStretches {
   /// `first, count` of each run of adjacent ids, ascending; without block 0.
   ///
-  /// - Complexity: O(n) for n blocks, and a 64th of the places between the first and the last; of few that lie
+  /// - Complexity: Goes through the blocks twice; O(n) for n blocks, and a 64th of the places between the first and the last; of few that lie
   ///   far apart O(n log n).
-  package static func of(_ blocks: some Sequence<BlockID>) -> [(first: BlockID, count: UInt32)] {
+  package static func of(_ blocks: some Collection<BlockID>) -> [(first: BlockID, count: UInt32)] {
     var first = BlockID.max
     var last: BlockID = 0
     var count = 0

@@ -13,7 +13,7 @@ extension TraceReplay {
     var ends: [Int] = []
     var last = first
     let room = Self.mostRunning - running.count - ended.count
-    if room <= 0 || (isBusy && held >= mostHeld) { return endStep(interval) }
+    if room <= 0 || (isBusy && held + heldByEnded >= mostHeld) { return endStep(interval) }
     while last < waiting.count && ends.count < min(width, room) && blocks < blocksAtOnce {
       let i = Int(waiting[last])
       let tokens = lives[i]?.known ?? UInt64(trace.requests[i].input)

@@ -94,6 +94,8 @@ extension TraceReplay {
   }
 
   private func take(_ decoded: OperationResult, _ places: [Int]) {
+    // Those of the stretch before.
+    preempted.removeAll(keepingCapacity: true)
     if decoded.refusal.reason != .none {
       // Nothing is known that the pool refuses as a whole; were there anything, a trace from anywhere must
       // not bring down who plays it: those who run end with what they have.
@@ -101,7 +103,6 @@ extension TraceReplay {
       for place in places { end(Int(running[place])) }
       return
     }
-    preempted.removeAll(keepingCapacity: true)
     var freed: UInt64 = 0
     for id in outcome.preempted.elements(decoded.preempted) {
       let i = Int(id) - 1

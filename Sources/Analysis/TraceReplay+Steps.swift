@@ -41,6 +41,7 @@ extension TraceReplay {
       ])
     }
     precondition(outcome.results[0].refusal.reason == .none, "a sequence of a replay is gone")
+    heldByEnded -= blocks
     ended.removeFirst(count)
     endedBlocks.removeFirst(count)
   }
@@ -74,7 +75,9 @@ extension TraceReplay {
 
   func end(_ i: Int) {
     ended.append(SequenceID(i + 1))
-    endedBlocks.append(lives[i]?.blocks ?? 0)
+    let blocks = lives[i]?.blocks ?? 0
+    endedBlocks.append(blocks)
+    heldByEnded += UInt64(blocks)
     forgetTable(i)
     lives[i] = nil
     result.duration = now

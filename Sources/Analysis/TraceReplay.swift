@@ -55,8 +55,9 @@ package final class TraceReplay {
   /// Sequences of a step, as engines have such a limit (vLLM's `max_num_seqs`): those behind it wait. So
   /// the command that decodes is bounded, too.
   package static let mostRunning = 4_096
-  /// Entries of the tables of those who run, or as many as the pool has blocks: what many share of a small pool
-  /// would otherwise take any amount of memory (an entry and its hash are 20 bytes). Who is behind waits.
+  /// Entries of the tables of those who run and of those who have ended and are not freed yet, or as many as the
+  /// pool has blocks: what many share of a small pool would otherwise take any amount of memory (an entry and its
+  /// hash are 20 bytes). Who is behind waits.
   package static let usualMostHeld: UInt64 = 1 << 22
 
   package let pace: Pace
@@ -94,6 +95,8 @@ package final class TraceReplay {
   /// To be freed when the next step begins, with the entries of their tables.
   var ended: [SequenceID] = []
   var endedBlocks: [UInt32] = []
+  /// The sum of them: the pool has their tables until they are freed.
+  var heldByEnded: UInt64 = 0
   /// Admissions that are tried at once: one after a refusal, for what is behind it is tried in vain.
   var width = TraceReplay.sequencesAtOnce
   /// Sequences and blocks of all commands by now: what the replay costs, in refusals and again after

@@ -113,4 +113,25 @@ struct TraceReplayPieceTests {
     #expect(replay.result.peakRunning == 10)
     #expect((replay.result.refusals, replay.result.neverFit) == (0, 0))
   }
+
+  @Test("so do tables of those who have ended with their first token and are not freed yet")
+  func mostHeldByEnded() {
+    let one = ReplayTrace.Request(
+      arrival: 0, input: 1_600, output: 1, firstContent: 0, contents: 4)
+    let trace = ReplayTrace(
+      requests: Array(repeating: one, count: 40), contents: (0..<4).map { $0 },
+      contentTokens: 512)
+    let replay = TraceReplay(
+      trace, Self.steps, pool(200), blocksAtOnce: 1, mostHeld: 1_000)
+    var most: UInt32 = 0
+    while !replay.isDone {
+      replay.advance()
+      most = max(most, replay.pool.stats().runningSequences)
+    }
+    // In the pool at once; ten of them in each step, so the last ten end in the fourth.
+    #expect(most == 10)
+    #expect(replay.result.duration == 90_000)
+    #expect((replay.result.requests, replay.result.neverFit) == (40, 0))
+    #expect(replay.result.refusals == 0)
+  }
 }
