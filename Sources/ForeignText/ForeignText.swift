@@ -14,11 +14,13 @@ package enum ForeignText {
     return printable
   }
 
-  /// For a cell of a table that may be opened in a spreadsheet, which takes for a formula what begins like one:
-  /// such a text has an apostrophe before it.
+  /// For a cell of a table that may be opened in a spreadsheet, which takes for a formula what begins like one
+  /// (some also with signs of full width): such a text has an apostrophe before it.
   package static func cell(_ text: String) -> String {
     let printable = printable(text)
-    guard let first = printable.utf8.first, "=+-@".utf8.contains(first) else { return printable }
+    guard let first = printable.unicodeScalars.first,
+      "=+-@\u{FF1D}\u{FF0B}\u{FF0D}\u{FF20}".unicodeScalars.contains(first)
+    else { return printable }
     return "'" + printable
   }
 

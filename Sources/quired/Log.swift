@@ -79,11 +79,11 @@ package struct Log {
     return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
   }
 
-  /// A value as one word of a text line: quoted where it would not be one.
+  /// A value as one word of a text line: quoted where it would not be one, or where a terminal acts on it.
   private static func word(_ value: String) -> String {
     let isPlain =
-      !value.isEmpty
-      && value.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "\"") }
+      !value.isEmpty && !value.utf8.contains { $0 == 0x20 || $0 == UInt8(ascii: "\"") }
+      && ForeignText.printable(value) == value
     return isPlain ? value : ForeignText.quoted(value)
   }
 }

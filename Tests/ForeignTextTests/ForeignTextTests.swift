@@ -22,6 +22,7 @@ struct ForeignTextTests {
     #expect(["+1", "-", "@a"].map(ForeignText.cell) == ["'+1", "'-", "'@a"])
     #expect(["a=1", "", "'=1", "é"].map(ForeignText.cell) == ["a=1", "", "'=1", "é"])
     #expect(ForeignText.cell("\t=1") == "?=1")
+    #expect(["＝1", "＋", "－1", "＠a"].map(ForeignText.cell) == ["'＝1", "'＋", "'－1", "'＠a"])
   }
 
   @Test("JSON has the same value, and nothing that a terminal acts on")
