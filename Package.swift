@@ -110,8 +110,8 @@ let package = Package(
     program(
       "quire-load",
       [
-        "Workloads", "ToolSupport", "GRPCClient", "GRPCWire", "BlockMessages", "TLSEngine",
-        "UVLoop",
+        "Workloads", "ToolSupport", "ForeignText", "GRPCClient", "GRPCWire", "BlockMessages",
+        "TLSEngine", "UVLoop",
       ],
       path: "clients/load/quire-load"),
 

@@ -39,9 +39,14 @@ private final class DirectService: ReplyWriter, CallContext {
     return (status, UnsafeRawBufferPointer(rebasing: reply[..<replyCount]))
   }
 
-  func createPool(blocks: UInt32, blockSize: UInt32) -> Status {
+  /// - Parameter hash: `HashAlgorithm`; 2: of 16 bytes, else of 32.
+  func createPool(
+    blocks: UInt32, blockSize: UInt32, hash: UInt32 = 0, lookahead: UInt32 = 0
+  ) -> Status {
     var packer = MessagePacker()
     let mark = packer.mark
+    packer.uint32(16, lookahead)
+    packer.uint32(10, hash)
     packer.uint32(2, blockSize)
     packer.uint32(1, blocks)
     packer.close(3, since: mark)
@@ -66,10 +71,12 @@ private final class DirectService: ReplyWriter, CallContext {
 /// Plays `plan` against the service with a clock that never runs late.
 private func play(
   _ plan: RequestPlan, blocks: UInt32, blockSize: UInt32, cancellingAfter limit: Int = .max,
-  isHashed: Bool = true
+  isHashed: Bool = true, hash: UInt32 = 0, lookahead: UInt32 = 0
 ) throws -> (metrics: RunMetrics, leaks: LeakCheck) {
   let service = DirectService()
-  #expect(service.createPool(blocks: blocks, blockSize: blockSize).code == .ok)
+  #expect(
+    service.createPool(blocks: blocks, blockSize: blockSize, hash: hash, lookahead: lookahead).code
+      == .ok)
   let before = try #require(service.stats())
   var model = SchedulerModel(
     plan,
@@ -140,7 +147,16 @@ func sharedOnce() throws {
   "content that a trace names is found in blocks of any size, and by who was preempted",
   arguments: [16, 512, 48, 7] as [UInt32])
 func sharedContent(blockSize: UInt32) throws {
-  // Three turns of four talks; each turn has what the one before it had and 512 tokens more.
+  let (metrics, leaks) = try play(talks(), blocks: 8_192 / blockSize, blockSize: blockSize)
+  #expect(metrics.errors == 0, "\(metrics.errorSamples)")
+  #expect((metrics.finished, metrics.preemptions) == (12, 0))
+  #expect(leaks.isClean)
+  // Whole blocks of 512 and of 1,024 tokens, four times each.
+  #expect(metrics.foundTokens == UInt64(4 * (512 / blockSize + 1_024 / blockSize) * blockSize))
+}
+
+/// Three turns of four talks; each turn has what the one before it had and 512 tokens more.
+private func talks() -> RequestPlan {
   var plan = RequestPlan()
   for turn in 1...3 as ClosedRange<UInt64> {
     for talk in 0..<4 as Range<UInt64> {
@@ -150,12 +166,26 @@ func sharedContent(blockSize: UInt32) throws {
         hashIDs: (0..<turn).map { talk * 3 + $0 })
     }
   }
-  let (metrics, leaks) = try play(plan, blocks: 8_192 / blockSize, blockSize: blockSize)
+  return plan
+}
+
+@Test(
+  "hashes of 16 bytes find the same; with a lookahead the last block of a prompt has none",
+  arguments: [
+    // Of the second turn 32 blocks, of the third 64, in each of four talks; or one less.
+    (16, 2, 0, 6_144), (16, 2, 1, 6_016), (16, 0, 1, 6_016),
+    // A block of 512 tokens needs 513, so the second turn finds nothing.
+    (512, 2, 0, 6_144), (512, 2, 1, 2_048),
+  ] as [(UInt32, UInt32, UInt32, UInt64)])
+func kindsOfHashes(
+  _ blockSize: UInt32, _ hash: UInt32, _ lookahead: UInt32, _ found: UInt64
+) throws {
+  let (metrics, leaks) = try play(
+    talks(), blocks: 8_192 / blockSize, blockSize: blockSize, hash: hash, lookahead: lookahead)
   #expect(metrics.errors == 0, "\(metrics.errorSamples)")
   #expect((metrics.finished, metrics.preemptions) == (12, 0))
+  #expect(metrics.foundTokens == found)
   #expect(leaks.isClean)
-  // Whole blocks of 512 and of 1,024 tokens, four times each.
-  #expect(metrics.foundTokens == UInt64(4 * (512 / blockSize + 1_024 / blockSize) * blockSize))
 }
 
 @Test("vLLM's smallest case against the real service: two fit exactly, then one is preempted")

@@ -50,6 +50,16 @@ func exitCodes() {
   #expect(ExitCode.interrupted.rawValue == 130)
 }
 
+@Test("what a server says of an error is text in a report, whatever it has in it")
+func foreignErrors() {
+  let text = report {
+    $0.error("adding a sequence was refused: \u{1B}]0;gone\u{7}\u{9B}2J\u{202E}\nPASS")
+  }.text
+  #expect(text.contains("    adding a sequence was refused: ?]0;gone??2J??PASS\n"))
+  let prompts = report { $0.promptsTooLong = 2 }.text
+  #expect(prompts.contains("2 prompts went without hashes"))
+}
+
 @Test("whatever is missing from the pool is a leak, and others' leaving is told apart")
 func leaks() {
   func check(_ change: (inout PoolSnapshot) -> Void) -> LeakCheck {

@@ -60,6 +60,28 @@ func smallestCase() {
   #expect(pool.sequenceCount == 0)
 }
 
+@Test(
+  "what arrives at once is added by as many steps as its hashes need, and no prompt has too many")
+func manyHashes() {
+  var plan = RequestPlan()
+  for id in 1...10 as ClosedRange<UInt64> {
+    // 64 blocks each: 1,024 bytes.
+    plan.append(arrivalNanoseconds: 0, inputTokens: 1_024, outputTokens: 1, hashIDs: [0, id])
+  }
+  // 314 blocks: 5,024 bytes, more than twice what a step has.
+  plan.append(arrivalNanoseconds: 0, inputTokens: 5_024, outputTokens: 1, hashIDs: [0])
+  var options = SchedulerModel.Configuration(
+    blocks: 2_000, blockSize: 16, hashing: .init(bytes: 16))
+  options.additionBytesPerStep = 2_500
+  var model = SchedulerModel(plan, options)
+  var pool = FakePool(blocks: 2_000, blockSize: 16)
+  let steps = play(&model, &pool)
+  #expect(steps.map(\.added.count) == [3, 3, 3, 2, 0])
+  #expect(steps.map(\.hashes.count) == [3_072, 3_072, 3_072, 1_024, 0])
+  #expect((model.metrics.finished, model.metrics.errors) == (11, 0))
+  #expect(model.metrics.promptsTooLong == 1)
+}
+
 @Test("preempted requests return to the head of the line, the earliest admitted first")
 func preemptedGoFirst() {
   // Three of 4 tokens in 3 blocks of 4, a fourth waiting. The next token of 1 preempts 3; 2's

@@ -22,15 +22,19 @@ struct PromptHashes {
   /// Of the run.
   let salt: UInt64
 
-  /// Appends those of request `index`. O(ids + blocks).
-  func append(of index: Int, in plan: RequestPlan, to bytes: inout [UInt8]) {
+  /// Appends those of request `index`; false, and none, where they have more bytes than `most`: then the
+  /// prompt is like no other. O(ids + blocks).
+  func append(
+    of index: Int, in plan: RequestPlan, to bytes: inout [UInt8], most: Int = .max
+  ) -> Bool {
     let request = plan.requests[index]
     let ids = plan.hashIDs(of: request)
-    if ids.isEmpty { return }
+    if ids.isEmpty { return true }
     let idTokens = UInt64(RequestPlan.idTokens)
     let known = min(UInt64(ids.count) * idTokens, UInt64(request.inputTokens))
     let size = UInt64(blockSize)
     let hashable = UInt64(request.inputTokens - min(hashing.lookahead, request.inputTokens)) / size
+    if Int(hashable) * hashing.bytes > most { return false }
     var state = State(salt: salt)
     for block in 0..<hashable {
       var token = block * size
@@ -43,6 +47,7 @@ struct PromptHashes {
       if end > known { state.add(UInt64(index), ~block) }
       state.write(hashing.bytes, to: &bytes)
     }
+    return true
   }
 
   /// 128 bits that are fed by words: no defence against anybody, and nobody has a reason.

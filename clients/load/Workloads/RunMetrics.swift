@@ -23,6 +23,8 @@ package struct RunMetrics {
   /// pool caches nothing or the plan does not say what prompts consist of.
   package var lookedUpTokens: UInt64 = 0
   package var foundTokens: UInt64 = 0
+  /// Prompts whose hashes no step has room for: nothing of them is found, or found by others.
+  package var promptsTooLong: UInt64 = 0
 
   /// From the step's place in the schedule to its reply.
   package var response = LatencyHistogram()

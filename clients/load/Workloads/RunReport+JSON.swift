@@ -47,6 +47,7 @@ extension RunReport {
     object.add("generated_tokens", "\(metrics.generatedTokens)")
     object.add("looked_up_tokens", "\(metrics.lookedUpTokens)")
     object.add("found_tokens", "\(metrics.foundTokens)")
+    object.add("prompts_without_hashes", "\(metrics.promptsTooLong)")
     object.add("admission_refusals", "\(metrics.admissionRefusals)")
   }
 

@@ -1,3 +1,4 @@
+internal import ForeignText
 internal import ToolSupport
 
 extension RunReport {
@@ -83,6 +84,11 @@ extension RunReport {
         "cache hits", NumberText.percent(share),
         "of the prompts' tokens: \(metrics.foundTokens) of \(metrics.lookedUpTokens)")
     }
+    if metrics.promptsTooLong > 0 {
+      text.note(
+        "\(metrics.promptsTooLong) prompts went without hashes: they have too many blocks for a message."
+      )
+    }
     text.row(
       "running", Self.rounded(metrics.running.mean),
       "mean; peak \(Int(metrics.running.peak)) requests at once")
@@ -121,7 +127,7 @@ extension RunReport {
       text.line("  leak check   not made: the pool could not be asked")
     }
     text.line("  errors       \(metrics.errors)")
-    for sample in metrics.errorSamples { text.line("    \(sample)") }
+    for sample in metrics.errorSamples { text.line("    \(ForeignText.printable(sample))") }
     text.line("  \(verdict) (exit \(exitCode.rawValue))")
   }
 

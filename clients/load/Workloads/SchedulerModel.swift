@@ -23,6 +23,9 @@ package struct SchedulerModel {
     package var firstSequence: UInt64
     /// Most admissions tried in one step.
     package var admissionsPerStep = 256
+    /// Bytes of a step's additions, with their hashes: the next ones come with the next step. The last of them
+    /// may have twice as much more; with all that runs the step is within the 4 MiB that a server reads.
+    package var additionBytesPerStep = 1 << 20
     package var hashing = PoolHashing()
 
     package init(
@@ -190,11 +193,15 @@ package struct SchedulerModel {
     }
     for request in running { step.decoded.append(sequence(request)) }
 
-    while nextArrival < requests.count, arrival(nextArrival) <= due {
+    while nextArrival < requests.count, arrival(nextArrival) <= due,
+      step.additionBytes < configuration.additionBytesPerStep
+    {
       let request = Int32(nextArrival)
       let tokens = plan.requests[nextArrival].inputTokens
       let before = step.hashes.count
-      prompts?.append(of: nextArrival, in: plan, to: &step.hashes)
+      let isHashed = prompts?.append(
+        of: nextArrival, in: plan, to: &step.hashes, most: 2 * configuration.additionBytesPerStep)
+      if isHashed == false { metrics.promptsTooLong += 1 }
       step.added.append(
         StepPlan.Addition(
           sequence: sequence(request), tokens: tokens, hashBytes: step.hashes.count - before))

@@ -31,6 +31,9 @@ package struct StepPlan {
 
   package init() {}
 
+  /// What the additions take in a message, bytes at most.
+  var additionBytes: Int { hashes.count + added.count * 24 }
+
   package var isEmpty: Bool {
     freed.isEmpty && decoded.isEmpty && added.isEmpty && admitted.isEmpty
   }

@@ -1,3 +1,4 @@
+import ForeignText
 import GRPCClient
 import GRPCWire
 import Glibc
@@ -273,12 +274,12 @@ final class LoadRun {
   }
 }
 
-/// Why a run could not begin.
+/// Why a run could not begin; what a server says of it can be printed.
 struct RunFailure: Error {
   var code: ExitCode
   var message: String
   init(_ code: ExitCode, _ message: String) {
     self.code = code
-    self.message = message
+    self.message = ForeignText.printable(message)
   }
 }
