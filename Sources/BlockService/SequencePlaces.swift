@@ -15,6 +15,8 @@ struct SequencePlaces {
     weak var pool: KVPool?
     var session: SessionID
     var sequence: SequenceID
+    /// Which of the pool's arrivals it was: who frees an id may take it again.
+    var arrival: UInt64
     var revision: Revision
     /// Milliseconds.
     var made: UInt64
@@ -35,13 +37,14 @@ struct SequencePlaces {
     let place = known.firstIndex {
       $0.pool === pool && $0.session == session && $0.sequence == sequence
     }
-    guard pool.arrival(session: session, sequence: sequence) != nil else {
+    guard let arrival = pool.arrival(session: session, sequence: sequence)?.number else {
       if let place { known.remove(at: place) }
       return nil
     }
     if let place {
       let one = known.remove(at: place)
-      if one.revision == pool.revision || now < one.made + milliseconds {
+      let isYoung = one.arrival == arrival && now < one.made + milliseconds
+      if one.revision == pool.revision || isYoung {
         known.append(one)
         return one.text
       }
@@ -57,8 +60,8 @@ struct SequencePlaces {
     let text = json.finished
     known.append(
       Known(
-        pool: pool, session: session, sequence: sequence, revision: pool.revision, made: now,
-        text: text))
+        pool: pool, session: session, sequence: sequence, arrival: arrival,
+        revision: pool.revision, made: now, text: text))
     forget()
     return text
   }

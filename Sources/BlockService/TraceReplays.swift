@@ -8,28 +8,30 @@ internal import KVBlocks
 final class TraceReplays {
   /// Those that wait, the one at hand included; each lies in memory.
   static let most = 4
-  /// Of these, such as came on one connection (or from one process, on a Unix socket): one client leaves room
-  /// for others.
+  /// Of these, such as came on one connection (or from one process, on a Unix socket), which leaves room for
+  /// others. A client with two connections may take all.
   static let mostOfPeer = 2
   /// Nanoseconds of a piece, but for the last command in it.
   static let pieceNanoseconds: UInt64 = 1_000_000
 
   private var waiting: [WhatIfCall] = []
 
-  func add(_ call: WhatIfCall) throws(CallFailure) {
+  /// Refuses another one of this peer where there is no room. Asked before a trace is copied out of its request.
+  func checkRoom(_ peer: String) throws(CallFailure) {
     guard waiting.count < Self.most else {
       throw CallFailure(
         Status(.unavailable, "\(Self.most) traces are being played already; try again later"))
     }
-    guard waiting.count(where: { $0.peer == call.peer }) < Self.mostOfPeer else {
+    guard waiting.count(where: { $0.peer == peer }) < Self.mostOfPeer else {
       throw CallFailure(
         Status(
           .unavailable,
-          "\(Self.mostOfPeer) traces of this client are being played already; try again when one is done"
+          "\(Self.mostOfPeer) traces of this connection are being played already; try again when one is done"
         ))
     }
-    waiting.append(call)
   }
+
+  func add(_ call: WhatIfCall) { waiting.append(call) }
 
   func remove(_ call: WhatIfCall) { waiting.removeAll { $0 === call } }
 
@@ -81,6 +83,7 @@ final class WhatIfCall: RequestStream {
         service.packWhatIf(request, plan, pool)
         return reply()
       }
+      try service.replays.checkRoom(peer)
       let trace = try plan.trace(asked)
       configurations = try plan.playable(atMost: service.replayLimit)
       self.trace = trace
@@ -89,7 +92,7 @@ final class WhatIfCall: RequestStream {
       head = WhatIfReplyHead(trace, pool)
       // One that is being played has asked for its next piece.
       let isFirst = service.replays.isEmpty
-      try service.replays.add(self)
+      service.replays.add(self)
       if isFirst { service.onReplay?(0) }
     } catch {
       isOver = true

@@ -113,6 +113,12 @@ struct DashboardDataTests {
     #expect(data.sequence("a", session: 0, 1) == nil)
     apply(.admit(Admit(sequence: 1, add: AddSequence(sequence: 1, tokens: 1))))
     #expect(data.sequence("a", session: 0, 1)?.contains("\"stretches\":[4,1]") == true)
+    // Though nobody asked in between.
+    withUnsafePointer(to: &id) {
+      apply(.freeSequences(UnsafeBufferPointer(start: $0, count: 1), ignoresMissing: false))
+    }
+    apply(.admit(Admit(sequence: 1, add: AddSequence(sequence: 1, tokens: 9))))
+    #expect(data.sequence("a", session: 0, 1)?.contains("\"stretches\":[2,3]") == true)
     #expect(data.sequence("a", session: 1, 1) == nil)
     #expect(data.sequence("b", session: 0, 1) == nil)
   }

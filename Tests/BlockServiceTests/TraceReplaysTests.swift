@@ -53,7 +53,8 @@ struct TraceReplaysTests {
     #expect([calls[2].0, calls[3].0, last].allSatisfy { $0.status?.code == .ok })
   }
 
-  @Test("a client has half of the line at most, and its place again when one of its traces is done")
+  @Test(
+    "a connection has half of the line at most, and its place again when one of its traces is done")
   func share() {
     let harness = ServiceHarness(blocks: 10, blockSize: 16)
     let first = begin(harness)
@@ -62,7 +63,7 @@ struct TraceReplaysTests {
     #expect(third.status?.code == .unavailable)
     #expect(
       third.status?.message
-        == "2 traces of this client are being played already; try again when one is done")
+        == "2 traces of this connection are being played already; try again when one is done")
     let other = begin(harness, from: "127.0.0.1:2")
     #expect(other.0.status == nil)
     harness.service.playTraces()
