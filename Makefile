@@ -27,7 +27,8 @@ lint: ## Format, module boundaries, freshness of the generated code.
 # pip waits for the network while the compiler works. `e2e` asks for the environment again: what went wrong
 # here is tried and told there.
 build-tests:
-	Tests/EndToEnd/environment.sh >/dev/null 2>&1 & swift build --build-tests; wait
+	Tests/EndToEnd/environment.sh >/dev/null 2>&1 & \
+	failed=0; swift build --build-tests || failed=1; wait; exit $$failed
 
 unit: ## The Swift test suites, in a debug build that checks exclusivity.
 	swift build --build-tests

@@ -8,8 +8,8 @@ import TestSupport
 ///
 /// Marks are compared after one to thirteen commands, by a draw of its own: after each command it would not
 /// show that a tracker forgets what it heard before the last, and after many a block that one
-/// command does not note is noted by another. Whole states are compared after every 97th command, a thousand
-/// of them in a run of all walks.
+/// command does not note is noted by another. Whole states are compared after every 97th command, two
+/// thousand of them in a run of all walks.
 struct AnalysisCheck {
   private let tracker: FragmentationTracker
   private var random: SplitMix64

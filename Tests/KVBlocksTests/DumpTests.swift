@@ -180,7 +180,8 @@ struct DumpTests {
   }
 
   /// With and without a checksum that fits: the first is what a bad disk does, the second reaches
-  /// every check behind it. 16,000 of them in `make soak`.
+  /// every check behind it. 16,000 of them in `make soak`, which is built for speed: it does not check
+  /// exclusive access, as these do.
   @Test(
     "changed and shortened bytes are refused or are the pool they say",
     arguments: 1...8 as ClosedRange<UInt64>)

@@ -70,8 +70,9 @@ struct ModelTests {
     Int($0)
   }
 
-  /// Of all walks together; otherwise some 900 of each.
-  static let commands = soak ?? 100_000
+  /// Of each walk. Fewer would not meet what `checkVariety` asks for, so a short soak is no shorter, and more
+  /// walks are as long as these.
+  static let commands = max(900, (soak ?? 0) / all.count)
 
   static let caching: [Setup] = [
     .init(seed: 21, blocks: 32, size: 16, ack: .explicit, caches: true),
@@ -343,7 +344,7 @@ struct ModelTests {
     var quietAnalysis = AnalysisCheck(quiet, seed: ~setup.seed)
     let quietOutcome = Outcome()
     var history: [TestCommand] = []
-    let count = max(Self.commands / Self.all.count, setup.leastCommands)
+    let count = max(Self.commands, setup.leastCommands)
     var digest = pool.stateDigest()
 
     for step in 0..<count {
@@ -399,10 +400,8 @@ struct ModelTests {
     }
     if history.count < 5_000 { replay(history, configuration, pool) }
     checkEnd(pool, model, &mirror, log)
-    if count > 800 {
-      checkVariety(model, setup, count)
-      checkEntries(mirror, setup, pins: pins)
-    }
+    checkVariety(model, setup, count)
+    checkEntries(mirror, setup, pins: pins)
   }
 
   /// Nothing but the commands that changed something leads to the same digests, without a log.

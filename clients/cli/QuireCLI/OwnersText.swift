@@ -37,7 +37,7 @@ package enum OwnersText {
     _ owners: [Message], _ history: Message, style: Style = .plain
   ) -> String {
     guard !owners.isEmpty else { return "nobody holds anything\n" }
-    // 80 columns have room for labels of 20.
+    // 80 columns have room for labels of 18, and of fewer where numbers are long.
     let isNarrow = style.width < 100
     var columns: [(String, TextTable.Alignment)] = [
       ("SESSION", .right), ("BLOCKS", .right), ("RAW", .right),
