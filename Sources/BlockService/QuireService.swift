@@ -11,6 +11,7 @@ internal import KVBlocks
 /// Confined to one thread: calls are served one at a time, with one decoder, one outcome, one packer
 /// and one list of operations, all reused, so that a call in the common case allocates nothing.
 /// Everything is held by the default session: a client that goes leaves its blocks held, visibly.
+/// Sockets, frames and connections are never seen here, and what an operation does to blocks is the pool's to decide.
 package final class QuireService {
   package let registry: PoolRegistry
   let decoder = MessageDecoder()

@@ -6,7 +6,8 @@ import UVLoop
 /// until the answer has been submitted, after which the stream finishes by itself.
 ///
 /// A unary handler runs on the message where it lies in the read buffer and writes its reply where
-/// it will be framed from, so that a call allocates nothing.
+/// it will be framed from, so that a call allocates nothing. Messages are cut out, decompressed and handed on, and
+/// never decoded here.
 final class ServerCall {
   unowned(unsafe) let server: GRPCServer
   var nextFree: Unmanaged<ServerCall>?

@@ -5,7 +5,8 @@ import UVLoop
 
 /// One connection: a socket, an HTTP/2 session, the calls on it, and perhaps TLS in between.
 ///
-/// A read is given to the session whole, its events are handled, and all answers leave in one write.
+/// A read is given to the session whole, its events are handled, and all answers leave in one write. What a
+/// message says is never known here.
 final class ServerConnection: ByteStreamHandler {
   unowned(unsafe) let server: GRPCServer
   let session: HTTP2Session

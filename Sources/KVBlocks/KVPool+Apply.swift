@@ -1,4 +1,5 @@
-/// A command from its beginning to its end: as a whole, with undo where it may come to nothing.
+/// A command from its beginning to its end: as a whole, with undo where it may come to nothing. Messages, clients and
+/// clocks are never known here: a command is a value, and brings its time.
 extension KVPool {
   /// Applies `command` and writes what it did into `outcome`, which is reset first.
   ///
