@@ -136,14 +136,20 @@ struct LoadAdviceTests {
     #expect(!words.contains("nothing uses the pool"))
   }
 
-  @Test("who holds a tenth of the pool for a minute with nothing running is named")
-  func idle() throws {
+  /// Session 7 has held a tenth for 80 seconds, and somebody looked.
+  private func idlePool() -> ReportedPool {
     let pool = ReportedPool(blocks: 100)
     pool.allocate(10, session: 7)
     for _ in 0..<8 {
       pool.sample()
       pool.now += 10_000
     }
+    return pool
+  }
+
+  @Test("who holds a tenth of the pool for a minute with nothing running is named")
+  func idle() throws {
+    let pool = idlePool()
     let report = pool.report()
     let advice = try report.advice(.idleOwner)
     #expect(advice.isGiven)
@@ -153,12 +159,7 @@ struct LoadAdviceTests {
 
   @Test("who is idle is not known where nobody looks any more, whatever was known before")
   func idleUnknown() throws {
-    let pool = ReportedPool(blocks: 100)
-    pool.allocate(10, session: 7)
-    for _ in 0..<8 {
-      pool.sample()
-      pool.now += 10_000
-    }
+    let pool = idlePool()
     pool.analyzer.stop(pool.pool)
     pool.now += 3_600_000
     let report = pool.report()

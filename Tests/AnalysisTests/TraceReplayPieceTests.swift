@@ -99,16 +99,19 @@ struct TraceReplayPieceTests {
     #expect(replay.work > 2 * 300 * 1_000)
   }
 
-  @Test("tables of those who run take bounded memory, however much of the pool they share")
-  func mostHeld() {
-    // 100 blocks each, 99 of them the same: the pool has room for 50, and their tables for ten.
+  /// 40 requests of 100 blocks, 99 of them the same: the pool has room for 50, and their tables for ten.
+  private func sharing(output: UInt32) -> TraceReplay {
     let one = ReplayTrace.Request(
-      arrival: 0, input: 1_600, output: 2, firstContent: 0, contents: 4)
+      arrival: 0, input: 1_600, output: output, firstContent: 0, contents: 4)
     let trace = ReplayTrace(
       requests: Array(repeating: one, count: 40), contents: (0..<4).map { $0 },
       contentTokens: 512)
-    let replay = TraceReplay(
-      trace, Self.steps, pool(200), blocksAtOnce: 1, mostHeld: 1_000)
+    return TraceReplay(trace, Self.steps, pool(200), blocksAtOnce: 1, mostHeld: 1_000)
+  }
+
+  @Test("tables of those who run take bounded memory, however much of the pool they share")
+  func mostHeld() {
+    let replay = sharing(output: 2)
     while !replay.isDone { replay.advance() }
     #expect(replay.result.peakRunning == 10)
     #expect((replay.result.refusals, replay.result.neverFit) == (0, 0))
@@ -116,13 +119,7 @@ struct TraceReplayPieceTests {
 
   @Test("so do tables of those who have ended with their first token and are not freed yet")
   func mostHeldByEnded() {
-    let one = ReplayTrace.Request(
-      arrival: 0, input: 1_600, output: 1, firstContent: 0, contents: 4)
-    let trace = ReplayTrace(
-      requests: Array(repeating: one, count: 40), contents: (0..<4).map { $0 },
-      contentTokens: 512)
-    let replay = TraceReplay(
-      trace, Self.steps, pool(200), blocksAtOnce: 1, mostHeld: 1_000)
+    let replay = sharing(output: 1)
     var most: UInt32 = 0
     while !replay.isDone {
       replay.advance()

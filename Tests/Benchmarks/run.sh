@@ -20,4 +20,9 @@ swift build -c release --product StreamBenchmark 2>&1 | tail -n 1
 python3 Tests/Benchmarks/run_stream.py
 swift build -c release --product SliceBenchmark 2>&1 | tail -n 1
 python3 Tests/Benchmarks/run_events.py
+python3 Tests/Benchmarks/run_events.py --count
+swift build -c release --product SamplingBenchmark 2>&1 | tail -n 1
+.build/release/SamplingBenchmark
+python3 Tests/Benchmarks/sampling.py
+python3 Tests/Benchmarks/sampling.py --count
 python3 Tests/Benchmarks/tls.py

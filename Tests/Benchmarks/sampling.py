@@ -148,6 +148,8 @@ def count():
     with tempfile.TemporaryDirectory() as work:
         off = instructions(work, ["--sample-interval", "off"], PATH, allocate, (2_000, 12_000))
         on = instructions(work, ["--sample-interval", "1h"], PATH, allocate, (2_000, 12_000))
+        kept = instructions(
+            work, ["--sample-interval", "off", "--kv-events", "on"], PATH, allocate, (2_000, 12_000))
         stats = instructions(work, ["--sample-interval", "off"], STATS, b"", (2_000, 12_000))
         # Two classes, of which the first has the blocks.
         split = part(2, b"split") + part(3, b"".join(
@@ -162,6 +164,7 @@ def count():
     print(f"  Allocate, the pool is followed       {on:9.0f}  {on - off:+.0f}")
     print(f"  Allocate of a size class             {plain:9.0f}")
     print(f"  Allocate of one, followed            {followed:9.0f}  {followed - plain:+.0f}")
+    print(f"  Allocate, events are kept            {kept:9.0f}  {kept - off:+.0f}")
     print(f"  GetStats                             {stats:9.0f}")
     print(f"  GetStats with runs and slots         {whole:9.0f}")
 
