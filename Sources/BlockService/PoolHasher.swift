@@ -6,6 +6,8 @@ internal import KVBlocks
 final class PoolHasher: TokenHashing {
   /// Of each size class; one in a pool without.
   private let hashers: [BlockHasher]
+  /// The same: to use one counts no references.
+  private let unretained: [Unmanaged<BlockHasher>]
 
   /// nil in a pool that caches nothing, and where the algorithm needs a seed and there is none: a
   /// configuration that only a dump can have, for `withSeed` draws one.
@@ -22,15 +24,18 @@ final class PoolHasher: TokenHashing {
           algorithm, seed: seed.isEmpty ? nil : seed, blockSize: Int(size),
           lookahead: Int(configuration.hashLookaheadTokens))
       }
+      unretained = hashers.map { .passUnretained($0) }
     } catch {
       return nil
     }
   }
 
   func hash(_ job: TokenHashJob, into hashes: UnsafeMutablePointer<UInt8>) -> Int {
-    hashers[Int(job.sizeClass)].hashFullBlocks(
-      after: job.parent, at: job.start, tail: job.tail, appended: job.appended,
-      extraKeys: job.extraKeys, into: hashes)
+    unretained[Int(job.sizeClass)]._withUnsafeGuaranteedRef {
+      $0.hashFullBlocks(
+        after: job.parent, at: job.start, tail: job.tail, appended: job.appended,
+        extraKeys: job.extraKeys, into: hashes)
+    }
   }
 
   func keyBytes(

@@ -103,10 +103,14 @@ extension BlockPool {
   /// tell its size, and blocks of different size never match.
   @discardableResult
   package func cache(_ id: BlockID, _ hash: BlockHash, group: UInt8? = nil) -> Bool {
-    guard let index else { preconditionFailure("cached a block of a pool without a cache") }
+    guard let index = unretainedIndex else {
+      preconditionFailure("cached a block of a pool without a cache")
+    }
     precondition(records[Int(id)].refCount > 0, "cached a block that nobody holds")
     if records[Int(id)].twin != 0 { return false }
-    index.insert(id, hash, group: group ?? records[Int(id)].sizeClass)
+    index._withUnsafeGuaranteedRef {
+      $0.insert(id, hash, group: group ?? records[Int(id)].sizeClass)
+    }
     return true
   }
 
@@ -121,10 +125,12 @@ extension BlockPool {
 
   @discardableResult
   func forget(_ id: BlockID, _ cause: ChangeLog.Cause, for holder: Holder) -> Bool {
-    guard let index, records[Int(id)].twin != 0 else { return false }
-    let left = index.remove(id)
-    if isLogging {
-      log.noteEvicted(id, index.hash(of: id), copies: left, cause, for: holder, of: self)
+    guard let index = unretainedIndex, records[Int(id)].twin != 0 else { return false }
+    index._withUnsafeGuaranteedRef { index in
+      let left = index.remove(id)
+      if isLogging {
+        log.noteEvicted(id, index.hash(of: id), copies: left, cause, for: holder, of: self)
+      }
     }
     if isEvictable(id) {
       counters.cached -= 1

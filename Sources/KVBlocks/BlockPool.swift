@@ -26,6 +26,8 @@ package final class BlockPool {
   var peakBefore: UInt32 = 0
   /// What the blocks hold; nil in a pool that caches nothing.
   let index: PrefixIndex?
+  /// The same, for what every block of a step asks: to count references to it took some percent of a step.
+  let unretainedIndex: Unmanaged<PrefixIndex>?
   let undo: UndoLog
   /// nil where one queue has all available blocks.
   var split: SplitBlocks? { didSet { setDetour() } }
@@ -109,6 +111,7 @@ package final class BlockPool {
       ? nil
       : PrefixIndex(
         capacity: capacity, hashBytes: hashBytes, records: self.records, secret: secret, undo: undo)
+    unretainedIndex = index.map { .passUnretained($0) }
     makeAllFree()
     if strategy != .freeQueue || eviction != .lru { split(by: strategy, eviction) }
   }

@@ -73,12 +73,14 @@ extension KVPool {
   @inline(__always)
   @discardableResult
   func cacheFull(_ slot: UInt32, tokens: UInt32) -> UInt32 {
-    guard let chains else { return 0 }
-    let chain = chains.chains + Int(slot)
-    if chain.pointee.cachedBlocks >= chain.pointee.count { return 0 }
-    let full = min(tokens / blockSize, chain.pointee.count)
-    if chain.pointee.cachedBlocks >= full { return 0 }
-    return cache(slot, upTo: full, chains)
+    guard let chains = unretainedChains else { return 0 }
+    return chains._withUnsafeGuaranteedRef { chains in
+      let chain = chains.chains + Int(slot)
+      if chain.pointee.cachedBlocks >= chain.pointee.count { return 0 }
+      let full = min(tokens / blockSize, chain.pointee.count)
+      if chain.pointee.cachedBlocks >= full { return 0 }
+      return cache(slot, upTo: full, chains)
+    }
   }
 
   @inline(never)

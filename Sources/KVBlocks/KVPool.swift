@@ -36,6 +36,8 @@ package final class KVPool {
   var owed: UInt64 = 0
   /// nil in a pool that caches nothing.
   let chains: HashChains?
+  /// The same, for what every sequence of a step asks: to count references to it took some percent of a step.
+  let unretainedChains: Unmanaged<HashChains>?
   /// nil in a pool that marks no blocks to be zeroed.
   let dirty: DirtyBlocks?
   /// Of each size class; empty in a pool without.
@@ -179,6 +181,7 @@ package final class KVPool {
     chains =
       configuration.cachesPrefixes
       ? HashChains(configuration, hasher: hasher, undo: undo) : nil
+    unretainedChains = chains.map { .passUnretained($0) }
     dirty =
       configuration.zeroesOnFree ? DirtyBlocks(capacity: configuration.blocks, undo: undo) : nil
     tokenLimit =
