@@ -21,7 +21,8 @@ final class PrefixIndex {
   private let mask: Int
   let secret: MapSecret
   private let undo: UndoLog
-  /// By entry, how many blocks have its content; nil where nobody asks.
+  /// By entry, how many blocks have its content where those are several, and anything where it is one: most
+  /// contents come and go without a look at it. nil where nobody asks.
   private var copies: UnsafeMutablePointer<UInt32>?
   /// Of the content that was inserted last; 0 where they are not counted.
   private(set) var insertedCopies: UInt32 = 0
@@ -126,12 +127,12 @@ final class PrefixIndex {
       records[Int(id)].twin = id
       previous[Int(id)] = id
       contents += 1
-      if let copies { copies[place] = 1 }
+      if copies != nil { insertedCopies = 1 }
     } else {
+      countCopy(of: first, at: place)
       link(id, before: first)
-      if let copies { copies[place] += 1 }
+      if let copies { insertedCopies = copies[place] }
     }
-    if let copies { insertedCopies = copies[place] }
   }
 
   /// The content of a block becomes that of another, at the same place of its ring.
@@ -147,9 +148,9 @@ final class PrefixIndex {
     save(target)
     write(hash, to: target)
     records[Int(target)].group = group
+    countCopy(of: id, at: place)
     link(target, before: id)
     if entries[place].first == id { entries[place].first = target }
-    if let copies { copies[place] += 1 }
     if let parents { setParent(of: target, parents[Int(id)]) }
     remove(id)
   }
@@ -200,12 +201,18 @@ final class PrefixIndex {
     }
     if saved.next == saved.block { return insert(saved.block, saved.hash, group: saved.group) }
     write(saved.hash, to: saved.block)
-    link(saved.block, before: saved.next)
     if saved.wasFirst || copies != nil {
       let place = place(saved.hash, saved.group)
       if saved.wasFirst { entries[place].first = saved.block }
-      if let copies { copies[place] += 1 }
+      countCopy(of: saved.next, at: place)
     }
+    link(saved.block, before: saved.next)
+  }
+
+  /// Before a block is linked to those that have the same content, of which `id` is one.
+  private func countCopy(of id: BlockID, at place: Int) {
+    guard let copies else { return }
+    copies[place] = records[Int(id)].twin == id ? 2 : copies[place] + 1
   }
 
   private func link(_ id: BlockID, before next: BlockID) {
@@ -309,7 +316,7 @@ final class PrefixIndex {
         }
         id = next
       } while id != first
-      if let copies, copies[i] != countRing(from: first) {
+      if let copies, records[Int(first)].twin != first, copies[i] != countRing(from: first) {
         return "the copies of the content of \(first) are counted wrongly"
       }
     }
