@@ -13,6 +13,11 @@ struct SessionState {
   var queuedOutput = 0
   /// Streams to be reset whose own end is on its way.
   var dueResets = DueResets()
+  /// Where `drain` gathers frames, and how many bytes it wants there. Of the context, which the session keeps.
+  let sink: Unmanaged<HTTP2Output>
+  var sinkLimit = 0
+  /// The payload of the DATA frame that nghttp2 is about to ask for, in its stream's output.
+  var payload: UnsafeRawPointer?
   let isServer: Bool
   let expected: ExpectedFields
   var knownFields = KnownFields()
@@ -130,6 +135,9 @@ func installCallbacks(_ callbacks: OpaquePointer) {
     state.pointee.emit(event)
     state.pointee.recent = nil
     return 0
+  }
+  nghttp2_session_callbacks_set_send_data_callback(callbacks) { _, _, header, count, _, user in
+    putFrame(header.unsafelyUnwrapped, count, state(user))
   }
 }
 
@@ -301,6 +309,34 @@ extension EventList {
   }
 }
 
+/// DATA of so many bytes goes to the sink without a stay in nghttp2's memory: of fewer, a copy costs about as much
+/// as the callback that it saves.
+private let leastUncopied = 1_024
+
+extension SessionState {
+  /// After a frame that it did not copy nghttp2 does not return but takes the next one. So behind the limit frames
+  /// are copied, which makes it return.
+  @inline(__always)
+  fileprivate var sinkHasRoom: Bool {
+    sink._withUnsafeGuaranteedRef { $0.buffer.count } < sinkLimit
+  }
+}
+
+/// Puts a DATA frame that nghttp2 did not copy into the sink.
+private func putFrame(_ header: UnsafePointer<UInt8>, _ count: Int, _ state: State) -> CInt {
+  guard let payload = state.pointee.payload else { return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue }
+  state.pointee.payload = nil
+  state.pointee.conduct.payloadFrames &+= 1
+  let place = state.pointee.sink._withUnsafeGuaranteedRef {
+    $0.buffer.append(frameHeaderBytes + count)
+  }
+  place.copyMemory(from: header, byteCount: frameHeaderBytes)
+  (place + frameHeaderBytes).copyMemory(from: payload, byteCount: count)
+  return 0
+}
+
+private let frameHeaderBytes = 9
+
 /// Fills a DATA frame from the stream's queued output. Trailers follow the last byte.
 func readOutput(
   _ session: OpaquePointer?, _ id: Int32, _ place: UnsafeMutablePointer<UInt8>?, _ room: Int,
@@ -312,11 +348,18 @@ func readOutput(
   guard slot.pointee.id == id else { return Int(NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue) }
   let count = min(room, slot.pointee.output.count)
   if count > 0 {
-    UnsafeMutableRawPointer(place.unsafelyUnwrapped).copyMemory(
-      from: slot.pointee.output.bytes.baseAddress.unsafelyUnwrapped, byteCount: count)
+    let state = state(user)
+    state.pointee.payload = nil
+    let bytes = UnsafeRawPointer(slot.pointee.output.bytes.baseAddress.unsafelyUnwrapped)
+    if count >= leastUncopied, state.pointee.sinkHasRoom {
+      // They stay where they are until something is added to the output, and `putFrame` is called before.
+      state.pointee.payload = bytes
+      flags.unsafelyUnwrapped.pointee |= UInt32(NGHTTP2_DATA_FLAG_NO_COPY.rawValue)
+    } else {
+      UnsafeMutableRawPointer(place.unsafelyUnwrapped).copyMemory(from: bytes, byteCount: count)
+    }
     slot.pointee.output.dropFirst(count)
     slot.pointee.framedBytes &+= count
-    let state = state(user)
     state.pointee.queuedOutput -= count
     if slot.pointee.wantsDrained,
       slot.pointee.output.count <= state.pointee.outputLowWaterBytes

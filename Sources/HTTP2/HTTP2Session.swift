@@ -25,7 +25,7 @@ package final class HTTP2Session {
     state = .allocate(capacity: 1)
     state.initialize(
       to: SessionState(
-        isServer: role == .server,
+        sink: .passUnretained(context.output), isServer: role == .server,
         expected: context.expected,
         maxHeaderListBytes: options.maxHeaderListBytes,
         outputLowWaterBytes: options.outputLowWaterBytes,
@@ -122,8 +122,8 @@ package final class HTTP2Session {
     ) { nghttp2_session_get_stream_user_data(raw, $0) != nil }
   }
 
-  /// Appends frames to the context's output until none is left or the output holds `limit` bytes,
-  /// and hands over what that brought about: streams that are now complete or drained.
+  /// Appends frames to the context's output until none is left or the output holds `limit` bytes, or up to
+  /// two DATA frames more, and hands over what that brought about: streams that are now complete or drained.
   package func drain(
     limit: Int = .max, _ handle: (HTTP2Event) -> Void
   ) -> HTTP2Failure? {
@@ -135,6 +135,7 @@ package final class HTTP2Session {
     begin()
     var status = 0
     let output = context.output
+    state.pointee.sinkLimit = limit
     while output.buffer.count < limit {
       var frame: UnsafePointer<UInt8>?
       status = nghttp2_session_mem_send(raw, &frame)
