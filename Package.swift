@@ -49,6 +49,8 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(
       name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
+    // Headers alone, without a library.
+    .systemLibrary(name: "CMemoryHints"),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
     // Without pkg-config, which has flags for it that SwiftPM refuses and that nothing here needs.
     .systemLibrary(name: "CZMQ", providers: [.apt(["libzmq3-dev"])]),
@@ -93,7 +95,10 @@ let package = Package(
     module("BlockMessages", ["CQuireProtos"]),
     module(
       "BlockService",
-      ["Analysis", "KVBlocks", "BlockHashing", "BlockMessages", "GRPCWire", "Metrics"]),
+      [
+        "CMemoryHints", "Analysis", "KVBlocks", "BlockHashing", "BlockMessages", "GRPCWire",
+        "Metrics",
+      ]),
     // What becomes of content, in vLLM's words on ZeroMQ.
     module("VLLMEvents", ["CZMQ", "CMsgPack", "KVBlocks", "BlockService", "UVLoop"]),
     program(

@@ -1,5 +1,6 @@
 internal import BlockHashing
 internal import BlockMessages
+internal import CMemoryHints
 package import KVBlocks
 
 /// Makes events of what a change log says, once for all who want them.
@@ -27,15 +28,18 @@ struct EventEncoder: ~Copyable {
   private var movedHashes: [BlockHash?]?
 
   /// Calls `close` with each batch that is full, and with the last one unless it is empty; what it is
-  /// given is in `bytes` and `contents`.
+  /// given is in `bytes` and `contents`. `place`: where the first batch will be copied to, its events behind so many
+  /// bytes; only a hint, by which that memory is fetched.
   mutating func encode(
-    _ log: ChangeLog, of pool: KVPool, largest: Int, close: (inout EventEncoder) -> Void
+    _ log: ChangeLog, of pool: KVPool, largest: Int, goingTo place: UnsafeRawPointer,
+    behind headerBytes: Int, close: (inout EventEncoder) -> Void
   ) {
+    cmemory_prefetch_to_write(place, headerBytes)
     let lists = log.lists
     let shape = Shape(pool)
     var i = 0
     while true {
-      i = addShort(lists, from: i, shape, largest)
+      i = addShort(lists, from: i, shape, largest, place + headerBytes)
       if i == lists.entries.count { break }
       add(lists.entries[i], lists, log, pool, shape, largest, close)
       i += 1
@@ -47,13 +51,15 @@ struct EventEncoder: ~Copyable {
   /// The events of entries about one block each, which is what most are, from `first` on: as long as they
   /// have nothing unusual and fit the batch. Returns the index of the entry that does not.
   private mutating func addShort(
-    _ lists: ChangeLog.Lists, from first: Int, _ shape: Shape, _ largest: Int
+    _ lists: ChangeLog.Lists, from first: Int, _ shape: Shape, _ largest: Int,
+    _ destination: UnsafeRawPointer
   ) -> Int {
     let most = min(
       lists.entries.count - first, (largest - bytes.count) / OneBlockEvents.mostBytes)
     guard shape.isPlain, most > 0, let base = lists.entries.baseAddress else { return first }
     let room = UnsafeMutableRawPointer(bytes.extend(by: most * OneBlockEvents.mostBytes))
     var place = room
+    var fetched = destination + (bytes.count - most * OneBlockEvents.mostBytes)
     var entry = base + first
     let end = entry + most
     while entry < end && entry.pointee.count == 1 && entry.pointee.details == 1 {
@@ -71,6 +77,10 @@ struct EventEncoder: ~Copyable {
       default: break
       }
       if count == 0 { break }
+      // The lines of one event each time: all at once would wait for one another. Where they are not fetched, the
+      // first atomic operation behind the copy waits for all of them.
+      cmemory_prefetch_to_write(fetched, count)
+      fetched += count
       place += count
       entry += 1
     }

@@ -21,6 +21,8 @@ final class EventRecorder: PoolObserver {
   private var headerBytes = FlatList<UInt8>(minimumCapacity: 256)
   private var filter = EventFilter()
   private var isNew = true
+  /// The hub knows: it is not to be asked for at each batch.
+  private var isPumpWanted = false
 
   /// Bytes that wait in the transport for one subscriber; over the transport's high-water mark, so that
   /// it tells when they are sent.
@@ -43,8 +45,12 @@ final class EventRecorder: PoolObserver {
   // MARK: What happens
 
   func poolChanged(_ pool: KVPool, _ log: ChangeLog, at milliseconds: UInt64) {
-    encoder.encode(log, of: pool, largest: ring.largestBatch) { encoder in
-      self.append(&encoder, pool, milliseconds)
+    let revision = pool.revision
+    encoder.encode(
+      log, of: pool, largest: ring.largestBatch, goingTo: ring.nextPlace,
+      behind: Self.prefixBytes + header.mostBytes
+    ) { encoder in
+      self.append(&encoder, revision, milliseconds)
     }
   }
 
@@ -58,11 +64,16 @@ final class EventRecorder: PoolObserver {
     header = EventBatchHeader(epoch: epoch, pool: hosted.nameBytes)
     ring.restart(at: 2)
     for subscriber in subscribers { subscriber.next = ring.next }
-    encoder.encode(cleared: .loadPool) { encoder in self.append(&encoder, pool, milliseconds) }
+    let revision = pool.revision
+    encoder.encode(cleared: .loadPool) { encoder in
+      self.append(&encoder, revision, milliseconds)
+    }
   }
 
-  private func append(_ encoder: inout EventEncoder, _ pool: KVPool, _ milliseconds: UInt64) {
-    writeHeader(ring.next, pool, milliseconds)
+  private func append(
+    _ encoder: inout EventEncoder, _ revision: Revision, _ milliseconds: UInt64
+  ) {
+    writeHeader(ring.next, revision, milliseconds)
     let count = headerBytes.count + encoder.bytes.count
     let headerCount = Self.prefixBytes + headerBytes.count
     let place = ring.append(
@@ -70,13 +81,15 @@ final class EventRecorder: PoolObserver {
     MessageFramer.writePrefix(count, to: place)
     (place + Self.prefixBytes).copyMemory(from: headerBytes.base, byteCount: headerBytes.count)
     (place + headerCount).copyMemory(from: encoder.bytes.base, byteCount: encoder.bytes.count)
-    if !subscribers.isEmpty { hub.wantsPump() }
+    if subscribers.isEmpty || isPumpWanted { return }
+    isPumpWanted = true
+    hub.wantsPump()
   }
 
-  private func writeHeader(_ number: UInt64, _ pool: KVPool, _ milliseconds: UInt64) {
+  private func writeHeader(_ number: UInt64, _ revision: Revision, _ milliseconds: UInt64) {
     headerBytes.removeAll()
     let count = header.write(
-      sequenceNumber: number, revision: pool.revision, seconds: Double(milliseconds) / 1_000,
+      sequenceNumber: number, revision: revision, seconds: Double(milliseconds) / 1_000,
       to: headerBytes.extend(by: header.mostBytes))
     headerBytes.removeLast(header.mostBytes - count)
   }
@@ -88,7 +101,7 @@ final class EventRecorder: PoolObserver {
   func add(_ subscriber: EventStream, at milliseconds: UInt64) {
     subscribers.append(subscriber)
     if subscriber.next < ring.next { return send(to: subscriber) }
-    writeHeader(ring.next - 1, hosted.pool, milliseconds)
+    writeHeader(ring.next - 1, hosted.pool.revision, milliseconds)
     sendHeader(to: subscriber)
   }
 
@@ -111,6 +124,7 @@ final class EventRecorder: PoolObserver {
 
   /// Sends each subscriber what it has not got, as far as its transport takes it.
   func pump() {
+    isPumpWanted = false
     var isOver = false
     for subscriber in subscribers {
       send(to: subscriber)
@@ -150,7 +164,7 @@ final class EventRecorder: PoolObserver {
   /// Tells those who have all that they have.
   func heartbeat(at milliseconds: UInt64) {
     if subscribers.isEmpty { return }
-    writeHeader(ring.next - 1, hosted.pool, milliseconds)
+    writeHeader(ring.next - 1, hosted.pool.revision, milliseconds)
     for subscriber in subscribers where subscriber.next == ring.next && !subscriber.isOver {
       if subscriber.responses.queuedBytes > Self.mostQueuedBytes { continue }
       sendHeader(to: subscriber)

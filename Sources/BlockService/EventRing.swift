@@ -86,6 +86,12 @@ package struct EventRing: ~Copyable {
     return memory + Int(begin % UInt64(capacity))
   }
 
+  /// Where the next batch goes, unless it turns out to be too large for what is left before the ring's end. A round
+  /// of the ring has passed since anybody touched it, so that it is not in the cache.
+  var nextPlace: UnsafeRawPointer {
+    UnsafeRawPointer(memory + Int(end % UInt64(capacity)))
+  }
+
   private func index(of number: UInt64) -> Int { Int(number % UInt64(mostBatches)) }
 
   /// Of a batch that is kept.

@@ -48,6 +48,27 @@ struct EventTests {
     #expect(last[0].revision == harness.pool.revision)
   }
 
+  @Test("asks to be pumped at the first event that a subscriber has not got, and then at no other")
+  func asksOnce() throws {
+    let harness = ServiceHarness(blocks: 8, events: options())
+    var asked = 0
+    harness.service.events.onEvents = { asked += 1 }
+    _ = try harness.allocate(4)
+    harness.cache([1], [10])
+    #expect(asked == 0)
+    let subscriber = Subscriber(harness)
+    harness.cache([2], [11])
+    harness.cache([3], [12])
+    #expect(asked == 1)
+    #expect(try subscriber.events() == [stored([11], [2]), stored([12], [3])])
+    harness.cache([4], [13])
+    #expect(asked == 2)
+    #expect(try subscriber.events() == [stored([13], [4])])
+    subscriber.cancel()
+    harness.succeed("BlockPool/EvictBlocks", .evictBlocks([4]))
+    #expect(asked == 2)
+  }
+
   @Test("tells those who follow blocks of copies that go, forks, copies and moves")
   func moreKinds() throws {
     let harness = ServiceHarness(blocks: 8, copyAck: .explicit, events: options())
