@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""What subscribers to events cost a scheduler: steps while none, one and ten of them listen.
+"""What subscribers to events cost schedulers: steps while none, one and ten of them listen.
 
-`SliceBenchmark` makes the steps: 256 sequences decode, one comes and one goes, some 20 blocks are stored and
-removed in each. Servers by turns, as `slices.py` has it: one that keeps no events, one that keeps them and nobody
-listens, one subscriber, ten. The servers have one core, in turn; the scheduler and the subscribers another, where
-there are two: steps wait for what subscribers do with it, so that the CPU of the server is the figure to look at.
+`SliceBenchmark` makes the steps of two schedulers: 256 sequences of each decode, one comes and one goes, some 20
+blocks are stored and removed in a step. Servers by turns, as `slices.py` has it: one that keeps events from the
+first subscriber to the last, and one that always does. The servers have one core, in turn; the schedulers and the
+subscribers another, where there are two. Where a server is busy all the time, steps a second are what it can do.
 
-    run_events.py [ROUNDS [STEPS]]     100 rounds of 500
-    run_events.py --count              instructions of a step under callgrind
+    run_events.py [SETS [ROUNDS [STEPS]]]     12 sets of servers, 12 rounds of 600 steps
+    run_events.py --count                     instructions of a step under callgrind
 """
 import os
 import signal
@@ -17,55 +17,70 @@ import tempfile
 import time
 
 import slices
+from slices import Loaded
 from unary import QUIRED, Process, pinned
 
-POOL = "default:blocks=8192,block-size=16"
-CASES = [("no events", "off", 0), ("kept, nobody listens", "on", 0), ("1 subscriber", "on", 1),
-         ("10 subscribers", "on", 10)]
-# The pool has run full of cached blocks, the phases of the sequences are even, and the memory of the ring was
-# touched: 64 MiB, 2.3 KB a step.
-WARM_UP = 32_000
+POOL = "default:blocks=16384,block-size=16"
+# The pool has run full of cached blocks, the phases of the sequences are even, and the memory of the ring of who
+# always keeps events was touched: 64 MiB, 2.3 KB a step. In pieces: the requests of a slice are in memory.
+WARM_UP = [1_000] * 32
+# Ends soon behind the last subscriber. Each slice has a new ring, which goes round in RING_STEPS: what first touches
+# of memory take is not what is asked here.
+DEMAND = ["demand", "--kv-events-linger", "1ms", "--kv-events-heartbeat", "20ms",
+          "--kv-events-bytes", "4MiB"]
+RING_STEPS = 2_000
 
 
 def start(keep, wrapper=(), binary=QUIRED):
     return Process([
-        *wrapper, binary, "--listen", "127.0.0.1:0", "--kv-events", keep, "--pool", POOL])
+        *wrapper, binary, "--listen", "127.0.0.1:0", "--pool", POOL, "--kv-events", *keep])
 
 
-def listen(server, subscribers):
-    process = subprocess.Popen(
-        [*pinned(1), slices.CLIENT, "subscribe", server.address, str(subscribers)],
-        stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    return process
+class Subscribers:
+    """So many, that hear of everything from here on."""
+
+    def __init__(self, server, number):
+        self.process = subprocess.Popen(
+            [*pinned(1), slices.CLIENT, "subscribe", server.address, str(number)],
+            stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def end(self, steps):
+        self.process.send_signal(signal.SIGTERM)
+        batches = int(self.process.communicate()[0].split("=")[1])
+        # Each step stores something.
+        assert batches == steps, f"{batches} batches came, of {steps}"
+        # By then the server has seen them go.
+        time.sleep(0.1)
 
 
-def end(listening, least):
-    listening.send_signal(signal.SIGTERM)
-    batches = int(listening.communicate()[0].split("=")[1])
-    assert batches >= least, f"{batches} batches came, of {least}"
+def compare(sets, rounds, steps):
+    quiet = Loaded(0)
 
+    def with_subscribers(number):
+        return Loaded(0, lambda server: Subscribers(server, number), RING_STEPS)
 
-def compare(rounds, steps):
-    servers = [start(keep, pinned(0)) for _, keep, _ in CASES]
-    listening = []
-    try:
-        listening += [listen(server, case[2]) for server, case in zip(servers, CASES) if case[2]]
+    comparison = slices.Comparison([
+        ("no events", Loaded(0), quiet),
+        ("always kept, nobody listens", Loaded(1), quiet),
+        ("1 subscriber", with_subscribers(1), quiet),
+        ("10 subscribers", with_subscribers(10), quiet),
+    ])
+    for _ in range(sets):
+        servers = [start(keep, pinned(0)) for keep in (DEMAND, ["on"])]
         load = slices.Load("steps", servers)
-        for index in range(len(CASES)):
-            load.run(index, WARM_UP)
-        print("steps of 256 sequences while others listen to events")
-        # Events go out every 5 ms.
-        slices.compare(load, [case[0] for case in CASES], rounds, steps, settling=0.01)
-        load.stop()
-        # A slice has its warm-up.
-        for process in listening:
-            end(process, WARM_UP + rounds * (steps + max(steps // 10, 1)))
-    finally:
-        for process in listening:
-            process.kill()
-        for server in servers:
-            server.stop()
+        try:
+            for index in range(len(servers)):
+                for part in WARM_UP:
+                    load.run(index, part)
+            # Events go out every 5 ms.
+            comparison.add_set(load, rounds, steps, settling=0.01)
+        finally:
+            load.stop()
+            for server in servers:
+                server.stop()
+    print("steps of 256 sequences while others listen to events")
+    comparison.print()
 
 
 def count():
@@ -75,20 +90,22 @@ def count():
         stripped = os.path.join(work, "quired")
         subprocess.run(["cp", QUIRED, stripped], check=True)
         subprocess.run(["strip", "-g", stripped], check=True)
-        for name, keep, subscribers in CASES[:3]:
+        for name, keep, subscribers in [
+                ("no events", ["off"], 0), ("kept, nobody listens", ["on"], 0),
+                ("1 subscriber", ["on"], 1)]:
             totals = []
             for steps in (1_000, 3_000):
                 out = os.path.join(work, f"callgrind.{steps}")
                 server = start(keep, (
                     "valgrind", "--tool=callgrind", f"--callgrind-out-file={out}",
                     "--log-file=/dev/null"), stripped)
-                listening = listen(server, subscribers) if subscribers else None
+                listening = Subscribers(server, subscribers) if subscribers else None
                 load = slices.Load("steps", [server])
                 load.run(0, steps)
                 time.sleep(0.1)
                 load.stop()
                 if listening:
-                    end(listening, steps)
+                    listening.end(steps)
                 server.stop()
                 summary = next(
                     l for l in open(out, errors="replace") if l.startswith(("summary:", "totals:")))
@@ -100,5 +117,5 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--count"]:
         count()
     else:
-        compare(int(sys.argv[1]) if len(sys.argv) > 1 else 100,
-                int(sys.argv[2]) if len(sys.argv) > 2 else 500)
+        compare(*(int(sys.argv[i]) if len(sys.argv) > i else default
+                  for i, default in ((1, 12), (2, 12), (3, 600))))

@@ -2,22 +2,24 @@
 """What looking at a server costs its callers: CPU of the server per call, while it is loaded in slices.
 
 Pools of a million blocks, every other one free, and 800 streams over 8 connections that each allocate a block and
-give it back. Beside them: nothing (--sample-interval off), the same of another server, which shows the error of
-the method, a look ten times a second and a watcher of runs and slots at 10 Hz, and a hundred connections that poll
+give it back. Beside them: nothing (--sample-interval off), the same of another server, which shows what two of them
+differ by, a look ten times a second and a watcher of runs and slots at 10 Hz, and a hundred connections that poll
 GetStats ten times a second each. The servers have one core, by turns, as `slices.py` has it; who loads has
 another, which who watches and polls takes a little of.
 
 The exact figure beside it is a count of instructions:
 
-    sampling.py [ROUNDS [CALLS]]     60 rounds of 50,000 calls
-    sampling.py --count              instructions per call and per look under callgrind
+    sampling.py [SETS [ROUNDS [CALLS]]]     8 sets of servers, 8 rounds of 50,000 calls
+    sampling.py --count                     instructions per call and per look under callgrind
 """
 import os
 import subprocess
 import sys
 import tempfile
+import time
 
 import slices
+from slices import Loaded
 from unary import BODY, PATH, QUIRED, Process, grpc_arguments, h2load, pinned
 
 BLOCKS = 1_000_000
@@ -67,49 +69,58 @@ class Pool(Process):
             ids = b"".join(varint(i) for i in range(first, first + 200_000, 2))
             self.call("/quire.v1.BlockPool/Free", part(2, part(1, ids)))
 
-    def beside(self, path, message, *arguments):
-        """Calls that go on beside others until they are ended."""
-        return subprocess.Popen(
+
+class Beside:
+    """Calls that go on beside others until they are ended."""
+
+    def __init__(self, server, path, message, *arguments):
+        self.process = subprocess.Popen(
             [*pinned(1), "h2load", "-t1", *arguments,
-             *grpc_arguments(self.address, self.body(message), path)],
+             *grpc_arguments(server.address, server.body(message), path)],
             stdout=subprocess.DEVNULL)
+        # All of them are connected by then.
+        time.sleep(0.3)
+
+    def end(self, _):
+        self.process.kill()
+        self.process.wait()
 
 
 def watcher(server):
     # Runs and slots every 100 ms.
-    return server.beside(
-        "/quire.v1.Analyzer/WatchStats", number(2, 100) + part(3, b"\1\2"), "-c1", "-n1", "-T600")
+    return Beside(
+        server, "/quire.v1.Analyzer/WatchStats", number(2, 100) + part(3, b"\1\2"), "-c1", "-n1",
+        "-T600")
 
 
 def pollers(server):
-    return server.beside(STATS, b"", "-c100", "-m1", "--rps=10", "-D600")
+    return Beside(server, STATS, b"", "-c100", "-m1", "--rps=10", "-D600")
 
 
-ROWS = [
-    ("nobody looks", ["--sample-interval", "off"], None),
-    ("nobody looks at another, either", ["--sample-interval", "off"], None),
-    ("ten a second, and a watcher", ["--sample-interval", "100ms"], watcher),
-    ("a hundred pollers at 10 Hz", ["--sample-interval", "off"], pollers),
-]
-
-
-def compare(rounds, calls):
+def compare(sets, rounds, calls):
+    quiet = Loaded(0)
+    comparison = slices.Comparison([
+        ("nobody looks", Loaded(0), quiet),
+        ("nobody looks at another, either", Loaded(1), quiet),
+        ("ten a second, and a watcher", Loaded(2, watcher), quiet),
+        ("a hundred pollers at 10 Hz", Loaded(0, pollers), quiet),
+    ])
     with tempfile.TemporaryDirectory() as work:
-        servers = [Pool(work, *options) for _, options, _ in ROWS]
-        try:
+        for _ in range(sets):
+            servers = [Pool(work, "--sample-interval", look) for look in ("off", "off", "100ms")]
             for server in servers:
                 server.scatter()
             load = slices.Load("calls", servers)
-            for index in range(len(ROWS)):
-                load.run(index, calls)
-            print(f"calls to pools of {BLOCKS} blocks while others look at them")
-            slices.compare(
-                load, [name for name, _, _ in ROWS], rounds, calls,
-                besides=[look for _, _, look in ROWS])
-            load.stop()
-        finally:
-            for server in servers:
-                server.stop()
+            try:
+                for index in range(len(servers)):
+                    load.run(index, calls)
+                comparison.add_set(load, rounds, calls)
+            finally:
+                load.stop()
+                for server in servers:
+                    server.stop()
+    print(f"calls to pools of {BLOCKS} blocks while others look at them")
+    comparison.print()
 
 
 def instructions(work, options, path, message, lengths, pool=None):
@@ -173,5 +184,5 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--count"]:
         count()
     else:
-        compare(int(sys.argv[1]) if len(sys.argv) > 1 else 60,
-                int(sys.argv[2]) if len(sys.argv) > 2 else 50_000)
+        compare(*(int(sys.argv[i]) if len(sys.argv) > i else default
+                  for i, default in ((1, 8), (2, 8), (3, 50_000))))

@@ -2,9 +2,12 @@
 
 A machine is faster and slower by tens of percent from one second to the next, and whoever compares runs
 measures that. Here all servers stand ready with their connections, and have some fifty milliseconds in turn;
-the one to compare with has a slice before and behind each of the others, and a ratio is that of a slice to the
-mean of its two neighbours. The median of some hundred of them is good to half a percent; what one server
-measures against itself, said beside it, shows how good.
+what is measured has a slice of what it is compared with before and behind it, and a ratio is that of a slice to
+the mean of its two neighbours.
+
+Two processes of one program differ by some percent, too, for as long as they live: by where their memory lies. So
+what can begin and end beside the load is compared with the same server without it, and everything is done with
+several sets of servers: the figure is the mean of their medians, the error that of the mean.
 """
 import os
 import statistics
@@ -38,52 +41,74 @@ class Load:
         self.process.stdin.flush()
         return int(self.expect())
 
-    def slice(self, index, count, settling):
+    def slice(self, what, count, settling):
         """CPU nanoseconds of the server per step or call, and how many a second. What it owes to others
         behind the last answer, it has `settling` seconds for."""
-        self.run(index, max(count // 10, 1))
-        time.sleep(settling)
-        server = self.servers[index]
-        before = server.cpu_nanoseconds()
-        nanoseconds = self.run(index, count)
-        time.sleep(settling)
-        return (server.cpu_nanoseconds() - before) / count, count / nanoseconds * 1e9
+        server = self.servers[what.index]
+        beside = what.beside and what.beside(server)
+        try:
+            warm_up = what.warm_up or max(count // 10, 1)
+            self.run(what.index, warm_up)
+            time.sleep(settling)
+            before = server.cpu_nanoseconds()
+            nanoseconds = self.run(what.index, count)
+            time.sleep(settling)
+            measured = (server.cpu_nanoseconds() - before) / count, count / nanoseconds * 1e9
+        except BaseException:
+            if beside:
+                beside.process.kill()
+            raise
+        if beside:
+            beside.end(warm_up + count)
+        return measured
 
     def stop(self):
         self.process.stdin.close()
         self.process.wait()
 
 
-def compare(load, names, rounds, count, settling=0.0, besides=None):
-    """Rounds of slices; the first server is what the others, and itself, are compared with. Prints a line
-    for each. `besides`: of each server, what begins calls that go on beside its slices and no others', or None;
-    it returns their process."""
-    cpu, rate, ratios, rates = ([[] for _ in names] for _ in range(4))
-    for _ in range(rounds):
-        before = load.slice(0, count, settling)
-        for index in range(len(names)):
-            beside = besides and besides[index] and besides[index](load.servers[index])
-            if beside:
-                time.sleep(0.3)
-            mine = load.slice(index, count, settling)
-            if beside:
-                beside.kill()
-                beside.wait()
-            behind = load.slice(0, count, settling)
-            cpu[index].append(mine[0])
-            rate[index].append(mine[1])
-            ratios[index].append(2 * mine[0] / (before[0] + behind[0]))
-            rates[index].append(2 * mine[1] / (before[1] + behind[1]))
-            before = behind
-    print(f"{rounds} rounds of slices of {count}; medians, and the error that follows from the quartiles")
-    for index, name in enumerate(names):
-        print(f"  {name:34}{statistics.median(cpu[index]) / 1000:8.2f} us of CPU {change(ratios[index])}"
-              f"{statistics.median(rate[index]):10.0f} a second {change(rates[index])}")
+class Loaded:
+    """A server by its index, and what goes on beside its load, or None: begun by a call with the server, which
+    returns what has a `process` and an `end`, told how many steps or calls there were. `warm_up`: steps or calls
+    before the clock runs; a tenth of a slice where that is 0."""
+
+    def __init__(self, index, beside=None, warm_up=0):
+        self.index = index
+        self.beside = beside
+        self.warm_up = warm_up
+
+
+class Comparison:
+    """Of pairs: a name, what is measured, and what it is compared with, each a `Loaded`."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+        # By pair, and of each set: the medians.
+        self.cpu, self.rate, self.ratios, self.rates = ([[] for _ in pairs] for _ in range(4))
+
+    def add_set(self, load, rounds, count, settling=0.0):
+        slices = [[] for _ in self.pairs]
+        for _ in range(rounds):
+            for index, (_, measured, reference) in enumerate(self.pairs):
+                slices[index].append([
+                    load.slice(what, count, settling) for what in (reference, measured, reference)])
+        for index, triples in enumerate(slices):
+            def median(value):
+                return statistics.median(value(*triple) for triple in triples)
+            self.cpu[index].append(median(lambda _, mine, __: mine[0]))
+            self.rate[index].append(median(lambda _, mine, __: mine[1]))
+            self.ratios[index].append(median(lambda a, mine, b: 2 * mine[0] / (a[0] + b[0])))
+            self.rates[index].append(median(lambda a, mine, b: 2 * mine[1] / (a[1] + b[1])))
+
+    def print(self):
+        print(f"{len(self.cpu[0])} sets of servers; means, and their errors")
+        for index, (name, _, _) in enumerate(self.pairs):
+            cpu, rate = statistics.mean(self.cpu[index]), statistics.mean(self.rate[index])
+            print(f"  {name:34}{cpu / 1000:8.2f} us of CPU {change(self.ratios[index])}"
+                  f"{rate:10.0f} a second {change(self.rates[index])}, {100 * cpu * rate / 1e9:.0f} % busy")
 
 
 def change(ratios):
-    """The median in percent, and 1.25 standard errors of the mean of as many, out of the quartiles."""
-    values = sorted(ratios)
-    spread = values[3 * len(values) // 4] - values[len(values) // 4]
-    error = 1.25 * spread / 1.35 / len(values) ** 0.5
-    return f"{100 * (statistics.median(values) - 1):+6.2f} % (+-{100 * error:.2f})"
+    """The mean in percent, and its standard error; of one there is none."""
+    error = statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else float("nan")
+    return f"{100 * (statistics.mean(ratios) - 1):+6.2f} % (+-{100 * error:.2f})"

@@ -27,8 +27,9 @@ final class CallLoad: Load {
 
   var isDone: Bool { left == 0 && underWay == 0 }
 
-  func begin(_ count: Int) {
-    left = count
+  func prepare(_ count: Int) { left = count }
+
+  func begin() {
     for stream in held.indices { send(stream) }
   }
 

@@ -9,7 +9,7 @@ import UVLoop
 ///     SliceBenchmark steps|calls ADDRESS...
 ///     SliceBenchmark subscribe ADDRESS SUBSCRIBERS
 ///
-/// `steps` and `calls` (`StepLoad`, `CallLoad`) connect to all and print `ready`; then for each line
+/// `steps` and `calls` (`StepLoads`, `CallLoad`) connect to all and print `ready`; then for each line
 /// `SERVER COUNT` of the input, the index of an address and so many steps or calls, they do these and print how
 /// many nanoseconds it took. `subscribe` has a connection for each subscriber to events, and prints the
 /// batches that each got when it is told to end, by a signal.
@@ -22,7 +22,7 @@ enum SliceBenchmark {
     do {
       let loop = try EventLoop()
       switch arguments[1] {
-      case "steps": drive(try addresses.map { try StepLoad(loop, $0) }, loop)
+      case "steps": drive(try addresses.map { try StepLoads(loop, $0) }, loop)
       case "calls": drive(try addresses.map { try CallLoad(loop, $0) }, loop)
       case "subscribe":
         guard addresses.count == 2, let count = Int(addresses[1]), count > 0 else { usage() }
@@ -62,8 +62,9 @@ enum SliceBenchmark {
         fail("not SERVER COUNT", line)
       }
       let load = loads[numbers[0]]
+      load.prepare(numbers[1])
       let start = EventLoop.clock
-      load.begin(numbers[1])
+      load.begin()
       while !load.isDone { loop.runOneTurn() }
       say("\(EventLoop.clock - start)")
     }
@@ -77,7 +78,8 @@ enum SliceBenchmark {
 
 /// Work for one server, in slices.
 protocol Load: AnyObject {
-  /// Begins so many more; what the latest slice left as it was is gone on with.
-  func begin(_ count: Int)
+  /// What can be done for so many more before the clock runs; what the latest slice left is gone on with.
+  func prepare(_ count: Int)
+  func begin()
   var isDone: Bool { get }
 }
