@@ -87,7 +87,7 @@ package struct EventRing: ~Copyable {
   }
 
   /// Where the next batch goes, unless it turns out to be too large for what is left before the ring's end. A round
-  /// of the ring has passed since anybody touched it, so that it is not in the cache.
+  /// of the ring has passed since anybody touched it, if anybody has, so that it is not in the cache.
   var nextPlace: UnsafeRawPointer {
     UnsafeRawPointer(memory + Int(end % UInt64(capacity)))
   }

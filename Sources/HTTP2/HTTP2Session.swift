@@ -123,7 +123,7 @@ package final class HTTP2Session {
   }
 
   /// Appends frames to the context's output until none is left or the output holds `limit` bytes, or up to
-  /// two DATA frames more, and hands over what that brought about: streams that are now complete or drained.
+  /// two frames more, and hands over what that brought about: streams that are now complete or drained.
   package func drain(
     limit: Int = .max, _ handle: (HTTP2Event) -> Void
   ) -> HTTP2Failure? {

@@ -1,7 +1,7 @@
 """What a benchmark of small differences needs: servers that are loaded by turns, a slice of work each.
 
 A machine is faster and slower by tens of percent from one second to the next, and whoever compares runs
-measures that. Here all servers stand ready with their connections, and have some fifty milliseconds in turn;
+measures that. Here all servers stand ready with their connections, and have some tens of milliseconds in turn;
 what is measured has a slice of what it is compared with before and behind it, and a ratio is that of a slice to
 the mean of its two neighbours.
 
@@ -63,7 +63,11 @@ class Load:
         return measured
 
     def stop(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            # It has said why it ended.
+            pass
         self.process.wait()
 
 

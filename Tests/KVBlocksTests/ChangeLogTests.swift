@@ -241,6 +241,19 @@ struct ChangeLogTests {
     #expect(admit(bench, 1, 4, [11]) == ["handedOut 1 by 0/1", "stored 1=11x1 by 0/1"])
   }
 
+  @Test("copies are counted anew where content is gone, however many there were")
+  func copiesAfterReset() {
+    let bench = bench(4, caches: true)
+    _ = run(bench, .allocate(3))
+    #expect(run(bench, .cacheBlocks([1, 2, 3], [5, 5, 5])) == ["stored 1=5x1 2=5x2 3=5x3 by 0"])
+    bench.pool.reset()
+    _ = run(bench, .allocate(2))
+    #expect(run(bench, .cacheBlocks([1, 2], [5, 5])) == ["stored 1=5x1 2=5x2 by 0"])
+    #expect(run(bench, .evictBlocks([1])) == ["evicted.request 1=5x1 by 0"])
+    #expect(run(bench, .evictBlocks([2])) == ["evicted.request 2=5x0 by 0"])
+    #expect(bench.pool.checkInvariants() == nil)
+  }
+
   @Test("a pool that takes the place of another goes on with its log")
   func replaced() {
     let bench = bench(4)
