@@ -95,21 +95,9 @@ struct LargeOutputTests {
   }
 
   @Test("a drain stops soon behind its limit, and the next one goes on")
-  func limit() {
+  func limit() throws {
     let pair = InMemoryPair()
-    var stream: HTTP2StreamRef?
-    pair.onServer = { event, session in
-      if event.kind == .headers {
-        stream = event.stream
-        session.submitResponse(event.stream, responseFields(), endsStream: false)
-      }
-    }
-    _ = pair.client.submitRequest(requestFields(), endsStream: true)
-    pair.exchange()
-    guard let stream else {
-      Issue.record("no request")
-      return
-    }
+    let stream = try #require(beginAnswer(pair))
     pair.server.write(stream, pattern(500_000))
     let output = pair.server.context.output
     var sent: [Int] = []
@@ -163,8 +151,19 @@ struct LargeOutputTests {
   }
 
   @Test("a stream that is reset between two drains sends no more of its output")
-  func reset() {
+  func reset() throws {
     let pair = InMemoryPair()
+    let stream = try #require(beginAnswer(pair))
+    pair.server.write(stream, pattern(200_000))
+    #expect(framesSent(by: pair.server, limit: 20_000) == [0, 0, 0])
+    pair.server.reset(stream, .cancel)
+    // RST_STREAM, and nothing else.
+    #expect(framesSent(by: pair.server, limit: .max) == [3])
+    #expect(pair.server.queuedOutputBytes == 0 && pair.server.openStreams == 0)
+  }
+
+  /// The server's end of a request whose answer has begun; its output is still to be queued.
+  private func beginAnswer(_ pair: InMemoryPair) -> HTTP2StreamRef? {
     var stream: HTTP2StreamRef?
     pair.onServer = { event, session in
       if event.kind == .headers {
@@ -174,16 +173,7 @@ struct LargeOutputTests {
     }
     _ = pair.client.submitRequest(requestFields(), endsStream: true)
     pair.exchange()
-    guard let stream else {
-      Issue.record("no request")
-      return
-    }
-    pair.server.write(stream, pattern(200_000))
-    #expect(framesSent(by: pair.server, limit: 20_000) == [0, 0, 0])
-    pair.server.reset(stream, .cancel)
-    // RST_STREAM, and nothing else.
-    #expect(framesSent(by: pair.server, limit: .max) == [3])
-    #expect(pair.server.queuedOutputBytes == 0 && pair.server.openStreams == 0)
+    return stream
   }
 
   /// The types of the frames of one drain.
